@@ -1,0 +1,1 @@
+"""The science of tidecast: forecasters, rankers, data sets, evaluation. Imports topics at most."""

@@ -1,0 +1,1 @@
+"""The roles of tidecast: what consumes, predicts, decides and publishes."""

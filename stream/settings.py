@@ -1,0 +1,207 @@
+"""Settings of every role: one typed object, filled from environment over file over default.
+
+The file is TOML, named by `--config` or `TIDECAST_CONFIG`; the environment spells a setting
+`allowed_lateness` as `TIDECAST_ALLOWED_LATENESS`. Lists are comma-separated there, and durations
+may carry a unit everywhere (`30s`, `5m`, `1h`, `7d`). An unknown name raises, and says which
+names come close.
+
+    SettingsError(ValueError)    a setting that is unknown or has a value that is not allowed
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import re
+import tomllib
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PREFIX = "TIDECAST_"
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+# Read from the environment by other parts, so not unknown: the file's name.
+_NOT_SETTINGS = {"TIDECAST_CONFIG"}
+
+
+class SettingsError(ValueError):
+    """A setting that is unknown or has a value that is not allowed."""
+
+
+class Duration(float):
+    """Seconds. Written as a number or with a unit: `30s`, `5m`, `1h`, `7d`."""
+
+    @classmethod
+    def parse(cls, text: str | float) -> Duration:
+        """Seconds from `90`, `"90"`, `"90s"`, `"1.5m"`, `"1h"` or `"7d"`.
+
+        Raises:
+            ValueError: not a duration, or negative.
+        """
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhd]?)\s*", str(text))
+        if match is None:
+            raise ValueError(
+                f"got {text!r}; expected seconds or a duration such as 30s, 5m, 1h, 7d"
+            )
+        return cls(float(match[1]) * _UNITS[match[2] or "s"])
+
+
+def _setting(default: Any, reason: str) -> Any:
+    """A dataclass field with the one line that says why its default is what it is."""
+    return field(default=default, metadata={"reason": reason})
+
+
+def _ages(*texts: str) -> tuple[Duration, ...]:
+    return tuple(Duration.parse(text) for text in texts)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting, with its default and the reason for it."""
+
+    # Kafka
+    kafka: str = _setting("127.0.0.1:9092", "host:port,... of the brokers")
+    group_prefix: str = _setting("tidecast", "consumer groups are <prefix>.<role>")
+    instance: str = _setting("0", "names this worker among those of its role; static membership")
+    partitions: int = _setting(4, "of the partitioned topics, when they are created")
+    replication: int = _setting(1, "of the topics, when they are created; 3 in production")
+    session_timeout: Duration = _setting(Duration(30), "a worker silent this long is replaced")
+    poll_records: int = _setting(4_000, "messages a batch at most; a batch is one commit")
+    fetch_bytes: int = _setting(4 << 20, "bytes a partition and fetch")
+    message_bytes: int = _setting(1_000_000, "of one message; just under Kafka's default limit")
+
+    # Cascades
+    allowed_lateness: Duration = _setting(
+        Duration(30), "how far events may be out of order; age snapshots wait for this long"
+    )
+    clock_skew: Duration = _setting(
+        Duration(60), "an event this far before its root, or in the future, is still believed"
+    )
+    growth_first: int = _setting(10, "the first snapshot by growth; fewer events say little")
+    growth_factor: float = _setting(2.0, "each next snapshot by growth at this multiple")
+    snapshot_ages: tuple[Duration, ...] = _setting(
+        _ages("5m", "15m", "30m", "1h", "2h", "4h", "8h", "24h"), "snapshots by age"
+    )
+    horizons: tuple[Duration, ...] = _setting(
+        _ages("1h", "4h", "24h", "48h"),
+        "ages that are forecast, and at which outcomes are published; a cascade closes at the last",
+    )
+    max_events: int = _setting(512, "events kept exactly a cascade; later ones are only counted")
+    max_cascades: int = _setting(
+        1_000_000, "live cascades a partition; the one idle longest is closed for a new one"
+    )
+    idle_advance: Duration = _setting(
+        Duration(0), "an idle partition's watermark follows the wall clock after this; 0: never"
+    )
+    viral_count: int = _setting(500, "the size whose probability a forecast states")
+
+    # Edges
+    window: Duration = _setting(
+        Duration(300), "length of a window of requests; decisions follow it"
+    )
+    max_objects: int = _setting(200_000, "objects an edge and partition that are remembered")
+    cache_share: float = _setting(0.05, "capacity of an edge's cache as a share of its objects")
+    cache_objects: int = _setting(0, "capacity in objects; 0: cache_share decides")
+    decision_windows: int = _setting(12, "windows for which a decision stands unless renewed")
+
+    # Models
+    forecaster: str = _setting("boosting", "the model that is served; see `tidecast models list`")
+    registry: str = _setting("", "folder of model versions; empty: those that ship")
+    forecast_batch: int = _setting(256, "snapshots a call of the model, at most")
+    forecast_wait: Duration = _setting(Duration(0.02), "how long a batch may wait to fill")
+
+    # Operation
+    data_dir: Path = _setting(Path("runs/data"), "for what a role keeps on disk")
+    metrics_port: int = _setting(0, "HTTP port of /metrics; 0: none")
+    metrics_host: str = _setting("127.0.0.1", "address of /metrics; loopback unless told otherwise")
+    log_level: str = _setting("info", "debug, info, warning or error")
+
+    def __post_init__(self) -> None:
+        positive = ("partitions", "replication", "poll_records", "max_events", "max_cascades",
+                    "max_objects", "window", "decision_windows", "forecast_batch", "viral_count",
+                    "growth_first", "message_bytes", "fetch_bytes")  # fmt: skip
+        for name in positive:
+            if getattr(self, name) <= 0:
+                raise SettingsError(f"{name}: got {getattr(self, name)}; expected more than 0")
+        if self.growth_factor <= 1:
+            raise SettingsError(f"growth_factor: got {self.growth_factor}; expected more than 1")
+        if not 0 < self.cache_share <= 1:
+            raise SettingsError(
+                f"cache_share: got {self.cache_share}; expected more than 0, up to 1"
+            )
+        for name in ("snapshot_ages", "horizons"):
+            ages = getattr(self, name)
+            if not ages or list(ages) != sorted(set(ages)) or ages[0] <= 0:
+                raise SettingsError(f"{name}: got {ages}; expected ages above 0 in ascending order")
+
+    def group(self, role: str) -> str:
+        """Consumer group of a role."""
+        return f"{self.group_prefix}.{role}"
+
+    def environment(self) -> dict[str, str]:
+        """The settings as environment variables, for the processes of the roles."""
+        return {
+            PREFIX + f.name.upper(): _spell(getattr(self, f.name)) for f in dataclasses.fields(self)
+        }
+
+
+def _spell(value: Any) -> str:
+    return ",".join(map(_spell, value)) if isinstance(value, tuple) else str(value)
+
+
+def _convert(name: str, kind: Any, value: Any) -> Any:
+    """`value`, from text or TOML, as the setting's type."""
+    try:
+        if typing.get_origin(kind) is tuple:
+            items = value if isinstance(value, list | tuple) else str(value).split(",")
+            return tuple(_convert(name, typing.get_args(kind)[0], item) for item in items)
+        if kind is Duration:
+            return Duration.parse(value)
+        return kind(value)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"{name}: {error}") from error
+
+
+def _unknown(name: str, where: str, known: Mapping[str, Any]) -> SettingsError:
+    close = difflib.get_close_matches(name, known, n=3)
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    return SettingsError(f"{where}: unknown setting {name!r}{hint}")
+
+
+def load(
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    **overrides: Any,
+) -> Settings:
+    """Settings from defaults, then the file, then the environment, then `overrides`.
+
+    Raises:
+        SettingsError: an unknown setting, or a value that is not allowed.
+        OSError: the file cannot be read.
+    """
+    environment = os.environ if environment is None else environment
+    kinds = typing.get_type_hints(Settings)
+    if file is None and environment.get("TIDECAST_CONFIG"):
+        file = Path(environment["TIDECAST_CONFIG"])
+    values: dict[str, Any] = {}
+    if file is not None:
+        try:
+            content = tomllib.loads(file.read_text())
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"{file}: {error}") from error
+        for name, value in content.items():
+            if name not in kinds:
+                raise _unknown(name, str(file), kinds)
+            values[name] = value
+    for variable, value in environment.items():
+        if not variable.startswith(PREFIX) or variable in _NOT_SETTINGS:
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name not in kinds:
+            raise _unknown(name, f"environment {variable}", kinds)
+        values[name] = value
+    values |= {name: value for name, value in overrides.items() if value is not None}
+    return Settings(**{name: _convert(name, kinds[name], value) for name, value in values.items()})

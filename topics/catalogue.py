@@ -1,0 +1,134 @@
+"""Every topic: its name, key, record, partitions, cleanup, retention, writers and readers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from topics.codecs import Codec, Encoding
+from topics.records import (
+    CacheDecision,
+    CascadeOutcome,
+    CascadeSnapshot,
+    EdgeEpoch,
+    EdgeRequest,
+    EdgeWindow,
+    ForecastScore,
+    ModelCalibration,
+    ModelUpdate,
+    PopularityForecast,
+    SocialEvent,
+)
+
+HOUR = 3_600_000
+DAY = 24 * HOUR
+Cleanup = Literal["delete", "compact", "compact,delete"]
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic of the catalogue. `record` is None where the value is the original bytes."""
+
+    name: str
+    key: str
+    record: Any
+    encoding: Encoding
+    cleanup: Cleanup
+    retention_ms: int | None
+    writers: tuple[str, ...]
+    readers: tuple[str, ...]
+    description: str
+    public: bool = True
+    partitioned: bool = True  # False: always one partition, whatever the deployment's setting
+    codec: Codec[Any] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "codec", Codec(self.record, self.encoding))
+
+    def configs(self) -> dict[str, str]:
+        """Topic settings for the broker."""
+        settings: dict[str, str] = {"cleanup.policy": self.cleanup}
+        if self.retention_ms is not None:
+            settings["retention.ms"] = str(self.retention_ms)
+        return settings
+
+
+SOCIAL_EVENTS = Topic(
+    "social.events", "cascade_id", SocialEvent, "json", "delete", 8 * DAY,
+    ("social platforms",), ("tracker",),
+    "Posts, shares, replies and views, as they happen. Keyed by cascade so that the events of one "
+    "cascade stay in order. Retention has to outlast a cascade's life: state is rebuilt from here.",
+)  # fmt: skip
+EDGE_REQUESTS = Topic(
+    "edge.requests", "edge_id", EdgeRequest, "json", "delete", 1 * DAY,
+    ("edge servers",), ("historian",),
+    "The request log of the edges. Keyed by edge.",
+)  # fmt: skip
+CASCADE_SNAPSHOTS = Topic(
+    "cascade.snapshots", "cascade_id", CascadeSnapshot, "msgpack", "delete", 1 * DAY,
+    ("tracker",), ("forecaster",),
+    "What is known of a cascade at each trigger.",
+    public=False,
+)  # fmt: skip
+POPULARITY_FORECASTS = Topic(
+    "popularity.forecasts", "cascade_id", PopularityForecast, "json", "compact,delete", 8 * DAY,
+    ("forecaster",), ("social platforms", "scorer", "gateway"),
+    "How far each cascade will spread, with intervals, at several horizons.",
+)  # fmt: skip
+CASCADE_OUTCOMES = Topic(
+    "cascade.outcomes", "cascade_id", CascadeOutcome, "json", "delete", 8 * DAY,
+    ("tracker",), ("scorer", "gateway"),
+    "The count a cascade really had at set ages.",
+)  # fmt: skip
+FORECAST_SCORES = Topic(
+    "forecast.scores", "cascade_id", ForecastScore, "json", "delete", 8 * DAY,
+    ("scorer",), ("gateway",),
+    "Each forecast held against what happened.",
+)  # fmt: skip
+MODEL_CALIBRATION = Topic(
+    "model.calibration", "model, horizon and age bucket", ModelCalibration, "json", "compact", None,
+    ("scorer",), ("forecaster", "gateway"),
+    "Interval corrections that keep the stated coverage.",
+    partitioned=False,
+)  # fmt: skip
+EDGE_WINDOWS = Topic(
+    "edge.windows", "edge_id", EdgeWindow, "msgpack", "delete", 1 * DAY,
+    ("historian",), ("ranker",),
+    "The requests of an edge by windows of time. The ranker rebuilds its state from here.",
+    public=False,
+)  # fmt: skip
+CACHE_DECISIONS = Topic(
+    "cache.decisions", "JSON array [edge_id, object_id] or [edge_id]", CacheDecision | EdgeEpoch,
+    "json", "compact", None,
+    ("ranker",), ("edge agents", "gateway"),
+    "What each edge should keep. Partitioned by edge; a record keyed by the edge alone closes an "
+    "epoch; a null value returns the object to the edge's default.",
+)  # fmt: skip
+MODEL_UPDATES = Topic(
+    "model.updates", "model", ModelUpdate, "json", "compact", None,
+    ("operators",), ("forecaster", "ranker"),
+    "Versions of models to serve.",
+    partitioned=False,
+)  # fmt: skip
+DEAD_LETTERS = Topic(
+    "dead.letters", "key of the original message", msgspec.Raw, "json", "delete", 30 * DAY,
+    ("all roles",), ("operators",),
+    "The original bytes of what could not be used. Headers: topic, partition, offset, timestamp "
+    "(milliseconds), role, error (class) and message (what is wrong and what to do).",
+)  # fmt: skip
+
+CATALOGUE: dict[str, Topic] = {
+    topic.name: topic
+    for topic in (
+        SOCIAL_EVENTS, EDGE_REQUESTS, CASCADE_SNAPSHOTS, POPULARITY_FORECASTS, CASCADE_OUTCOMES,
+        FORECAST_SCORES, MODEL_CALIBRATION, EDGE_WINDOWS, CACHE_DECISIONS, MODEL_UPDATES,
+        DEAD_LETTERS,
+    )
+}  # fmt: skip
+
+
+def decision_key(edge_id: str, object_id: str | None = None) -> bytes:
+    """Key of a record on `cache.decisions`: a JSON array, of the edge alone to close an epoch."""
+    return msgspec.json.encode([edge_id] if object_id is None else [edge_id, object_id])

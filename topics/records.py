@@ -1,0 +1,317 @@
+"""The records, one for each topic. Timestamps are unix seconds of event time or named otherwise.
+
+Every field is bounded: a value outside its bounds is refused when it is decoded, and the message
+goes to `dead.letters` with the reason. Records without `forbid_unknown_fields` accept fields that
+this version does not know, so that a writer may be upgraded before its readers.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+Id = Annotated[
+    str, Meta(min_length=1, max_length=256, description="Identifier, 1 to 256 characters.")
+]
+Timestamp = Annotated[
+    float,
+    Meta(ge=0, lt=4_102_444_800, description="Event time, unix seconds, before the year 2100."),
+]
+Seconds = Annotated[float, Meta(ge=0, description="Duration in seconds.")]
+Count = Annotated[int, Meta(ge=0)]
+Probability = Annotated[float, Meta(ge=0, le=1)]
+Packed = Annotated[bytes, Meta(description="Little-endian array, packed.")]
+Clock = Annotated[float, Meta(ge=0, description="Wall clock of the writer, unix seconds.")]
+
+
+# --------------------------------------------------------------------------- inputs
+
+
+class SocialEvent(msgspec.Struct, frozen=True, gc=False):
+    """One post, share, reply or view that belongs to a cascade. Topic `social.events`."""
+
+    cascade_id: Id
+    event_id: Id
+    user_id: Id
+    timestamp: Timestamp
+    kind: Literal["post", "share", "reply", "view"]
+    parent_id: Id | None = None
+    parent_user_id: Id | None = None
+    content_id: Id | None = None
+
+
+class EdgeRequest(msgspec.Struct, frozen=True, gc=False):
+    """One request that an edge served. Topic `edge.requests`."""
+
+    edge_id: Id
+    object_id: Id
+    timestamp: Timestamp
+    size: Annotated[int, Meta(ge=0, lt=1 << 50, description="Bytes of the object.")] | None = None
+    hit: bool | None = None
+    client_id: Id | None = None
+
+
+# --------------------------------------------------------------------------- cascades
+
+# Upper edges in seconds of the bins that summarise the events past a cascade's bound, four to the
+# octave from one second to about 97 days, plus every age at which snapshots or outcomes are
+# usually taken, so that a count at such an age is exact. The last bin is open.
+BIN_EDGES: NDArray[np.float64] = np.unique(
+    np.concatenate(
+        [
+            np.round(2.0 ** np.arange(0, 23.25, 0.25), 3),
+            [
+                300,
+                900,
+                1800,
+                3600,
+                7200,
+                14400,
+                21600,
+                28800,
+                43200,
+                86400,
+                172800,
+                604800,
+                1296000,
+            ],
+        ]
+    )
+)
+
+
+class CascadeSnapshot(msgspec.Struct, frozen=True):
+    """What was known of a cascade when a trigger fired. Topic `cascade.snapshots` (internal).
+
+    `trigger` is `n<count>` (growth: the cascade reached that many events) or `a<seconds>` (age).
+    The packed arrays describe the first N events in order of time: `delay` float32 seconds since
+    publication; `parent` int32 index into these arrays, -1 for the root and -2 where the parent is
+    not known; `depth` int32, 0 for the root; `user` int32, a hash of the user. `rest` holds int32
+    counts of the events past the first N, one for each of `BIN_EDGES` and one for what is later;
+    it is empty when there are none.
+    """
+
+    snapshot_id: str
+    cascade_id: str
+    trigger: Annotated[str, Meta(pattern="^[na][0-9]+$")]
+    published_at: float
+    age: float
+    observed_count: int
+    rooted: bool
+    delay: Packed
+    parent: Packed
+    depth: Packed
+    user: Packed
+    rest: Packed = b""
+
+    @property
+    def observed_at(self) -> float:
+        """Event time up to which this snapshot saw the cascade."""
+        return self.published_at + self.age
+
+    def delays(self) -> NDArray[np.float32]:
+        """Seconds since publication of the first N events, shape (N,), ascending."""
+        return np.frombuffer(self.delay, dtype="<f4")
+
+    def parents(self) -> NDArray[np.int32]:
+        """Index of each event's parent, shape (N,); -1 for the root, -2 where it is not known."""
+        return np.frombuffer(self.parent, dtype="<i4")
+
+    def depths(self) -> NDArray[np.int32]:
+        """Hops from the root, shape (N,)."""
+        return np.frombuffer(self.depth, dtype="<i4")
+
+    def users(self) -> NDArray[np.int32]:
+        """Hash of each event's user, shape (N,)."""
+        return np.frombuffer(self.user, dtype="<i4")
+
+    def rest_counts(self) -> NDArray[np.int32]:
+        """Counts past the first N events by delay, shape (len(BIN_EDGES) + 1,), or (0,) if none."""
+        return np.frombuffer(self.rest, dtype="<i4")
+
+
+class Quantiles(msgspec.Struct, frozen=True):
+    """Quantiles of the total count at a horizon; p05 to p95 is the 90 % interval."""
+
+    p05: float
+    p25: float
+    p50: float
+    p75: float
+    p95: float
+
+
+class HorizonForecast(msgspec.Struct, frozen=True):
+    """The forecast total count at one horizon (an age in seconds since publication)."""
+
+    horizon: Seconds
+    expected: Annotated[float, Meta(ge=0, description="Expected total count, observed included.")]
+    quantiles: Quantiles
+
+
+class PopularityForecast(msgspec.Struct, frozen=True):
+    """How far a cascade will spread. Topic `popularity.forecasts`."""
+
+    forecast_id: Annotated[str, Meta(description="A function of the snapshot: a repeat keeps it.")]
+    cascade_id: Id
+    published_at: Timestamp
+    observed_at: Timestamp
+    age: Seconds
+    observed_count: Count
+    horizons: Annotated[list[HorizonForecast], Meta(max_length=64)]
+    viral_probability: Annotated[
+        float, Meta(ge=0, le=1, description="Of reaching the viral count by the last horizon.")
+    ]
+    viral_count: Annotated[int, Meta(ge=1, description="The count that is called viral here.")]
+    model: str
+    model_version: str
+    degraded: Annotated[bool, Meta(description="True when a fall-back model answered.")]
+    produced_at: Clock
+
+
+class CascadeOutcome(msgspec.Struct, frozen=True):
+    """The count a cascade really had at an age. Topic `cascade.outcomes`."""
+
+    cascade_id: Id
+    published_at: Timestamp
+    age: Seconds
+    count: Count
+    final: Annotated[bool, Meta(description="True for the last outcome: the cascade is closed.")]
+
+
+class ForecastScore(msgspec.Struct, frozen=True):
+    """One forecast held against what happened. Topic `forecast.scores`."""
+
+    forecast_id: str
+    cascade_id: Id
+    age: Seconds
+    horizon: Seconds
+    predicted: Annotated[float, Meta(ge=0)]
+    realised: Count
+    log2_error: Annotated[float, Meta(description="log2(1 + predicted) - log2(1 + realised).")]
+    inside_interval: bool
+    model: str
+    model_version: str
+
+
+class ModelCalibration(msgspec.Struct, frozen=True):
+    """Interval correction of a model for a horizon and an age bucket. Topic `model.calibration`."""
+
+    model: str
+    model_version: str
+    horizon: Seconds
+    age_bucket: str
+    correction: Annotated[float, Meta(description="Added to both ends, in log2(1 + count).")]
+    coverage: Probability
+    sample_size: Count
+
+
+# --------------------------------------------------------------------------- caches
+
+
+class EdgeWindow(msgspec.Struct, frozen=True):
+    """The requests of one edge in one window of time. Topic `edge.windows` (internal).
+
+    `objects` are the distinct objects in order of first request; `count` int32 and `size` int64
+    (bytes of the object, 0 where unknown) run beside it. `order` is int32, for each request in
+    order of arrival the index of its object: with it a shadow cache replays the very sequence.
+    A window too large for one message is sent as `parts` messages, cut in order of requests.
+    """
+
+    edge_id: str
+    start: float
+    length: float
+    part: int
+    parts: int
+    objects: list[str]
+    count: Packed
+    size: Packed
+    order: Packed
+    reported: Annotated[int, Meta(description="Requests that carried a hit flag.")] = 0
+    reported_hits: int = 0
+
+    @property
+    def epoch(self) -> int:
+        """Number of the window since 1970; the epoch of decisions made from it."""
+        return round(self.start / self.length)
+
+    def counts(self) -> NDArray[np.int32]:
+        """Requests of each object, shape (len(objects),)."""
+        return np.frombuffer(self.count, dtype="<i4")
+
+    def sizes(self) -> NDArray[np.int64]:
+        """Bytes of each object, 0 where unknown, shape (len(objects),)."""
+        return np.frombuffer(self.size, dtype="<i8")
+
+    def requests(self) -> NDArray[np.int32]:
+        """Index of the object of each request in order of arrival, shape (requests,)."""
+        return np.frombuffer(self.order, dtype="<i4")
+
+
+class CacheDecision(msgspec.Struct, frozen=True, tag_field="record", tag="decision"):
+    """What an edge should do with one object. Topic `cache.decisions`.
+
+    The key is the JSON array `[edge_id, object_id]`; a null value returns the object to the
+    edge's default.
+    """
+
+    edge_id: Id
+    object_id: Id
+    verdict: Literal["admit", "prefetch"]
+    score: Annotated[float, Meta(description="log of the expected requests in the next window.")]
+    expires_at: Annotated[float, Meta(ge=0, description="Event time after which it is void.")]
+    epoch: Annotated[int, Meta(ge=0)]
+    reason: Annotated[str, Meta(max_length=200)]
+    model: str
+    model_version: str
+
+
+class EdgeEpoch(msgspec.Struct, frozen=True, tag_field="record", tag="epoch"):
+    """Closes an epoch: every decision of it stands before this record. Topic `cache.decisions`.
+
+    The key is the JSON array `[edge_id]`.
+    """
+
+    edge_id: Id
+    epoch: Annotated[int, Meta(ge=0)]
+    window_start: Timestamp
+    window_length: Seconds
+    requests: Count
+    objects: Annotated[int, Meta(ge=0, description="Objects of the edge that the ranker knows.")]
+    admitted: Annotated[int, Meta(ge=0, description="Decisions in force after this epoch.")]
+    capacity: Annotated[int, Meta(ge=0, description="Objects the cache is taken to hold.")]
+    hit_ratio: Annotated[float, Meta(ge=0, le=1, description="Of a cache that obeys.")]
+    lru_hit_ratio: Annotated[float, Meta(ge=0, le=1, description="Of an LRU cache of equal size.")]
+    model: str
+    model_version: str
+    produced_at: Clock
+
+
+# --------------------------------------------------------------------------- operation
+
+
+class ModelUpdate(msgspec.Struct, frozen=True):
+    """A version that forecasters and rankers should serve. Topic `model.updates`."""
+
+    name: Id
+    version: Id
+    uri: Annotated[str, Meta(max_length=2048)]
+    digest: Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
+
+
+Record = (
+    SocialEvent
+    | EdgeRequest
+    | CascadeSnapshot
+    | PopularityForecast
+    | CascadeOutcome
+    | ForecastScore
+    | ModelCalibration
+    | EdgeWindow
+    | CacheDecision
+    | EdgeEpoch
+    | ModelUpdate
+)
