@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from topics.records import BIN_EDGES
+
 PREFIX = "TIDECAST_"
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 # Read from the environment by other parts, so not unknown: the file's name.
@@ -136,6 +138,16 @@ class Settings:
             ages = getattr(self, name)
             if not ages or list(ages) != sorted(set(ages)) or ages[0] <= 0:
                 raise SettingsError(f"{name}: got {ages}; expected ages above 0 in ascending order")
+            # Counts past max_events are kept by bins, so only at their edges is a count exact.
+            if not set(ages) <= set(BIN_EDGES):
+                odd = sorted(set(ages) - set(BIN_EDGES))
+                whole = ", ".join(f"{edge:g}" for edge in BIN_EDGES if edge == round(edge))
+                raise SettingsError(f"{name}: got {odd} seconds; expected some of {whole}")
+        if self.snapshot_ages[-1] >= self.horizons[-1]:
+            raise SettingsError(
+                f"snapshot_ages: got {self.snapshot_ages[-1]:g}; expected ages below the last "
+                f"horizon ({self.horizons[-1]:g}), where a cascade closes"
+            )
 
     def group(self, role: str) -> str:
         """Consumer group of a role."""

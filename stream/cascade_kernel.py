@@ -1,0 +1,553 @@
+"""The compiled half of the cascade store. `stream.cascades` states the rules and is its caller.
+
+`ingest` stops early when the columns of fired records are full, and is called again.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from stream.cascade_state import CHUNK, CLOSED_KEY, FREE, RECENT
+
+ACCEPTED, DUPLICATE, CLOSED, BEFORE_ROOT, IN_FUTURE = range(5)
+GROWTH, AGE, OUTCOME = range(3)
+ROOT, UNKNOWN = -1, -2  # parents that are not an index
+NONE = np.uint64(0)  # the hash of no identifier
+
+
+class Rules(NamedTuple):
+    """The settings of the store. Times in seconds."""
+
+    ages: NDArray[np.float64]  # the last is the cascade's end
+    takes_snapshot: NDArray[np.bool_]
+    takes_outcome: NDArray[np.bool_]
+    lateness: float
+    skew: float
+    growth_first: int
+    growth_factor: float
+    max_events: int
+    max_cascades: int
+    bin_edges: NDArray[np.float64]
+
+
+class Batch(NamedTuple):
+    """Columns of a batch of events, each of shape (events,)."""
+
+    cascade: NDArray[np.uint64]
+    event: NDArray[np.uint64]
+    user: NDArray[np.uint64]
+    parent: NDArray[np.uint64]
+    parent_user: NDArray[np.uint64]
+    time: NDArray[np.float64]
+    root: NDArray[np.bool_]
+    received: NDArray[np.float64]
+
+
+@njit(cache=True)
+def ingest(rules, state, batch, position, watermark, verdicts, opened):  # type: ignore[no-untyped-def]
+    """Takes in the events from `position` on, then moves the watermark to `watermark`.
+
+    Writes a verdict for each event and, for each that opened a cascade, its slot into `opened`.
+    Returns the position reached, and whether all is done; if not, drain and call again.
+    """
+    tally = state.tally[0]
+    events = len(batch.time)
+    i = position
+    while True:
+        if i < events and batch.time[i] > batch.received[i] + rules.skew:
+            verdicts[i] = IN_FUTURE
+            i += 1
+            continue
+        reached = batch.time[i] - rules.lateness if i < events else watermark
+        tally.watermark = max(tally.watermark, reached)
+        if not _fire_due(rules, state, min(i, events - 1)):
+            return i, False
+        if i == events:
+            return i, True
+        if not _has_room(rules, state):
+            return i, False
+        verdicts[i] = _apply(rules, state, batch, i, opened)
+        i += 1
+
+
+@njit(cache=True)
+def _apply(rules, state, batch, i, opened):  # type: ignore[no-untyped-def]
+    """Adds event i to its cascade, which it may open; takes a growth snapshot when it is due."""
+    tally, slots = state.tally[0], state.slots
+    time = batch.time[i]
+    place = _find(state.keys, state.key_slots, batch.cascade[i])
+    slot = state.key_slots[place]
+    if slot == CLOSED_KEY:
+        return CLOSED
+    if slot == FREE:
+        slot = _open(rules, state, batch.cascade[i], time)
+        opened[i] = slot
+    cascade = slots[slot]
+    parent, duplicate = _look_up(state, cascade, batch.event[i], batch.parent[i],
+                                 batch.parent_user[i])  # fmt: skip
+    if duplicate:
+        return DUPLICATE
+    if cascade.rooted and time < cascade.published - rules.skew:
+        return BEFORE_ROOT
+
+    is_root = batch.root[i] and not cascade.rooted
+    if is_root or (not cascade.rooted and time < cascade.published):
+        cascade.published = time
+        cascade.due = time + rules.ages[cascade.next_age]
+        _push_timer(state, cascade.due, slot)
+    cascade.rooted |= is_root
+    if is_root:
+        parent = ROOT
+    elif parent == UNKNOWN:
+        tally.unknown_parents += 1
+    if time < tally.watermark:
+        tally.late += 1
+    if cascade.kept < rules.max_events:
+        _keep(state, cascade, batch.event[i], batch.user[i], parent, time)
+    else:
+        _count_rest(rules, state, cascade, batch.event[i], time)
+    cascade.latest = max(cascade.latest, time)
+    cascade.count += 1
+    _unlink(state, slot)
+    _link_newest(state, slot)
+    if cascade.count >= cascade.next_growth:
+        age = max(0.0, cascade.latest - cascade.published)
+        _emit(state, GROWTH, slot, cascade.next_growth, age, cascade.count, i, np.inf)
+        grown = np.int64(cascade.next_growth * rules.growth_factor)
+        cascade.next_growth = max(grown, cascade.next_growth + 1)
+    return ACCEPTED
+
+
+@njit(cache=True)
+def _open(rules, state, key, time):  # type: ignore[no-untyped-def]
+    """A new cascade, without events; the one idle longest makes room when there are too many."""
+    tally = state.tally[0]
+    if tally.live >= rules.max_cascades:
+        tally.evicted += 1
+        _close(state, tally.oldest)
+    tally.free_slots -= 1
+    slot = state.free_slots[tally.free_slots]
+    cascade = state.slots[slot]
+    cascade.key = key
+    cascade.published = time
+    cascade.latest = time
+    cascade.due = time + rules.ages[0]
+    cascade.count = 0
+    cascade.kept = 0
+    cascade.first = -1
+    cascade.last = -1
+    cascade.rest = -1
+    cascade.next_growth = rules.growth_first
+    cascade.next_age = 0
+    cascade.rooted = False
+    cascade.in_order = True
+    # Found anew, for closing another cascade may have moved the free place.
+    place = _find(state.keys, state.key_slots, key)
+    state.keys[place] = key
+    state.key_slots[place] = slot
+    tally.keys += 1
+    tally.live += 1
+    _link_newest(state, slot)
+    _push_timer(state, cascade.due, slot)
+    return slot
+
+
+@njit(cache=True)
+def _close(state, slot):  # type: ignore[no-untyped-def]
+    """Ends a cascade. Its hash stays known; its slot is freed when the records have been read."""
+    tally = state.tally[0]
+    cascade = state.slots[slot]
+    chunk = cascade.first
+    while chunk >= 0:
+        state.free_chunks[tally.free_chunks] = chunk
+        tally.free_chunks += 1
+        chunk = state.chunks[chunk].next
+    if cascade.rest >= 0:
+        state.free_rests[tally.free_rests] = cascade.rest
+        tally.free_rests += 1
+    _unlink(state, slot)
+    cascade.due = np.nan
+    tally.live -= 1
+    tally.kept -= cascade.kept
+    state.closing[tally.closing] = slot
+    tally.closing += 1
+    state.key_slots[_find(state.keys, state.key_slots, cascade.key)] = CLOSED_KEY
+    oldest = tally.closed % len(state.closed)
+    if tally.closed >= len(state.closed):
+        _forget(state.keys, state.key_slots, state.closed[oldest])
+        tally.keys -= 1
+    state.closed[oldest] = cascade.key
+    tally.closed += 1
+
+
+# --------------------------------------------------------------------------- events of a cascade
+
+
+@njit(cache=True)
+def _look_up(state, cascade, event, parent, parent_user):  # type: ignore[no-untyped-def]
+    """The index of the parent in order of arrival, or UNKNOWN; and whether `event` is known."""
+    by_event, by_user = UNKNOWN, UNKNOWN
+    chunk = cascade.first
+    base = 0
+    while chunk >= 0:
+        row = state.chunks[chunk]
+        for j in range(min(CHUNK, cascade.kept - base)):
+            if row.event[j] == event:
+                return UNKNOWN, True
+            if row.event[j] == parent:
+                by_event = base + j
+            if by_user == UNKNOWN and row.user[j] == parent_user:
+                by_user = base + j
+        base += CHUNK
+        chunk = row.next
+    if cascade.rest >= 0 and state.rests[cascade.rest].recent[event % np.uint64(RECENT)] == event:
+        return UNKNOWN, True
+    if parent != NONE and by_event != UNKNOWN:
+        return by_event, False
+    return by_user if parent_user != NONE else UNKNOWN, False
+
+
+@njit(cache=True)
+def _keep(state, cascade, event, user, parent, time):  # type: ignore[no-untyped-def]
+    """Appends an event to the cascade's chunks."""
+    tally = state.tally[0]
+    j = cascade.kept % CHUNK
+    if j == 0:
+        tally.free_chunks -= 1
+        chunk = state.free_chunks[tally.free_chunks]
+        state.chunks[chunk].next = -1
+        if cascade.last >= 0:
+            state.chunks[cascade.last].next = chunk
+        else:
+            cascade.first = chunk
+        cascade.last = chunk
+    row = state.chunks[cascade.last]
+    if cascade.kept > 0 and time < cascade.latest:
+        cascade.in_order = False
+    row.time[j] = time
+    row.event[j] = event
+    row.user[j] = user
+    row.parent[j] = parent
+    row.depth[j] = 0 if parent == ROOT else 1 if parent == UNKNOWN else _depth(
+        state, cascade, parent) + 1  # fmt: skip
+    cascade.kept += 1
+    tally.kept += 1
+
+
+@njit(cache=True)
+def _depth(state, cascade, index):  # type: ignore[no-untyped-def]
+    chunk = cascade.first
+    for _ in range(index // CHUNK):
+        chunk = state.chunks[chunk].next
+    return state.chunks[chunk].depth[index % CHUNK]
+
+
+@njit(cache=True)
+def _count_rest(rules, state, cascade, event, time):  # type: ignore[no-untyped-def]
+    """Counts an event past the bound by its delay, and remembers its hash for a while."""
+    tally = state.tally[0]
+    if cascade.rest < 0:
+        tally.free_rests -= 1
+        cascade.rest = state.free_rests[tally.free_rests]
+        state.rests[cascade.rest].counts[:] = 0
+        state.rests[cascade.rest].recent[:] = NONE
+    rest = state.rests[cascade.rest]
+    rest.counts[np.searchsorted(rules.bin_edges, time - cascade.published)] += 1
+    rest.recent[event % np.uint64(RECENT)] = event
+
+
+# --------------------------------------------------------------------------- triggers
+
+
+@njit(cache=True)
+def _has_room(rules, state):  # type: ignore[no-untyped-def]
+    """Whether two more records and one more closed cascade can be written out."""
+    tally = state.tally[0]
+    return (
+        tally.fired + 2 <= len(state.fired)
+        and tally.packed + rules.max_events <= len(state.delay)
+        and tally.packed_rests < len(state.packed_rest)
+        and tally.closing < len(state.closing)
+    )
+
+
+@njit(cache=True)
+def _fire_due(rules, state, cause):  # type: ignore[no-untyped-def]
+    """Fires what the watermark has passed, in order of time; False when out of room."""
+    tally = state.tally[0]
+    while tally.timers > 0 and state.timers[0].time < tally.watermark:
+        if not _has_room(rules, state):
+            return False
+        time, slot = state.timers[0].time, state.timers[0].slot
+        _pop_timer(state)
+        cascade = state.slots[slot]
+        if cascade.due != time:
+            continue
+        k = cascade.next_age
+        age = rules.ages[k]
+        count = _count_until(rules, state, cascade, time, age)
+        last = k + 1 == len(rules.ages)
+        if count >= rules.growth_first:
+            if rules.takes_snapshot[k]:
+                _emit(state, AGE, slot, np.int64(age), age, count, cause, time)
+            if rules.takes_outcome[k]:
+                _emit(state, OUTCOME, slot, np.int64(last), age, count, cause, time)
+        if last:
+            _close(state, slot)
+        else:
+            cascade.next_age = k + 1
+            cascade.due = cascade.published + rules.ages[k + 1]
+            _push_timer(state, cascade.due, slot)
+    return True
+
+
+@njit(cache=True)
+def _count_until(rules, state, cascade, time, age):  # type: ignore[no-untyped-def]
+    """Events up to `time`, which is `age` seconds after publication and an edge of the bins."""
+    count = 0
+    chunk = cascade.first
+    base = 0
+    while chunk >= 0:
+        row = state.chunks[chunk]
+        for j in range(min(CHUNK, cascade.kept - base)):
+            count += row.time[j] <= time
+        base += CHUNK
+        chunk = row.next
+    if cascade.rest >= 0:
+        bins = np.searchsorted(rules.bin_edges, age) + 1
+        count += state.rests[cascade.rest].counts[:bins].sum()
+    return count
+
+
+@njit(cache=True)
+def _emit(state, kind, slot, number, age, count, cause, limit):  # type: ignore[no-untyped-def]
+    """Writes out a record; a snapshot with the cascade's events up to the time `limit`."""
+    tally = state.tally[0]
+    cascade = state.slots[slot]
+    record = state.fired[tally.fired]
+    tally.fired += 1
+    record.kind = kind
+    record.slot = slot
+    record.number = number
+    record.published = cascade.published
+    record.age = age
+    record.count = count
+    record.cause = cause
+    record.rooted = cascade.rooted
+    record.final = kind == OUTCOME and number == 1
+    record.start = tally.packed
+    record.rest = -1
+    if kind != OUTCOME:
+        if cascade.in_order:
+            _pack_in_order(state, cascade, limit)
+        else:
+            _pack_sorted(state, cascade, limit)
+        if cascade.rest >= 0 and count > tally.packed - record.start:
+            record.rest = tally.packed_rests
+            tally.packed_rests += 1
+            counts = state.rests[cascade.rest].counts
+            left = count - (tally.packed - record.start)
+            for b in range(len(counts)):
+                state.packed_rest[record.rest, b] = min(counts[b], left)
+                left -= state.packed_rest[record.rest, b]
+    record.stop = tally.packed
+
+
+@njit(cache=True)
+def _pack_in_order(state, cascade, limit):  # type: ignore[no-untyped-def]
+    tally = state.tally[0]
+    out = tally.packed
+    chunk = cascade.first
+    base = 0
+    while chunk >= 0:
+        row = state.chunks[chunk]
+        for j in range(min(CHUNK, cascade.kept - base)):
+            if row.time[j] > limit:
+                tally.packed = out
+                return
+            state.delay[out] = max(0.0, row.time[j] - cascade.published)
+            state.parent[out] = row.parent[j]
+            state.depth[out] = row.depth[j]
+            state.user[out] = np.int32(np.uint32(row.user[j]))
+            out += 1
+        base += CHUNK
+        chunk = row.next
+    tally.packed = out
+
+
+@njit(cache=True)
+def _pack_sorted(state, cascade, limit):  # type: ignore[no-untyped-def]
+    """The events in order of time, those of one time in order of arrival."""
+    tally = state.tally[0]
+    chunk_of = np.empty(cascade.kept, np.int32)
+    times = np.empty(cascade.kept, np.float64)
+    chunk = cascade.first
+    for i in range(cascade.kept):
+        if i > 0 and i % CHUNK == 0:
+            chunk = state.chunks[chunk].next
+        chunk_of[i] = chunk
+        times[i] = state.chunks[chunk].time[i % CHUNK]
+    order = np.argsort(times, kind="mergesort")
+    rank = np.empty(cascade.kept, np.int32)
+    within = 0
+    for i in order:
+        rank[i] = within if times[i] <= limit else UNKNOWN
+        within += times[i] <= limit
+    out = tally.packed
+    for i in order[:within]:
+        row, j = state.chunks[chunk_of[i]], i % CHUNK
+        state.delay[out] = max(0.0, times[i] - cascade.published)
+        parent = row.parent[j]
+        state.parent[out] = rank[parent] if parent >= 0 else parent
+        state.depth[out] = row.depth[j]
+        state.user[out] = np.int32(np.uint32(row.user[j]))
+        out += 1
+    tally.packed = out
+
+
+# --------------------------------------------------------------------------- list of activity
+
+
+@njit(cache=True)
+def _link_newest(state, slot):  # type: ignore[no-untyped-def]
+    tally, slots = state.tally[0], state.slots
+    slots[slot].older = tally.newest
+    slots[slot].newer = -1
+    if tally.newest >= 0:
+        slots[tally.newest].newer = slot
+    else:
+        tally.oldest = slot
+    tally.newest = slot
+
+
+@njit(cache=True)
+def _unlink(state, slot):  # type: ignore[no-untyped-def]
+    tally, slots = state.tally[0], state.slots
+    older, newer = slots[slot].older, slots[slot].newer
+    if older >= 0:
+        slots[older].newer = newer
+    else:
+        tally.oldest = newer
+    if newer >= 0:
+        slots[newer].older = older
+    else:
+        tally.newest = older
+
+
+# --------------------------------------------------------------------------- timers: a binary heap
+
+
+@njit(cache=True)
+def _before(timers, a, b):  # type: ignore[no-untyped-def]
+    return timers[a].time < timers[b].time
+
+
+@njit(cache=True)
+def _swap(timers, a, b):  # type: ignore[no-untyped-def]
+    time, slot = timers[a].time, timers[a].slot
+    timers[a].time, timers[a].slot = timers[b].time, timers[b].slot
+    timers[b].time, timers[b].slot = time, slot
+
+
+@njit(cache=True)
+def _push_timer(state, time, slot):  # type: ignore[no-untyped-def]
+    tally, timers = state.tally[0], state.timers
+    i = tally.timers
+    timers[i].time = time
+    timers[i].slot = slot
+    tally.timers += 1
+    while i > 0 and _before(timers, i, (i - 1) // 2):
+        _swap(timers, i, (i - 1) // 2)
+        i = (i - 1) // 2
+
+
+@njit(cache=True)
+def _pop_timer(state):  # type: ignore[no-untyped-def]
+    tally, timers = state.tally[0], state.timers
+    tally.timers -= 1
+    _swap(timers, 0, tally.timers)
+    i = 0
+    while True:
+        child = 2 * i + 1
+        if child >= tally.timers:
+            return
+        if child + 1 < tally.timers and _before(timers, child + 1, child):
+            child += 1
+        if not _before(timers, child, i):
+            return
+        _swap(timers, i, child)
+        i = child
+
+
+# --------------------------------------------------------------------------- hash table
+
+
+@njit(cache=True)
+def _find(keys, key_slots, key):  # type: ignore[no-untyped-def]
+    """The place of `key`, or the free place where it belongs. Linear probing."""
+    mask = np.uint64(len(keys) - 1)
+    place = key & mask
+    while key_slots[place] != FREE and keys[place] != key:
+        place = (place + np.uint64(1)) & mask
+    return place
+
+
+@njit(cache=True)
+def _forget(keys, key_slots, key):  # type: ignore[no-untyped-def]
+    """Removes `key`; those behind it in its run move up, so that no gap cuts them off."""
+    mask = np.uint64(len(keys) - 1)
+    gap = _find(keys, key_slots, key)
+    place = gap
+    while True:
+        place = (place + np.uint64(1)) & mask
+        if key_slots[place] == FREE:
+            break
+        # May the entry here move to the gap, or does its home lie behind the gap?
+        if ((place - (keys[place] & mask)) & mask) >= ((place - gap) & mask):
+            keys[gap] = keys[place]
+            key_slots[gap] = key_slots[place]
+            gap = place
+    key_slots[gap] = FREE
+
+
+@njit(cache=True)
+def fill_table(keys, key_slots, new_keys, new_slots):  # type: ignore[no-untyped-def]
+    """Enters what is in one table into another."""
+    for i in range(len(keys)):
+        if key_slots[i] != FREE:
+            place = _find(new_keys, new_slots, keys[i])
+            new_keys[place] = keys[i]
+            new_slots[place] = key_slots[i]
+
+
+# --------------------------------------------------------------------------- for the caller
+
+
+@njit(cache=True)
+def find_slot(state, key):  # type: ignore[no-untyped-def]
+    """The slot of a live cascade, or a negative number."""
+    if len(state.keys) == 0:
+        return FREE
+    return state.key_slots[_find(state.keys, state.key_slots, key)]
+
+
+@njit(cache=True)
+def pack(state, slot):  # type: ignore[no-untyped-def]
+    """Packs a cascade's kept events to the front of the packed columns, until `clear`."""
+    _emit(state, GROWTH, slot, 0, 0.0, state.slots[slot].count, 0, np.inf)
+
+
+@njit(cache=True)
+def clear(state):  # type: ignore[no-untyped-def]
+    """Forgets the fired records, and frees the slots of closed cascades, which it returns."""
+    tally = state.tally[0]
+    closed = state.closing[: tally.closing].copy()
+    for slot in closed:
+        state.free_slots[tally.free_slots] = slot
+        tally.free_slots += 1
+    tally.closing = tally.fired = tally.packed = tally.packed_rests = 0
+    return closed
