@@ -48,7 +48,7 @@ class Batch(NamedTuple):
 
 
 @njit(cache=True)
-def ingest(rules, state, batch, position, watermark, verdicts, opened):  # type: ignore[no-untyped-def]
+def ingest(rules, state, batch, position, watermark, verdicts, opened):
     """Takes in the events from `position` on, then moves the watermark to `watermark`.
 
     Writes a verdict for each event and, for each that opened a cascade, its slot into `opened`.
@@ -75,7 +75,7 @@ def ingest(rules, state, batch, position, watermark, verdicts, opened):  # type:
 
 
 @njit(cache=True)
-def _apply(rules, state, batch, i, opened):  # type: ignore[no-untyped-def]
+def _apply(rules, state, batch, i, opened):
     """Adds event i to its cascade, which it may open; takes a growth snapshot when it is due."""
     tally, slots = state.tally[0], state.slots
     time = batch.time[i]
@@ -123,7 +123,7 @@ def _apply(rules, state, batch, i, opened):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _open(rules, state, key, time):  # type: ignore[no-untyped-def]
+def _open(rules, state, key, time):
     """A new cascade, without events; the one idle longest makes room when there are too many."""
     tally = state.tally[0]
     if tally.live >= rules.max_cascades:
@@ -157,7 +157,7 @@ def _open(rules, state, key, time):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _close(state, slot):  # type: ignore[no-untyped-def]
+def _close(state, slot):
     """Ends a cascade. Its hash stays known; its slot is freed when the records have been read."""
     tally = state.tally[0]
     cascade = state.slots[slot]
@@ -188,7 +188,7 @@ def _close(state, slot):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _look_up(state, cascade, event, parent, parent_user):  # type: ignore[no-untyped-def]
+def _look_up(state, cascade, event, parent, parent_user):
     """The index of the parent in order of arrival, or UNKNOWN; and whether `event` is known."""
     by_event, by_user = UNKNOWN, UNKNOWN
     chunk = cascade.first
@@ -212,7 +212,7 @@ def _look_up(state, cascade, event, parent, parent_user):  # type: ignore[no-unt
 
 
 @njit(cache=True)
-def _keep(state, cascade, event, user, parent, time):  # type: ignore[no-untyped-def]
+def _keep(state, cascade, event, user, parent, time):
     """Appends an event to the cascade's chunks."""
     tally = state.tally[0]
     j = cascade.kept % CHUNK
@@ -239,7 +239,7 @@ def _keep(state, cascade, event, user, parent, time):  # type: ignore[no-untyped
 
 
 @njit(cache=True)
-def _depth(state, cascade, index):  # type: ignore[no-untyped-def]
+def _depth(state, cascade, index):
     chunk = cascade.first
     for _ in range(index // CHUNK):
         chunk = state.chunks[chunk].next
@@ -247,7 +247,7 @@ def _depth(state, cascade, index):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _count_rest(rules, state, cascade, event, time):  # type: ignore[no-untyped-def]
+def _count_rest(rules, state, cascade, event, time):
     """Counts an event past the bound by its delay, and remembers its hash for a while."""
     tally = state.tally[0]
     if cascade.rest < 0:
@@ -264,7 +264,7 @@ def _count_rest(rules, state, cascade, event, time):  # type: ignore[no-untyped-
 
 
 @njit(cache=True)
-def _has_room(rules, state):  # type: ignore[no-untyped-def]
+def _has_room(rules, state):
     """Whether two more records and one more closed cascade can be written out."""
     tally = state.tally[0]
     return (
@@ -276,7 +276,7 @@ def _has_room(rules, state):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _fire_due(rules, state, cause):  # type: ignore[no-untyped-def]
+def _fire_due(rules, state, cause):
     """Fires what the watermark has passed, in order of time; False when out of room."""
     tally = state.tally[0]
     while tally.timers > 0 and state.timers[0].time < tally.watermark:
@@ -306,7 +306,7 @@ def _fire_due(rules, state, cause):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _count_until(rules, state, cascade, time, age):  # type: ignore[no-untyped-def]
+def _count_until(rules, state, cascade, time, age):
     """Events up to `time`, which is `age` seconds after publication and an edge of the bins."""
     count = 0
     chunk = cascade.first
@@ -324,7 +324,7 @@ def _count_until(rules, state, cascade, time, age):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True)
-def _emit(state, kind, slot, number, age, count, cause, limit):  # type: ignore[no-untyped-def]
+def _emit(state, kind, slot, number, age, count, cause, limit):
     """Writes out a record; a snapshot with the cascade's events up to the time `limit`."""
     tally = state.tally[0]
     cascade = state.slots[slot]
@@ -358,7 +358,7 @@ def _emit(state, kind, slot, number, age, count, cause, limit):  # type: ignore[
 
 
 @njit(cache=True)
-def _pack_in_order(state, cascade, limit):  # type: ignore[no-untyped-def]
+def _pack_in_order(state, cascade, limit):
     tally = state.tally[0]
     out = tally.packed
     chunk = cascade.first
@@ -380,7 +380,7 @@ def _pack_in_order(state, cascade, limit):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _pack_sorted(state, cascade, limit):  # type: ignore[no-untyped-def]
+def _pack_sorted(state, cascade, limit):
     """The events in order of time, those of one time in order of arrival."""
     tally = state.tally[0]
     chunk_of = np.empty(cascade.kept, np.int32)
@@ -413,7 +413,7 @@ def _pack_sorted(state, cascade, limit):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _link_newest(state, slot):  # type: ignore[no-untyped-def]
+def _link_newest(state, slot):
     tally, slots = state.tally[0], state.slots
     slots[slot].older = tally.newest
     slots[slot].newer = -1
@@ -425,7 +425,7 @@ def _link_newest(state, slot):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _unlink(state, slot):  # type: ignore[no-untyped-def]
+def _unlink(state, slot):
     tally, slots = state.tally[0], state.slots
     older, newer = slots[slot].older, slots[slot].newer
     if older >= 0:
@@ -442,19 +442,19 @@ def _unlink(state, slot):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _before(timers, a, b):  # type: ignore[no-untyped-def]
+def _before(timers, a, b):
     return timers[a].time < timers[b].time
 
 
 @njit(cache=True)
-def _swap(timers, a, b):  # type: ignore[no-untyped-def]
+def _swap(timers, a, b):
     time, slot = timers[a].time, timers[a].slot
     timers[a].time, timers[a].slot = timers[b].time, timers[b].slot
     timers[b].time, timers[b].slot = time, slot
 
 
 @njit(cache=True)
-def _push_timer(state, time, slot):  # type: ignore[no-untyped-def]
+def _push_timer(state, time, slot):
     tally, timers = state.tally[0], state.timers
     i = tally.timers
     timers[i].time = time
@@ -466,7 +466,7 @@ def _push_timer(state, time, slot):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _pop_timer(state):  # type: ignore[no-untyped-def]
+def _pop_timer(state):
     tally, timers = state.tally[0], state.timers
     tally.timers -= 1
     _swap(timers, 0, tally.timers)
@@ -487,7 +487,7 @@ def _pop_timer(state):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _find(keys, key_slots, key):  # type: ignore[no-untyped-def]
+def _find(keys, key_slots, key):
     """The place of `key`, or the free place where it belongs. Linear probing."""
     mask = np.uint64(len(keys) - 1)
     place = key & mask
@@ -497,7 +497,7 @@ def _find(keys, key_slots, key):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _forget(keys, key_slots, key):  # type: ignore[no-untyped-def]
+def _forget(keys, key_slots, key):
     """Removes `key`; those behind it in its run move up, so that no gap cuts them off."""
     mask = np.uint64(len(keys) - 1)
     gap = _find(keys, key_slots, key)
@@ -515,7 +515,7 @@ def _forget(keys, key_slots, key):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def fill_table(keys, key_slots, new_keys, new_slots):  # type: ignore[no-untyped-def]
+def fill_table(keys, key_slots, new_keys, new_slots):
     """Enters what is in one table into another."""
     for i in range(len(keys)):
         if key_slots[i] != FREE:
@@ -528,7 +528,7 @@ def fill_table(keys, key_slots, new_keys, new_slots):  # type: ignore[no-untyped
 
 
 @njit(cache=True)
-def find_slot(state, key):  # type: ignore[no-untyped-def]
+def find_slot(state, key):
     """The slot of a live cascade, or a negative number."""
     if len(state.keys) == 0:
         return FREE
@@ -536,13 +536,13 @@ def find_slot(state, key):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def pack(state, slot):  # type: ignore[no-untyped-def]
+def pack(state, slot):
     """Packs a cascade's kept events to the front of the packed columns, until `clear`."""
     _emit(state, GROWTH, slot, 0, 0.0, state.slots[slot].count, 0, np.inf)
 
 
 @njit(cache=True)
-def clear(state):  # type: ignore[no-untyped-def]
+def clear(state):
     """Forgets the fired records, and frees the slots of closed cascades, which it returns."""
     tally = state.tally[0]
     closed = state.closing[: tally.closing].copy()

@@ -167,7 +167,7 @@ def with_room(state: State, events: int) -> State:
     return state
 
 
-def _resized(array: NDArray, needed: int) -> NDArray:  # type: ignore[type-arg]
+def _resized(array: NDArray, needed: int) -> NDArray:
     """The array, at least `needed` long. Spare capacity is not touched, so it costs no memory."""
     if needed <= len(array):
         return array
@@ -177,12 +177,12 @@ def _resized(array: NDArray, needed: int) -> NDArray:  # type: ignore[type-arg]
 
 
 def _grown(
-    rows: NDArray,  # type: ignore[type-arg]
+    rows: NDArray,
     free: NDArray[np.int32],
     tally: np.void,
     name: str,
     needed: int,
-) -> tuple[NDArray, NDArray[np.int32]]:  # type: ignore[type-arg]
+) -> tuple[NDArray, NDArray[np.int32]]:
     """The rows with at least `needed` free ones, and the list of the free ones."""
     spare = int(tally[name])
     if needed <= spare:

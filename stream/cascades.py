@@ -199,7 +199,7 @@ class CascadeStore:
         spare = len(self._state.slots) - len(self._names)
         if spare:
             self._names.extend([None] * spare)
-        for position in positions:
+        for position in positions.tolist():
             self._names[opened[position]] = names[position]
         opened[positions] = -1
 
@@ -244,8 +244,13 @@ def _hash_optional(ids: Sequence[str | None]) -> NDArray[np.uint64]:
     return hashes
 
 
+_NO_HASHES = np.empty(0, np.uint64)
 _NO_EVENTS = kernel.Batch(
-    *(np.empty(0, np.uint64) for _ in range(5)),
+    cascade=_NO_HASHES,
+    event=_NO_HASHES,
+    user=_NO_HASHES,
+    parent=_NO_HASHES,
+    parent_user=_NO_HASHES,
     time=np.empty(0),
     root=np.empty(0, np.bool_),
     received=np.empty(0),

@@ -1,0 +1,148 @@
+"""The embedded broker, and the topics on any broker.
+
+The embedded broker is the binary of the package `noida-db`, which speaks Kafka's protocol. It
+keeps everything in memory and saves it now and then: for development, demonstrations and tests.
+Production runs Apache Kafka.
+
+    BrokerError(RuntimeError)    the broker did not start, or refused; says what to do
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
+
+from stream.settings import Settings
+from topics.catalogue import CATALOGUE, Topic
+
+_START_SECONDS = 20.0
+
+
+class BrokerError(RuntimeError):
+    """The broker did not start, or refused."""
+
+
+def free_port() -> int:
+    """A TCP port on the loopback address that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def binary() -> Path:
+    """The embedded broker's program.
+
+    Raises:
+        BrokerError: the package is not installed, or not for this platform.
+    """
+    package = importlib.util.find_spec("noida_db")
+    if package is None or package.origin is None:
+        raise BrokerError("the embedded broker is missing; install it with `pip install noida-db`")
+    for name in ("noida-db", "noida-db.exe"):
+        program = Path(package.origin).with_name(name)
+        if program.is_file():
+            if not os.access(program, os.X_OK):
+                program.chmod(0o755)
+            return program
+    raise BrokerError(
+        "noida-db has no program for this platform; run Apache Kafka and name it with --kafka"
+    )
+
+
+def command(port: int, folder: Path, host: str = "127.0.0.1") -> list[str]:
+    """The command line that runs the embedded broker in the foreground."""
+    return [
+        str(binary()), "start", "--only", "kafka", "--host", host,
+        "--kafka-port", str(port), "--data-dir", str(folder),
+    ]  # fmt: skip
+
+
+@contextmanager
+def embedded(
+    folder: Path, port: int | None = None
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A running embedded broker: its address, and its process. Stopped on leaving.
+
+    Args:
+        folder: for its data and its log; made if missing.
+        port: any free one when not given.
+
+    Raises:
+        BrokerError: it did not come up; its last lines are in the message.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    port = port or free_port()
+    output = folder / "broker.log"
+    with output.open("wb") as sink:
+        process = subprocess.Popen(
+            command(port, folder), stdout=sink, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        _await_port(port, process, output)
+        yield f"127.0.0.1:{port}", process
+    finally:
+        # Not a gentle stop: that would write all it holds to the disk, for nobody.
+        process.kill()
+        process.wait()
+
+
+def _await_port(port: int, process: subprocess.Popen[bytes], output: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    lines = output.read_text(errors="replace").strip().splitlines()[-5:]
+    raise BrokerError(
+        f"the embedded broker did not open port {port}; its last lines:\n" + "\n".join(lines)
+    )
+
+
+async def create_topics(settings: Settings) -> list[str]:
+    """Creates the topics of the catalogue that are missing, and returns their names.
+
+    Raises:
+        BrokerError: no broker, or it refused a topic.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    try:
+        await admin.start()
+    except KafkaConnectionError as error:
+        raise BrokerError(
+            f"no Kafka broker answers at {settings.kafka} ({error}); start one with "
+            "`tidecast broker`, or name yours with --kafka"
+        ) from error
+    try:
+        existing = set(await admin.list_topics())
+        missing = [topic for name, topic in CATALOGUE.items() if name not in existing]
+        response = await admin.create_topics([_new_topic(topic, settings) for topic in missing])
+        for name, code, *message in response.topic_errors:
+            if code not in (0, TopicAlreadyExistsError.errno):
+                raise BrokerError(
+                    f"topic {name!r} was refused: {for_code(code).__name__} {message}"
+                )
+    finally:
+        await admin.close()
+    return [topic.name for topic in missing]
+
+
+def _new_topic(topic: Topic, settings: Settings) -> NewTopic:
+    partitions = settings.partitions if topic.partitioned else 1
+    return NewTopic(topic.name, partitions, settings.replication, topic_configs=topic.configs())
+
+
+def create_topics_now(settings: Settings) -> list[str]:
+    """`create_topics` for callers without an event loop."""
+    return asyncio.run(create_topics(settings))

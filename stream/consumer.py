@@ -1,0 +1,349 @@
+"""The batch consumer of the ingest roles, on aiokafka.
+
+    fetch a batch -> handler of each partition -> publish -> acknowledged -> commit -> next
+
+A handler turns one partition's records, in order, into outputs. Offsets are committed only when
+every output of the batch has been acknowledged, so a worker that dies repeats its last batch, and
+since what a handler answers depends on the log alone, it repeats the same records with the same
+ids. A worker that is given a partition rebuilds its handler by reading the topic from its
+beginning, in silence up to the committed offset, and publishes from there on.
+
+Outputs go to the partition with the number of the one they came from (modulo the output topic's
+partitions), so that what belongs together stays together and in order whatever partitioner the
+writers upstream use.
+
+    ConsumerError(RuntimeError)
+        NotReadyError       a topic is missing, or the broker did not answer; says what to do
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from aiokafka import (
+    AIOKafkaConsumer,
+    AIOKafkaProducer,
+    ConsumerRebalanceListener,
+    ConsumerRecord,
+    TopicPartition,
+)
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError, KafkaError
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from stream import telemetry
+from stream.settings import Settings
+from topics.catalogue import DEAD_LETTERS, Topic
+
+log = logging.getLogger(__name__)
+
+_POLL_MS = 200  # how long a fetch waits, and so how soon a stop is noticed
+_RETRY_SECONDS = 1.0
+
+
+class ConsumerError(RuntimeError):
+    """The role cannot go on."""
+
+
+class NotReadyError(ConsumerError):
+    """A topic is missing, or the broker did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A message to publish.
+
+    `timestamp_ms` is the Kafka timestamp of the message that caused it, so that readers further
+    down can tell how long the way was.
+    """
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    timestamp_ms: int
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class PartitionHandler(Protocol):
+    """What a role does with one partition. Its answers depend on the records alone."""
+
+    # Totals since it was made; `accepted` and `dead_letters` among them.
+    counters: dict[str, int]
+
+    def process(self, records: Sequence[ConsumerRecord]) -> list[Output]:
+        """Takes in the next records of the partition, in order; dead letters are outputs too."""
+
+    def idle(self, now: float) -> list[Output]:
+        """Called while no record comes, with the wall clock in unix seconds."""
+
+
+def dead_letter(record: ConsumerRecord, role: str, error: str, message: str) -> Output:
+    """The record as it came, with where it was from and what is wrong with it as headers."""
+    headers = {
+        "topic": record.topic,
+        "partition": str(record.partition),
+        "offset": str(record.offset),
+        "timestamp": str(record.timestamp),
+        "role": role,
+        "error": error,
+        "message": message,
+    }
+    return Output(
+        DEAD_LETTERS.name,
+        record.key,
+        record.value,
+        record.timestamp,
+        tuple((name, text.encode()) for name, text in headers.items()),
+    )
+
+
+class _Metrics:
+    """What an ingest role exports."""
+
+    def __init__(self, registry: CollectorRegistry, role: str) -> None:
+        def name(what: str) -> str:
+            return f"tidecast_{role}_{what}"
+
+        self.records = Counter(name("records_total"), "Records taken in", registry=registry)
+        self.results = Counter(
+            name("results_total"), "What became of records", ["result"], registry=registry
+        )
+        self.outputs = Counter(
+            name("outputs_total"), "Messages published", ["topic"], registry=registry
+        )
+        self.rebuilt = Counter(
+            name("rebuilt_records_total"), "Records read to rebuild state", registry=registry
+        )
+        self.compute = Histogram(
+            name("compute_seconds"), "Time in the handler, a batch", registry=registry
+        )
+        self.publish = Histogram(
+            name("publish_seconds"), "Time until acknowledged and committed", registry=registry
+        )
+        self.lag = Gauge(
+            name("lag_records"), "Records behind the end", ["partition"], registry=registry
+        )
+
+
+class _Partition:
+    """A handler, and the offset from which its outputs are published."""
+
+    def __init__(self, handler: PartitionHandler, emit_from: int) -> None:
+        self.handler = handler
+        self.emit_from = emit_from
+        self.last_record = time.monotonic()
+        self._counted: dict[str, int] = {}
+
+    def process(self, records: Sequence[ConsumerRecord], metrics: _Metrics) -> list[Output]:
+        """The outputs of the records that are to be published; earlier ones rebuild the state."""
+        self.last_record = time.monotonic()
+        silent = 0
+        if records[0].offset < self.emit_from:
+            silent = sum(record.offset < self.emit_from for record in records)
+            self.handler.process(records[:silent])
+            metrics.rebuilt.inc(silent)
+            self._counted = dict(self.handler.counters)
+        fresh = records[silent:]
+        outputs = self.handler.process(fresh) if fresh else []
+        metrics.records.inc(len(fresh))
+        for result, total in self.handler.counters.items():
+            metrics.results.labels(result).inc(total - self._counted.get(result, 0))
+        self._counted = dict(self.handler.counters)
+        return outputs
+
+
+class IngestRole(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Runs a handler for each partition of a topic that this worker is given."""
+
+    def __init__(
+        self,
+        role: str,
+        topic: Topic,
+        handler: Callable[[int], PartitionHandler],
+        settings: Settings,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        """Args:
+        handler: makes the handler of a partition, given its number.
+        """
+        self._role = role
+        self._topic = topic
+        self._new_handler = handler
+        self._settings = settings
+        self._registry = registry or CollectorRegistry()
+        self._metrics = _Metrics(self._registry, role)
+        self._partitions: dict[TopicPartition, _Partition] = {}
+        self._batch = asyncio.Lock()  # a rebalance waits for the batch in flight
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Consumes until SIGTERM or SIGINT, then finishes the batch in flight.
+
+        Raises:
+            NotReadyError: the topic is missing, or the broker is not there.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        settings = self._settings
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=settings.kafka,
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=settings.message_bytes,
+            max_request_size=2 * settings.message_bytes,
+        )
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka,
+            group_id=settings.group(self._role),
+            group_instance_id=f"{self._role}-{settings.instance}",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=int(settings.session_timeout * 1000),
+            heartbeat_interval_ms=int(settings.session_timeout * 100),
+            max_partition_fetch_bytes=settings.fetch_bytes,
+            check_crcs=False,  # TCP has checked; a fifth of the time otherwise
+        )
+        telemetry.serve(self._registry, settings)
+        try:
+            await self._start()
+            log.info("%s started on %s", self._role, settings.kafka)
+            while not self._stop.is_set():
+                await self._step()
+        finally:
+            await self._consumer.stop()
+            await self._producer.stop()
+        log.info("%s stopped", self._role)
+
+    async def _start(self) -> None:
+        try:
+            await self._producer.start()
+            await self._consumer.start()
+            missing = {self._topic.name} - await self._consumer.topics()
+        except KafkaConnectionError as error:
+            raise NotReadyError(
+                f"no Kafka broker answers at {self._settings.kafka} ({error}); start one with "
+                "`tidecast broker`, or name yours with --kafka"
+            ) from error
+        if missing:
+            raise NotReadyError(
+                f"topic {self._topic.name!r} does not exist; create the topics with "
+                "`tidecast topics create`"
+            )
+        self._consumer.subscribe([self._topic.name], listener=self)
+
+    async def _step(self) -> None:
+        """One batch: fetched, processed, published, committed."""
+        limit = self._settings.poll_records
+        fetched = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=limit)
+        async with self._batch:
+            outputs: list[tuple[int, Output]] = []
+            offsets: dict[TopicPartition, int] = {}
+            with self._metrics.compute.time():
+                for source, records in fetched.items():
+                    partition = self._partitions.get(source)
+                    if partition is None:  # taken away while the fetch was under way
+                        continue
+                    outputs += [
+                        (source.partition, output)
+                        for output in partition.process(records, self._metrics)
+                    ]
+                    if records[-1].offset >= partition.emit_from:
+                        offsets[source] = records[-1].offset + 1
+                    self._note_lag(source, records[-1].offset)
+                outputs += self._tick_idle()
+            if outputs or offsets:
+                with self._metrics.publish.time():
+                    await self._publish(outputs)
+                    await self._commit(offsets)
+
+    def _note_lag(self, source: TopicPartition, offset: int) -> None:
+        end = self._consumer.highwater(source)
+        if end is not None:
+            self._metrics.lag.labels(source.partition).set(end - offset - 1)
+
+    def _tick_idle(self) -> Iterable[tuple[int, Output]]:
+        """Outputs of partitions that have been idle long enough, where that is switched on."""
+        patience = self._settings.idle_advance
+        if patience <= 0:
+            return
+        for source, partition in self._partitions.items():
+            if time.monotonic() - partition.last_record > patience:
+                for output in partition.handler.idle(time.time()):
+                    yield source.partition, output
+
+    async def _publish(self, outputs: Sequence[tuple[int, Output]]) -> None:
+        """Publishes and waits until all is acknowledged, for as long as the broker is away."""
+        while True:
+            try:
+                await self._send(outputs)
+                break
+            except KafkaError as error:
+                if not error.retriable or self._stop.is_set():
+                    raise
+                log.warning("publishing failed (%s); trying again", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+        for _, output in outputs:
+            self._metrics.outputs.labels(output.topic).inc()
+
+    async def _send(self, outputs: Sequence[tuple[int, Output]]) -> None:
+        grouped: dict[tuple[str, int], list[Output]] = defaultdict(list)
+        for number, output in outputs:
+            grouped[output.topic, number].append(output)
+        acknowledged: list[asyncio.Future[Any]] = []
+        for (topic, number), group in grouped.items():
+            partition = number % len(await self._producer.partitions_for(topic))
+            builder = self._producer.create_batch()
+            for output in group:
+                fields = {
+                    "timestamp": output.timestamp_ms,
+                    "key": output.key,
+                    "value": output.value,
+                    "headers": output.headers,
+                }
+                if builder.append(**fields) is None:
+                    acknowledged.append(
+                        await self._producer.send_batch(builder, topic, partition=partition)
+                    )
+                    builder = self._producer.create_batch()
+                    builder.append(**fields)
+            acknowledged.append(
+                await self._producer.send_batch(builder, topic, partition=partition)
+            )
+        await asyncio.gather(*acknowledged)
+
+    async def _commit(self, offsets: dict[TopicPartition, int]) -> None:
+        while offsets:
+            try:
+                await self._consumer.commit(offsets)
+                return
+            except (CommitFailedError, IllegalStateError) as error:
+                # Another worker has the partitions. It repeats this batch, with the same ids.
+                log.warning("partitions were taken away before the commit (%s)", error)
+                return
+            except KafkaError as error:
+                if not error.retriable or self._stop.is_set():
+                    raise
+                log.warning("committing failed (%s); trying again", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Waits for the batch in flight, then drops the state of what is taken away."""
+        async with self._batch:
+            for source in revoked:
+                self._partitions.pop(source, None)
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Makes the handlers of new partitions and sends their readers to the beginning."""
+        for source in sorted(assigned):
+            committed = await self._consumer.committed(source) or 0
+            self._partitions[source] = _Partition(self._new_handler(source.partition), committed)
+            if committed:
+                await self._consumer.seek_to_beginning(source)
+                log.info("partition %d: rebuilding up to offset %d", source.partition, committed)

@@ -1,0 +1,121 @@
+"""The tracker: reshare events in, snapshots and outcomes of cascades out.
+
+One handler a partition owns that partition's `CascadeStore`; everything else is decoding and
+encoding. An event that cannot be used goes to `dead.letters` with the reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from aiokafka import ConsumerRecord
+
+from stream import telemetry
+from stream.cascades import CascadeStore, Fired, Verdict
+from stream.consumer import IngestRole, Output, dead_letter
+from stream.settings import Settings, load
+from topics.catalogue import CASCADE_OUTCOMES, CASCADE_SNAPSHOTS, SOCIAL_EVENTS
+from topics.records import CascadeOutcome, SocialEvent
+
+ROLE = "tracker"
+
+
+class TrackedPartition:
+    """The cascades of one partition of `social.events`. A `PartitionHandler`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.store = CascadeStore(settings)
+        self.counters = {
+            "accepted": 0, "duplicate": 0, "closed": 0, "dead_letters": 0,
+            "late": 0, "unknown_parents": 0, "evicted": 0, "snapshots": 0, "outcomes": 0,
+        }  # fmt: skip
+        self._settings = settings
+        self._last_timestamp_ms = 0
+
+    def process(self, records: Sequence[ConsumerRecord]) -> list[Output]:
+        """Snapshots, outcomes and dead letters of the next records of the partition."""
+        events, bad = SOCIAL_EVENTS.codec.decode_batch([record.value for record in records])
+        outputs = []
+        if bad:
+            outputs = [
+                dead_letter(records[position], ROLE, "DecodeError", str(error))
+                for position, error in bad
+            ]
+            refused = {position for position, _ in bad}
+            records = [record for i, record in enumerate(records) if i not in refused]
+            if not records:
+                self.counters["dead_letters"] += len(bad)
+                return outputs
+        received = np.fromiter([r.timestamp for r in records], np.float64, len(records)) / 1000
+        verdicts, fired = self.store.ingest(events, received)
+        self._last_timestamp_ms = records[-1].timestamp
+        outputs += self._encode(fired, records)
+        outputs += self._refusals(events, verdicts, records)
+        self._count(verdicts, len(bad))
+        return outputs
+
+    def idle(self, now: float) -> list[Output]:
+        """What comes due as the watermark follows the wall clock `now`, unix seconds."""
+        fired = self.store.advance(now - self._settings.allowed_lateness)
+        return self._encode(fired, ())
+
+    def _encode(self, fired: Iterable[Fired], records: Sequence[ConsumerRecord]) -> list[Output]:
+        outputs = []
+        for record, cause in fired:
+            is_outcome = isinstance(record, CascadeOutcome)
+            topic = CASCADE_OUTCOMES if is_outcome else CASCADE_SNAPSHOTS
+            self.counters["outcomes" if is_outcome else "snapshots"] += 1
+            timestamp_ms = records[cause].timestamp if records else self._last_timestamp_ms
+            key, value = record.cascade_id.encode(), topic.codec.encode(record)
+            outputs.append(Output(topic.name, key, value, timestamp_ms))
+        return outputs
+
+    def _refusals(
+        self,
+        events: Sequence[SocialEvent],
+        verdicts: np.ndarray,
+        records: Sequence[ConsumerRecord],
+    ) -> list[Output]:
+        """Dead letters of events that decode but cannot be true."""
+        skew = f"{self._settings.clock_skew:g} s"
+        outputs = []
+        for i in np.flatnonzero(verdicts >= Verdict.BEFORE_ROOT):
+            if verdicts[i] == Verdict.BEFORE_ROOT:
+                message = (
+                    f"timestamp {events[i].timestamp} is more than {skew} before the root of "
+                    f"cascade {events[i].cascade_id!r}; correct the clock of the sender"
+                )
+            else:
+                message = (
+                    f"timestamp {events[i].timestamp} is more than {skew} later than the message "
+                    f"itself ({records[i].timestamp / 1000}); send unix seconds of the event"
+                )
+            error = Verdict(verdicts[i]).name.title().replace("_", "") + "Error"
+            outputs.append(dead_letter(records[i], ROLE, error, message))
+        return outputs
+
+    def _count(self, verdicts: np.ndarray, undecodable: int) -> None:
+        of = np.bincount(verdicts, minlength=len(Verdict))
+        self.counters["accepted"] += int(of[Verdict.ACCEPTED])
+        self.counters["duplicate"] += int(of[Verdict.DUPLICATE])
+        self.counters["closed"] += int(of[Verdict.CLOSED])
+        impossible = of[Verdict.BEFORE_ROOT] + of[Verdict.IN_FUTURE]
+        self.counters["dead_letters"] += undecodable + int(impossible)
+        self.counters["late"] = self.store.late
+        self.counters["unknown_parents"] = self.store.unknown_parents
+        self.counters["evicted"] = self.store.evicted
+
+
+def main(settings: Settings) -> None:
+    """Runs the tracker until it is told to stop."""
+    telemetry.setup_logging(settings)
+    # Compiles the kernel, seconds the first time, before the group expects heartbeats.
+    CascadeStore(settings).advance(0.0)
+    role = IngestRole(ROLE, SOCIAL_EVENTS, lambda _: TrackedPartition(settings), settings)
+    asyncio.run(role.run())
+
+
+if __name__ == "__main__":
+    main(load())
