@@ -1,0 +1,54 @@
+# Everything a contributor runs. `make` alone lists it. Assumes make and Python 3.11 or newer, as
+# `python3` or named: make test PYTHON=python3.12
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+# Touched when .venv holds what pyproject.toml asks for; older than it, .venv is brought up to date.
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format contract bench packages
+
+help: ## Lists what there is to make
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: $(STAMP) ## Prepares .venv; run and test do it by themselves
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "tidecast needs Python 3.11 or newer; got '$(PYTHON)': $$($(PYTHON) --version 2>&1)." \
+	    "Install one, or name it: make $(or $(firstword $(MAKECMDGOALS)),setup) PYTHON=python3.12" >&2; \
+	  exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "'$(PYTHON)' cannot make virtual environments: its module venv or ensurepip is missing." \
+	    "Install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; \
+	  exit 1; }
+	@PYTHON=$(PYTHON) .ci/packages libgomp1
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+run: $(STAMP) ## Runs the whole stream on this machine: make run ARGS="--for 60"
+	@$(BIN)/tidecast up $(ARGS)
+
+test: $(STAMP) packages lint ## Runs every check: format, lint, types, tests
+	$(BIN)/python -m pytest $(ARGS)
+
+packages: # System packages that tests use; without them those tests skip and say so
+	@PYTHON=$(PYTHON) .ci/packages kcat
+
+lint: $(STAMP) ## Checks format, style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## Formats the code and mends what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+contract: $(STAMP) ## Writes docs/contract from the records and topics
+	@$(BIN)/tidecast contract $(ARGS)
+
+bench: $(STAMP) ## Measures ingest against its yardsticks
+	@$(BIN)/python benchmarks/ingest.py $(ARGS)
