@@ -81,7 +81,7 @@ class TrackedPartition:
         """Dead letters of events that decode but cannot be true."""
         skew = f"{self._settings.clock_skew:g} s"
         outputs = []
-        for i in np.flatnonzero(verdicts >= Verdict.BEFORE_ROOT):
+        for i in np.flatnonzero(verdicts >= Verdict.BEFORE_ROOT).tolist():
             if verdicts[i] == Verdict.BEFORE_ROOT:
                 message = (
                     f"timestamp {events[i].timestamp} is more than {skew} before the root of "
