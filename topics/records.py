@@ -17,15 +17,27 @@ from numpy.typing import NDArray
 Id = Annotated[
     str, Meta(min_length=1, max_length=256, description="Identifier, 1 to 256 characters.")
 ]
+# Made of an identifier and a little more.
+DerivedId = Annotated[str, Meta(min_length=1, max_length=320)]
+Label = Annotated[str, Meta(min_length=1, max_length=100)]
 Timestamp = Annotated[
     float,
     Meta(ge=0, lt=4_102_444_800, description="Event time, unix seconds, before the year 2100."),
 ]
-Seconds = Annotated[float, Meta(ge=0, description="Duration in seconds.")]
-Count = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[
+    float, Meta(ge=0, lt=4_102_444_800, description="Duration in seconds, under 130 years.")
+]
+Count = Annotated[int, Meta(ge=0, lt=1 << 53)]
+Events = Annotated[float, Meta(ge=0, lt=1e18, description="Expected or likely number of events.")]
+# A logarithm, to base e or 2, of any positive number that a float holds.
+Logarithm = Annotated[float, Meta(ge=-1100, le=1100)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
-Packed = Annotated[bytes, Meta(description="Little-endian array, packed.")]
-Clock = Annotated[float, Meta(ge=0, description="Wall clock of the writer, unix seconds.")]
+Packed = Annotated[
+    bytes, Meta(max_length=1 << 26, description="Little-endian array, packed; up to 64 MiB.")
+]
+Clock = Annotated[
+    float, Meta(ge=0, lt=4_102_444_800, description="Wall clock of the writer, unix seconds.")
+]
 
 
 # --------------------------------------------------------------------------- inputs
@@ -95,12 +107,12 @@ class CascadeSnapshot(msgspec.Struct, frozen=True):
     it is empty when there are none.
     """
 
-    snapshot_id: str
-    cascade_id: str
-    trigger: Annotated[str, Meta(pattern="^[na][0-9]+$")]
-    published_at: float
-    age: float
-    observed_count: int
+    snapshot_id: DerivedId
+    cascade_id: Id
+    trigger: Annotated[str, Meta(pattern="^[na][0-9]{1,12}$")]
+    published_at: Timestamp
+    age: Seconds
+    observed_count: Count
     rooted: bool
     delay: Packed
     parent: Packed
@@ -137,25 +149,34 @@ class CascadeSnapshot(msgspec.Struct, frozen=True):
 class Quantiles(msgspec.Struct, frozen=True):
     """Quantiles of the total count at a horizon; p05 to p95 is the 90 % interval."""
 
-    p05: float
-    p25: float
-    p50: float
-    p75: float
-    p95: float
+    p05: Events
+    p25: Events
+    p50: Events
+    p75: Events
+    p95: Events
 
 
 class HorizonForecast(msgspec.Struct, frozen=True):
     """The forecast total count at one horizon (an age in seconds since publication)."""
 
     horizon: Seconds
-    expected: Annotated[float, Meta(ge=0, description="Expected total count, observed included.")]
+    expected: Annotated[
+        float, Meta(ge=0, lt=1e18, description="Expected total count, observed included.")
+    ]
     quantiles: Quantiles
 
 
 class PopularityForecast(msgspec.Struct, frozen=True):
     """How far a cascade will spread. Topic `popularity.forecasts`."""
 
-    forecast_id: Annotated[str, Meta(description="A function of the snapshot: a repeat keeps it.")]
+    forecast_id: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=320,
+            description="A function of the snapshot: a repeat keeps it.",
+        ),
+    ]
     cascade_id: Id
     published_at: Timestamp
     observed_at: Timestamp
@@ -165,9 +186,11 @@ class PopularityForecast(msgspec.Struct, frozen=True):
     viral_probability: Annotated[
         float, Meta(ge=0, le=1, description="Of reaching the viral count by the last horizon.")
     ]
-    viral_count: Annotated[int, Meta(ge=1, description="The count that is called viral here.")]
-    model: str
-    model_version: str
+    viral_count: Annotated[
+        int, Meta(ge=1, lt=1 << 53, description="The count that is called viral here.")
+    ]
+    model: Label
+    model_version: Label
     degraded: Annotated[bool, Meta(description="True when a fall-back model answered.")]
     produced_at: Clock
 
@@ -185,26 +208,26 @@ class CascadeOutcome(msgspec.Struct, frozen=True):
 class ForecastScore(msgspec.Struct, frozen=True):
     """One forecast held against what happened. Topic `forecast.scores`."""
 
-    forecast_id: str
+    forecast_id: DerivedId
     cascade_id: Id
     age: Seconds
     horizon: Seconds
-    predicted: Annotated[float, Meta(ge=0)]
+    predicted: Events
     realised: Count
-    log2_error: Annotated[float, Meta(description="log2(1 + predicted) - log2(1 + realised).")]
+    log2_error: Annotated[Logarithm, Meta(description="log2(1 + predicted) - log2(1 + realised).")]
     inside_interval: bool
-    model: str
-    model_version: str
+    model: Label
+    model_version: Label
 
 
 class ModelCalibration(msgspec.Struct, frozen=True):
     """Interval correction of a model for a horizon and an age bucket. Topic `model.calibration`."""
 
-    model: str
-    model_version: str
+    model: Label
+    model_version: Label
     horizon: Seconds
-    age_bucket: str
-    correction: Annotated[float, Meta(description="Added to both ends, in log2(1 + count).")]
+    age_bucket: Label
+    correction: Annotated[Logarithm, Meta(description="Added to both ends, in log2(1 + count).")]
     coverage: Probability
     sample_size: Count
 
@@ -221,17 +244,17 @@ class EdgeWindow(msgspec.Struct, frozen=True):
     A window too large for one message is sent as `parts` messages, cut in order of requests.
     """
 
-    edge_id: str
-    start: float
-    length: float
-    part: int
-    parts: int
-    objects: list[str]
+    edge_id: Id
+    start: Timestamp
+    length: Annotated[float, Meta(gt=0, lt=4_102_444_800, description="Seconds.")]
+    part: Count
+    parts: Annotated[int, Meta(ge=1, lt=1 << 53)]
+    objects: Annotated[list[Id], Meta(max_length=1 << 24)]
     count: Packed
     size: Packed
     order: Packed
-    reported: Annotated[int, Meta(description="Requests that carried a hit flag.")] = 0
-    reported_hits: int = 0
+    reported: Annotated[Count, Meta(description="Requests that carried a hit flag.")] = 0
+    reported_hits: Count = 0
 
     @property
     def epoch(self) -> int:
@@ -261,12 +284,14 @@ class CacheDecision(msgspec.Struct, frozen=True, tag_field="record", tag="decisi
     edge_id: Id
     object_id: Id
     verdict: Literal["admit", "prefetch"]
-    score: Annotated[float, Meta(description="log of the expected requests in the next window.")]
-    expires_at: Annotated[float, Meta(ge=0, description="Event time after which it is void.")]
-    epoch: Annotated[int, Meta(ge=0)]
+    score: Annotated[
+        Logarithm, Meta(description="log of the expected requests in the next window.")
+    ]
+    expires_at: Annotated[Timestamp, Meta(description="Event time after which it is void.")]
+    epoch: Count
     reason: Annotated[str, Meta(max_length=200)]
-    model: str
-    model_version: str
+    model: Label
+    model_version: Label
 
 
 class EdgeEpoch(msgspec.Struct, frozen=True, tag_field="record", tag="epoch"):
@@ -276,17 +301,17 @@ class EdgeEpoch(msgspec.Struct, frozen=True, tag_field="record", tag="epoch"):
     """
 
     edge_id: Id
-    epoch: Annotated[int, Meta(ge=0)]
+    epoch: Count
     window_start: Timestamp
     window_length: Seconds
     requests: Count
-    objects: Annotated[int, Meta(ge=0, description="Objects of the edge that the ranker knows.")]
-    admitted: Annotated[int, Meta(ge=0, description="Decisions in force after this epoch.")]
-    capacity: Annotated[int, Meta(ge=0, description="Objects the cache is taken to hold.")]
+    objects: Annotated[Count, Meta(description="Objects of the edge that the ranker knows.")]
+    admitted: Annotated[Count, Meta(description="Decisions in force after this epoch.")]
+    capacity: Annotated[Count, Meta(description="Objects the cache is taken to hold.")]
     hit_ratio: Annotated[float, Meta(ge=0, le=1, description="Of a cache that obeys.")]
     lru_hit_ratio: Annotated[float, Meta(ge=0, le=1, description="Of an LRU cache of equal size.")]
-    model: str
-    model_version: str
+    model: Label
+    model_version: Label
     produced_at: Clock
 
 
@@ -298,7 +323,7 @@ class ModelUpdate(msgspec.Struct, frozen=True):
 
     name: Id
     version: Id
-    uri: Annotated[str, Meta(max_length=2048)]
+    uri: Annotated[str, Meta(min_length=1, max_length=2048)]
     digest: Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
 
 
