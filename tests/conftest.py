@@ -3,8 +3,13 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+# A first call may compile a kernel, which takes seconds.
+settings.register_profile("compiled", deadline=None)
+settings.load_profile("compiled")
 
 
 @pytest.fixture(scope="session")

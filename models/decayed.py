@@ -1,0 +1,123 @@
+"""The ranker by exponentially decayed counts: no training, and hard to beat.
+
+An object's score is its share of an edge's requests, estimated by a count that decays per request
+served, times the requests that a window of this edge has lately brought. The half-life tunes
+itself on shadow caches as large as the edge's own (`models.tuned`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.interface import Ranker
+from models.tuned import TAUS, Objective, TunedCache
+from topics.records import EdgeWindow
+
+# Weight of the latest window in the mean of requests a window, and of all earlier ones together.
+# The best of 1, 0.5, 0.3, 0.2, 0.1 and 0.05 by Poisson likelihood, within 0.1 %, on MovieLens and
+# KuaiRand requests in windows of five minutes and of an hour.
+_LATEST = 0.5
+_FADE = 1 - _LATEST
+# Share of the bound that is kept when it is passed, so that forgetting is rare.
+_KEPT = 7 / 8
+
+
+class DecayedCountRanker(Ranker):
+    """Ranks the objects of one edge by decayed counts.
+
+    Args:
+        cache_objects: objects that the edge's cache holds; 0: `cache_share` decides.
+        cache_share: the same as a share of the objects known.
+        max_objects: objects remembered; beyond it those with the lowest scores are forgotten.
+        objective: what the tuning counts, requests or bytes answered from the cache.
+        taus: time constants to choose from, in requests, ascending.
+
+    >>> ranker = DecayedCountRanker(cache_objects=2)
+    >>> ranker.scores(["a"]).tolist()
+    [-inf]
+    """
+
+    name = "decayed"
+    version = "1"
+
+    def __init__(
+        self,
+        cache_objects: int = 0,
+        cache_share: float = 0.05,
+        max_objects: int = 200_000,
+        objective: Objective = "hits",
+        taus: tuple[float, ...] = TAUS,
+    ) -> None:
+        self.max_objects = max_objects
+        self.forgotten = 0
+        self._share = 0.0 if cache_objects else cache_share
+        self._cache = TunedCache(max(1, cache_objects), "objects", objective, taus)
+        self._codes: dict[str, int] = {}
+        self._epoch: int | None = None
+        self._current = 0  # requests of this window so far
+        # Faded sum of the requests of the windows before it, and of the weights of those windows.
+        self._before = 0.0
+        self._weight = 0.0
+
+    def __len__(self) -> int:
+        """Objects known."""
+        return len(self._codes)
+
+    @property
+    def tau(self) -> float:
+        """The time constant in force, in requests."""
+        return self._cache.tau
+
+    def step(self, window: EdgeWindow) -> None:
+        """Takes in the requests of one window (or of one part of a large window)."""
+        codes = self._encode(window.objects)
+        if self._share:
+            self._cache.resize(max(1, round(self._share * len(self._codes))))
+        order = window.requests()
+        self._cache.replay(codes[order], window.sizes()[order])
+        self._count(window.epoch, order.size)
+        if len(self._codes) > self.max_objects:
+            self._forget()
+
+    def scores(self, objects: Sequence[str]) -> NDArray[np.float64]:
+        """log of the expected requests in the next window, shape (len(objects),).
+
+        -inf for an object that was never requested, or was forgotten.
+        """
+        codes = np.fromiter((self._codes.get(name, -1) for name in objects), np.int64, len(objects))
+        known = codes >= 0
+        scores = np.full(codes.size, -np.inf)
+        if known.any():
+            mean = (self._before * _FADE + self._current * _LATEST) / (
+                self._weight * _FADE + _LATEST
+            )
+            scores[known] = self._cache.log_shares(codes[known]) + np.log(mean)
+        return scores
+
+    def _encode(self, objects: Sequence[str]) -> NDArray[np.int32]:
+        codes = self._codes
+        return np.fromiter(
+            (codes.setdefault(name, len(codes)) for name in objects), np.int32, len(objects)
+        )
+
+    def _count(self, epoch: int, requests: int) -> None:
+        """Keeps the mean of requests a window; windows that never came had none."""
+        if self._epoch is not None and epoch != self._epoch:
+            silent = _FADE ** (epoch - self._epoch - 1)
+            self._before = (self._before * _FADE + self._current * _LATEST) * silent
+            self._weight = 1 - (1 - self._weight) * _FADE * silent
+            self._current = 0
+        self._epoch = epoch
+        self._current += requests
+
+    def _forget(self) -> None:
+        scores = self._cache.log_shares(np.arange(len(self._codes)))
+        count = max(1, int(self.max_objects * _KEPT))
+        keep = np.sort(np.argsort(-scores, kind="stable")[:count])
+        names = list(self._codes)
+        self._codes = {names[i]: code for code, i in enumerate(keep.tolist())}
+        self._cache.forget(keep)
+        self.forgotten += len(names) - len(keep)
