@@ -1,0 +1,221 @@
+"""The Faust application that the model roles share: batches, exact commits, a clean stop.
+
+A role takes batches of messages from one topic, computes off the event loop, publishes and
+commits, one batch at a time:
+
+    take a batch -> compute in the model thread -> publish, wait for the broker -> commit -> next
+
+Faust's own count of acknowledgements cannot carry the promise that nothing is lost.
+`Stream.take_events` acknowledges a batch in a `finally`, hence also one that failed or was
+cancelled; what a rebalance makes a stream skip is acknowledged too; and one message missing at
+the head is forgiven. Each lets the committed offset pass a message that was not worked on. So
+acknowledgements are off on the topics read here, and the end of a batch is committed by itself,
+once all its outputs are acknowledged. A failure ends the process, and whoever comes next reads
+the batch again: at least once, and outputs carry ids by which a repeat is recognised.
+
+With static membership a restarted worker has its partitions back at once, not after the session
+timeout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import faust
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError
+from faust.transport.drivers import aiokafka as driver
+from mode.supervisors import CrashingSupervisor
+
+from stream.consumer import NotReadyError, Output
+from stream.pacing import pace_fetches
+from stream.settings import Settings
+from topics.catalogue import Topic
+
+log = logging.getLogger(__name__)
+
+
+class Received(NamedTuple):
+    """A message of a batch. `timestamp` is its Kafka timestamp in milliseconds."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+
+
+# The outputs of a batch, each with the number of the partition that caused it: it goes to the
+# partition of that number (modulo the output topic's), so that what belongs together stays so.
+Compute = Callable[[Sequence[Received]], Sequence[tuple[int, Output]]]
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        pace_fetches(consumer)
+        return consumer
+
+
+class _Consumer(driver.Consumer):
+    def _new_consumer_thread(self) -> _ConsumerThread:
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+
+class _Transport(driver.Transport):
+    Consumer = _Consumer
+
+
+class Application(faust.App):
+    """A Faust application with one batch in flight.
+
+    Args:
+        role: names the consumer group (`settings.group(role)`), the member and its folder.
+        settings: of this process.
+    """
+
+    def __init__(self, role: str, settings: Settings) -> None:
+        folder = settings.data_dir / f"{role}-{settings.instance}"
+        folder.mkdir(parents=True, exist_ok=True)
+        super().__init__(
+            settings.group(role),
+            broker=";".join(f"kafka://{host.strip()}" for host in settings.kafka.split(",")),
+            broker_client_id=f"{settings.group(role)}.{settings.instance}",
+            broker_session_timeout=settings.session_timeout,
+            broker_heartbeat_interval=settings.session_timeout / 10,
+            broker_check_crcs=False,  # TCP has checked
+            consumer_group_instance_id=f"{role}-{settings.instance}",
+            consumer_max_fetch_size=settings.fetch_bytes,
+            producer_acks=-1,
+            # A dead letter is the original message with headers, so it needs room beyond it.
+            producer_max_request_size=2 * settings.message_bytes,
+            datadir=folder,
+            store="memory://",
+            autodiscover=False,
+            web_enabled=False,
+            topic_allow_declare=False,
+            topic_disable_leader=True,
+            stream_wait_empty=False,  # nothing is acknowledged to wait for; see _finish_batch
+            worker_redirect_stdouts=False,
+        )
+        self._settings = settings
+        self._sources: list[str] = []
+        self._batch = asyncio.Lock()  # a stop and a rebalance wait for the batch in flight
+        self._model_thread = ThreadPoolExecutor(1, thread_name_prefix=role)
+        self.on_partitions_revoked.connect(self._finish_batch, weak=False)
+
+    def _new_transport(self) -> _Transport:
+        return _Transport(self.conf.broker_consumer, self)
+
+    def consume(self, topic: Topic, compute: Compute, *, size: int, wait: float) -> None:
+        """Gives the messages of `topic` to `compute`, batch by batch, and publishes its outputs.
+
+        Args:
+            compute: called in the one model thread, so that heartbeats and fetches go on
+                meanwhile; what it raises ends the process.
+            size: messages a batch at most.
+            wait: seconds a batch may wait to fill.
+        """
+        source = self.topic(
+            topic.name, key_type=bytes, value_type=bytes,
+            key_serializer="raw", value_serializer="raw", acks=False,
+        )  # fmt: skip
+
+        async def batches(stream: Any) -> None:
+            async for events in stream.take_events(size, within=wait):
+                async with self._batch:
+                    if self.should_stop:
+                        return
+                    await self._work([event.message for event in events], compute)
+
+        self._sources.append(topic.name)
+        self.agent(source, name=topic.name, supervisor_strategy=CrashingSupervisor)(batches)
+
+    async def _work(self, messages: Sequence[Any], compute: Compute) -> None:
+        """One batch: computed, published, committed."""
+        # What was fetched before a rebalance is read again after it, by whoever has it then.
+        current = [m for m in messages if m.generation_id == self.consumer_generation_id]
+        if self.rebalancing or not current:
+            return
+        received = [
+            Received(m.topic, m.partition, m.offset, round(m.timestamp * 1000), m.key, m.value)
+            for m in current
+        ]
+        loop = asyncio.get_running_loop()
+        await self.publish(await loop.run_in_executor(self._model_thread, compute, received))
+        ends = {message.tp: message.offset + 1 for message in current}
+        if not await self.consumer._commit(ends):
+            log.warning("the group rebalanced before a commit; read again: %s", ends)
+
+    async def publish(self, outputs: Sequence[tuple[int, Output]]) -> None:
+        """Sends the outputs in order and waits until all replicas have acknowledged them all."""
+        producer = self.producer._ensure_producer()
+        sent = []
+        for number, output in outputs:
+            partitions = await producer.partitions_for(output.topic)
+            sent.append(
+                await producer.send(
+                    output.topic,
+                    output.value,
+                    output.key,
+                    partition=number % len(partitions),
+                    timestamp_ms=output.timestamp_ms,
+                    headers=list(output.headers),
+                )
+            )
+        await asyncio.gather(*sent)
+
+    async def _finish_batch(self, *_: Any, **__: Any) -> None:
+        async with self._batch:
+            log.info("partitions are taken away; the batch in flight is done")
+
+    async def on_stop(self) -> None:
+        """Lets the batch in flight finish and commit, then stops; no new one starts."""
+        async with self._batch:
+            await super().on_stop()
+        self._model_thread.shutdown()
+
+    async def check_ready(self) -> None:
+        """Sees that the broker answers and the topics exist.
+
+        A consumer that asks for a missing topic makes some brokers create it, with one partition.
+
+        Raises:
+            NotReadyError: it does not, or they do not; says what to do.
+        """
+        kafka = self._settings.kafka
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+        try:
+            await admin.start()
+            missing = set(self._sources) - set(await admin.list_topics())
+        except KafkaConnectionError as error:
+            raise NotReadyError(
+                f"no Kafka broker answers at {kafka} ({error}); start one with "
+                "`tidecast broker`, or name yours with --kafka"
+            ) from error
+        finally:
+            await admin.close()
+        if missing:
+            raise NotReadyError(
+                f"topic {', '.join(sorted(missing))!r} does not exist; create the topics with "
+                "`tidecast topics create`"
+            )
+
+
+def run(application: Application) -> None:
+    """Runs the application until SIGTERM or SIGINT.
+
+    Raises:
+        NotReadyError: a topic is missing, or the broker did not answer.
+        SystemExit: 0 after a signal, 1 when the application failed; the log says why.
+    """
+    asyncio.run(application.check_ready())
+    worker = faust.Worker(application, override_logging=False, quiet=True)
+    worker.spinner = None
+    worker.execute_from_commandline()
