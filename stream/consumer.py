@@ -305,7 +305,7 @@ class IngestRole(ConsumerRebalanceListener):  # type: ignore[misc]
                     "timestamp": output.timestamp_ms,
                     "key": output.key,
                     "value": output.value,
-                    "headers": output.headers,
+                    "headers": list(output.headers),
                 }
                 if builder.append(**fields) is None:
                     acknowledged.append(

@@ -1,0 +1,84 @@
+"""The roles as processes of their own: started, watched, stopped.
+
+A role is `python -m stream.<role>` with its settings in the environment. Its output goes to a
+file of its own in the run's folder.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from stream.broker import free_port
+from stream.settings import PREFIX, Settings
+
+_STOP_SECONDS = 20.0
+_TAIL = 12
+
+
+class RoleProcess:
+    """One role as a child process.
+
+    Attributes:
+        role: its name.
+        metrics_url: where it exposes its metrics.
+    """
+
+    def __init__(self, role: str, settings: Settings, folder: Path) -> None:
+        port = free_port()
+        self.role = role
+        self.metrics_url = f"http://127.0.0.1:{port}/metrics"
+        self.log = folder / f"{role}.log"
+        environment = {**_inherited(os.environ), **settings.environment()}
+        environment[PREFIX + "METRICS_PORT"] = str(port)
+        environment[PREFIX + "METRICS_HOST"] = "127.0.0.1"
+        environment[PREFIX + "DATA_DIR"] = str(folder / role)
+        with self.log.open("wb") as sink:
+            # A session of its own: Ctrl-C reaches the parent alone, which stops its roles in order.
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", f"stream.{role}"],
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; negative if a signal ended it."""
+        return self._process.poll()
+
+    def tail(self) -> str:
+        """The last lines that it wrote."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-_TAIL:])
+
+    def terminate(self) -> None:
+        """Asks it to finish what is in flight and end."""
+        if self.exit_code is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def wait(self, deadline: float) -> int:
+        """Its exit code; kills it at `deadline` (`time.monotonic()`)."""
+        try:
+            return self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+
+def stop_all(roles: list[RoleProcess]) -> dict[str, int]:
+    """Stops the roles, those upstream first, and returns each one's exit code."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    for role in roles:
+        role.terminate()
+    return {role.role: role.wait(deadline) for role in roles}
+
+
+def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without settings, for those are passed on complete."""
+    return {name: value for name, value in environment.items() if not name.startswith(PREFIX)}

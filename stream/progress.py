@@ -1,0 +1,88 @@
+"""How far each role has come: committed offsets beside the ends of what it reads.
+
+The roles in order of the flow matter: `Progress.drained` looks at the tracker before the
+forecaster, so that what the tracker published meanwhile is still seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from stream.settings import Settings
+from topics.catalogue import CASCADE_SNAPSHOTS, EDGE_REQUESTS, EDGE_WINDOWS, SOCIAL_EVENTS
+
+# What each role reads, in order of the flow.
+READS = {
+    "tracker": SOCIAL_EVENTS.name,
+    "historian": EDGE_REQUESTS.name,
+    "forecaster": CASCADE_SNAPSHOTS.name,
+    "ranker": EDGE_WINDOWS.name,
+}
+
+
+@dataclass(frozen=True)
+class Position:
+    """A role on its topic, over all partitions: messages read since the start, and behind."""
+
+    read: int
+    lag: int
+
+
+class Progress:
+    """Asks the broker how far the roles are. Start it before the first message is sent."""
+
+    def __init__(self, settings: Settings, roles: Mapping[str, str] = READS) -> None:
+        self._settings = settings
+        self._roles = roles
+        self._start: dict[str, int] = {}
+
+    async def start(self) -> None:
+        """Connects, and notes where everything stands."""
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.kafka)
+        self._consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.kafka)
+        await self._admin.start()
+        await self._consumer.start()
+        described = await self._admin.describe_topics(list(set(self._roles.values())))
+        self._partitions = {
+            topic["topic"]: [
+                TopicPartition(topic["topic"], part["partition"]) for part in topic["partitions"]
+            ]
+            for topic in described
+        }
+        for role in self._roles:
+            committed, _ = await self._offsets(role)
+            self._start[role] = committed
+
+    async def stop(self) -> None:
+        """Disconnects."""
+        await self._consumer.stop()
+        await self._admin.close()
+
+    async def of(self, role: str) -> Position:
+        """Where a role is on what it reads."""
+        committed, end = await self._offsets(role)
+        return Position(committed - self._start[role], end - committed)
+
+    async def drained(self) -> bool:
+        """Whether every role has read all there is, those upstream asked first."""
+        for role in self._roles:
+            if (await self.of(role)).lag > 0:
+                return False
+        return True
+
+    async def _offsets(self, role: str) -> tuple[int, int]:
+        """Sums of committed and of end offsets; what was trimmed unread does not count as lag."""
+        partitions = self._partitions[self._roles[role]]
+        listed = await self._admin.list_consumer_group_offsets(self._settings.group(role))
+        begins = await self._consumer.beginning_offsets(partitions)
+        ends = await self._consumer.end_offsets(partitions)
+        committed = 0
+        for partition in partitions:
+            known = listed.get(partition)
+            offset = known.offset if known is not None and known.offset >= 0 else 0
+            committed += max(offset, begins[partition]) if offset else begins[partition]
+        return committed, sum(ends.values())
