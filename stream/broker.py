@@ -4,7 +4,7 @@ The embedded broker is the binary of the package `noida-db`, which speaks Kafka'
 keeps everything in memory and saves it now and then: for development, demonstrations and tests.
 Production runs Apache Kafka.
 
-    BrokerError(RuntimeError)    the broker did not start, or refused; says what to do
+    BrokerError(TidecastError)    the broker did not start, or refused; says what to do
 """
 
 from __future__ import annotations
@@ -15,20 +15,23 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
 
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE, Topic
+from topics.errors import TidecastError
 
 _START_SECONDS = 20.0
+_BOUNDED_BYTES = 16 << 20
 
 
-class BrokerError(RuntimeError):
+class BrokerError(TidecastError):
     """The broker did not start, or refused."""
 
 
@@ -110,24 +113,23 @@ def _await_port(port: int, process: subprocess.Popen[bytes], output: Path) -> No
     )
 
 
-async def create_topics(settings: Settings) -> list[str]:
+async def create_topics(settings: Settings, bounded: bool = False) -> list[str]:
     """Creates the topics of the catalogue that are missing, and returns their names.
+
+    Args:
+        bounded: for the embedded broker, which holds everything in memory and saves it whole
+            every second or two: each topic keeps its newest few megabytes only.
 
     Raises:
         BrokerError: no broker, or it refused a topic.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
-    try:
-        await admin.start()
-    except KafkaConnectionError as error:
-        raise BrokerError(
-            f"no Kafka broker answers at {settings.kafka} ({error}); start one with "
-            "`tidecast broker`, or name yours with --kafka"
-        ) from error
+    admin = await connect_admin(settings)
     try:
         existing = set(await admin.list_topics())
         missing = [topic for name, topic in CATALOGUE.items() if name not in existing]
-        response = await admin.create_topics([_new_topic(topic, settings) for topic in missing])
+        response = await admin.create_topics(
+            [_new_topic(topic, settings, bounded) for topic in missing]
+        )
         for name, code, *message in response.topic_errors:
             if code not in (0, TopicAlreadyExistsError.errno):
                 raise BrokerError(
@@ -138,11 +140,59 @@ async def create_topics(settings: Settings) -> list[str]:
     return [topic.name for topic in missing]
 
 
-def _new_topic(topic: Topic, settings: Settings) -> NewTopic:
-    partitions = settings.partitions if topic.partitioned else 1
-    return NewTopic(topic.name, partitions, settings.replication, topic_configs=topic.configs())
+async def connect_admin(settings: Settings) -> AIOKafkaAdminClient:
+    """A connected administration client.
+
+    Raises:
+        BrokerError: no broker answers.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    try:
+        await admin.start()
+    except KafkaConnectionError as error:
+        await admin.close()
+        raise BrokerError(
+            f"no Kafka broker answers at {settings.kafka} ({error}); start one with "
+            "`tidecast broker`, or name yours with --kafka"
+        ) from error
+    return admin
 
 
-def create_topics_now(settings: Settings) -> list[str]:
+def _new_topic(topic: Topic, settings: Settings, bounded: bool) -> NewTopic:
+    count = settings.partitions if topic.partitioned else 1
+    configs = topic.configs()
+    if bounded:
+        configs |= {
+            "cleanup.policy": "delete",  # the embedded broker compacts late, if at all
+            "retention.bytes": str(_BOUNDED_BYTES // count),
+            "segment.bytes": str(_BOUNDED_BYTES // count // 8),
+        }
+    return NewTopic(topic.name, count, settings.replication, topic_configs=configs)
+
+
+async def partitions(settings: Settings, topics: Iterable[str]) -> list[TopicPartition]:
+    """The partitions of existing topics, in order.
+
+    Raises:
+        BrokerError: a topic does not exist.
+    """
+    admin = await connect_admin(settings)
+    try:
+        described = await admin.describe_topics(sorted(set(topics)))
+    finally:
+        await admin.close()
+    found = []
+    for topic in described:
+        if topic["error_code"]:
+            raise BrokerError(
+                f"topic {topic['topic']!r} does not exist on {settings.kafka}; create the topics "
+                "with `tidecast topics create`"
+            )
+        numbers = sorted(partition["partition"] for partition in topic["partitions"])
+        found += [TopicPartition(topic["topic"], number) for number in numbers]
+    return found
+
+
+def create_topics_now(settings: Settings, bounded: bool = False) -> list[str]:
     """`create_topics` for callers without an event loop."""
-    return asyncio.run(create_topics(settings))
+    return asyncio.run(create_topics(settings, bounded))

@@ -12,7 +12,7 @@ Outputs go to the partition with the number of the one they came from (modulo th
 partitions), so that what belongs together stays together and in order whatever partitioner the
 writers upstream use.
 
-    ConsumerError(RuntimeError)
+    ConsumerError(TidecastError)
         NotReadyError       a topic is missing, or the broker did not answer; says what to do
 """
 
@@ -40,6 +40,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from stream import telemetry
 from stream.settings import Settings
 from topics.catalogue import DEAD_LETTERS, Topic
+from topics.errors import TidecastError
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ _POLL_MS = 200  # how long a fetch waits, and so how soon a stop is noticed
 _RETRY_SECONDS = 1.0
 
 
-class ConsumerError(RuntimeError):
+class ConsumerError(TidecastError):
     """The role cannot go on."""
 
 
@@ -158,7 +159,7 @@ class _Partition:
         return outputs
 
 
-class IngestRole(ConsumerRebalanceListener):  # type: ignore[misc]
+class IngestRole(ConsumerRebalanceListener):
     """Runs a handler for each partition of a topic that this worker is given."""
 
     def __init__(

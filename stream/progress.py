@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from stream.broker import partitions
 from stream.settings import Settings
 from topics.catalogue import CASCADE_SNAPSHOTS, EDGE_REQUESTS, EDGE_WINDOWS, SOCIAL_EVENTS
 
@@ -38,6 +39,7 @@ class Progress:
     def __init__(self, settings: Settings, roles: Mapping[str, str] = READS) -> None:
         self._settings = settings
         self._roles = roles
+        self._partitions: dict[str, list[TopicPartition]] = {}
         self._start: dict[str, int] = {}
 
     async def start(self) -> None:
@@ -46,13 +48,8 @@ class Progress:
         self._consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.kafka)
         await self._admin.start()
         await self._consumer.start()
-        described = await self._admin.describe_topics(list(set(self._roles.values())))
-        self._partitions = {
-            topic["topic"]: [
-                TopicPartition(topic["topic"], part["partition"]) for part in topic["partitions"]
-            ]
-            for topic in described
-        }
+        for partition in await partitions(self._settings, self._roles.values()):
+            self._partitions.setdefault(partition.topic, []).append(partition)
         for role in self._roles:
             committed, _ = await self._offsets(role)
             self._start[role] = committed
@@ -76,12 +73,12 @@ class Progress:
 
     async def _offsets(self, role: str) -> tuple[int, int]:
         """Sums of committed and of end offsets; what was trimmed unread does not count as lag."""
-        partitions = self._partitions[self._roles[role]]
+        own = self._partitions[self._roles[role]]
         listed = await self._admin.list_consumer_group_offsets(self._settings.group(role))
-        begins = await self._consumer.beginning_offsets(partitions)
-        ends = await self._consumer.end_offsets(partitions)
+        begins = await self._consumer.beginning_offsets(own)
+        ends = await self._consumer.end_offsets(own)
         committed = 0
-        for partition in partitions:
+        for partition in own:
             known = listed.get(partition)
             offset = known.offset if known is not None and known.offset >= 0 else 0
             committed += max(offset, begins[partition]) if offset else begins[partition]

@@ -5,7 +5,7 @@ The file is TOML, named by `--config` or `TIDECAST_CONFIG`; the environment spel
 may carry a unit everywhere (`30s`, `5m`, `1h`, `7d`). An unknown name raises, and says which
 names come close.
 
-    SettingsError(ValueError)    a setting that is unknown or has a value that is not allowed
+    SettingsError(TidecastError, ValueError)    a setting that is unknown or not allowed as it is
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from topics.errors import TidecastError
 from topics.records import BIN_EDGES
 
 PREFIX = "TIDECAST_"
@@ -29,7 +30,7 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _NOT_SETTINGS = {"TIDECAST_CONFIG"}
 
 
-class SettingsError(ValueError):
+class SettingsError(TidecastError, ValueError):
     """A setting that is unknown or has a value that is not allowed."""
 
 
@@ -105,6 +106,12 @@ class Settings:
         Duration(300), "length of a window of requests; decisions follow it"
     )
     max_objects: int = _setting(200_000, "objects an edge and partition that are remembered")
+    max_window_objects: int = _setting(
+        1_000_000, "objects of all edges in one window of a partition; some 300 MB at the bound"
+    )
+    max_window_requests: int = _setting(
+        20_000_000, "requests of all edges in one window of a partition; 100 MB at the bound"
+    )
     cache_share: float = _setting(0.05, "capacity of an edge's cache as a share of its objects")
     cache_objects: int = _setting(0, "capacity in objects; 0: cache_share decides")
     decision_windows: int = _setting(12, "windows for which a decision stands unless renewed")
@@ -123,8 +130,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         positive = ("partitions", "replication", "poll_records", "max_events", "max_cascades",
-                    "max_objects", "window", "decision_windows", "forecast_batch", "viral_count",
-                    "growth_first", "message_bytes", "fetch_bytes")  # fmt: skip
+                    "max_objects", "max_window_objects", "max_window_requests", "window",
+                    "decision_windows", "forecast_batch", "viral_count", "growth_first",
+                    "message_bytes", "fetch_bytes")  # fmt: skip
         for name in positive:
             if getattr(self, name) <= 0:
                 raise SettingsError(f"{name}: got {getattr(self, name)}; expected more than 0")
@@ -148,6 +156,10 @@ class Settings:
                 f"snapshot_ages: got {self.snapshot_ages[-1]:g}; expected ages below the last "
                 f"horizon ({self.horizons[-1]:g}), where a cascade closes"
             )
+
+    def having(self, **changes: Any) -> Settings:
+        """The settings with some of them changed."""
+        return dataclasses.replace(self, **changes)
 
     def group(self, role: str) -> str:
         """Consumer group of a role."""

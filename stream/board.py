@@ -1,0 +1,163 @@
+"""What `tidecast up` shows in the terminal while it runs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from stream.observer import Observed
+from stream.progress import Position
+from topics.records import EdgeEpoch, PopularityForecast
+
+_ROWS = 10
+
+
+@dataclass
+class Status:
+    """All that the display shows; `tidecast up` keeps it current."""
+
+    phase: str = "starting"
+    started: float = field(default_factory=time.monotonic)
+    events_sent: int = 0
+    requests_sent: int = 0
+    positions: dict[str, Position] = field(default_factory=dict)
+    observed: Observed = field(default_factory=Observed)
+    kafka: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self.started
+
+
+class Rates:
+    """Messages a second of each role, over the last few seconds."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[float, int]] = {}
+        self._rate: dict[str, float] = {}
+
+    def update(self, positions: dict[str, Position]) -> None:
+        """Takes in positions; call it about once a second."""
+        now = time.monotonic()
+        for role, position in positions.items():
+            then, read = self._last.get(role, (now, position.read))
+            if now - then >= 0.9:
+                rate = (position.read - read) / (now - then)
+                self._rate[role] = 0.5 * self._rate.get(role, rate) + 0.5 * rate
+                self._last[role] = (now, position.read)
+            elif role not in self._last:
+                self._last[role] = (now, position.read)
+
+    def __getitem__(self, role: str) -> float:
+        return self._rate.get(role, 0.0)
+
+
+def line(status: Status, rates: Rates) -> str:
+    """The status in one line, for output that is not a terminal."""
+    observed = status.observed
+    p50, p99 = observed.latency(50, 99)
+    roles = "  ".join(
+        f"{role} {rates[role]:,.0f}/s lag {position.lag:,}"
+        for role, position in status.positions.items()
+    )
+    return (
+        f"{status.seconds:6.1f}s {status.phase}: sent {status.events_sent:,} events "
+        f"{status.requests_sent:,} requests | {roles} | {observed.forecasts:,} forecasts "
+        f"({_seconds(p50)} p50, {_seconds(p99)} p99)  {observed.decisions:,} decisions  "
+        f"{observed.outcomes:,} outcomes  {observed.dead_letters:,} dead letters"
+    )
+
+
+def render(status: Status, rates: Rates) -> RenderableType:
+    """The whole display."""
+    observed = status.observed
+    p50, p99 = observed.latency(50, 99)
+    head = Text.assemble(
+        ("tidecast ", "bold cyan"),
+        (f"{status.phase}  ", "bold"),
+        (f"{status.seconds:,.0f} s on {status.kafka}\n", "dim"),
+        f"sent {status.events_sent:,} events, {status.requests_sent:,} requests   "
+        f"out {observed.forecasts:,} forecasts, {observed.decisions:,} decisions, "
+        f"{observed.outcomes:,} outcomes   ",
+        (f"{observed.dead_letters:,} dead letters", "red" if observed.dead_letters else "dim"),
+        f"\nevent to forecast {_seconds(p50)} median, {_seconds(p99)} for 99 %",
+    )
+    parts: list[RenderableType] = [head, _roles(status, rates)]
+    if observed.cascades:
+        parts.append(_cascades(observed.growing(_ROWS)))
+    if observed.edges:
+        parts.append(_edges(observed.edges))
+    if observed.reasons:
+        worst = sorted(observed.reasons.items(), key=lambda item: -item[1])[:3]
+        told = "; ".join(f"{count:,} {error} in {topic}" for (topic, error), count in worst)
+        parts.append(Text(f"dead letters: {told}", style="red"))
+    return Group(*parts)
+
+
+def _roles(status: Status, rates: Rates) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("role", min_width=12)
+    for name in ("messages a second", "read", "lag"):
+        table.add_column(name, justify="right", min_width=10)
+    for role, position in status.positions.items():
+        table.add_row(role, f"{rates[role]:,.0f}", f"{position.read:,}", f"{position.lag:,}")
+    return table
+
+
+def _cascades(growing: list[PopularityForecast]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left",
+                  title="\nforecast to grow most", title_style="bold")  # fmt: skip
+    table.add_column("cascade", overflow="ellipsis", max_width=40, no_wrap=True)
+    for name in ("age", "now", "expected", "90 % interval", "by", "viral", "model"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for forecast in growing:
+        last = forecast.horizons[-1]
+        table.add_row(
+            forecast.cascade_id,
+            _seconds(forecast.age),
+            f"{forecast.observed_count:,}",
+            f"{last.expected:,.0f}",
+            f"{last.quantiles.p05:,.0f} – {last.quantiles.p95:,.0f}",
+            _seconds(last.horizon),
+            f"{forecast.viral_probability:.0%}",
+            forecast.model + (" (degraded)" if forecast.degraded else ""),
+        )
+    return table
+
+
+def _edges(edges: dict[str, EdgeEpoch]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left",
+                  title="\nedges", title_style="bold")  # fmt: skip
+    table.add_column("edge", min_width=12)
+    for name in ("epoch", "requests", "objects", "admitted", "hit ratio", "LRU", "gained"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name, epoch in sorted(edges.items())[:_ROWS]:
+        gained = epoch.hit_ratio - epoch.lru_hit_ratio
+        table.add_row(
+            name,
+            str(epoch.epoch),
+            f"{epoch.requests:,}",
+            f"{epoch.objects:,}",
+            f"{epoch.admitted:,}",
+            f"{epoch.hit_ratio:.3f}",
+            f"{epoch.lru_hit_ratio:.3f}",
+            Text(f"{gained:+.3f}", style="green" if gained >= 0 else "red"),
+        )
+    return table
+
+
+def _seconds(seconds: float | None) -> str:
+    """A duration for people: 35 ms, 4.2 s, 12 min, 3.5 h, 2 d."""
+    if seconds is None:
+        return "–"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    for limit, unit, length in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds / 86_400:.3g} d"

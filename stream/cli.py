@@ -1,0 +1,264 @@
+"""`tidecast`: the command line. Each command imports what it needs when it is called."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from stream import settings as settings_module
+from stream.commands import contract as contract_command
+from stream.settings import Duration, Settings
+from topics.errors import TidecastError
+
+app = typer.Typer(
+    name="tidecast",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help=(
+        "Forecasts how far posts will spread and tells edge caches what to keep.\n\n"
+        "`tidecast up` runs everything on this machine. In production each role is a command of "
+        "its own: `tracker`, `historian`, `forecaster`, `ranker`.\n\n"
+        "Every setting can be given in the environment (`TIDECAST_ALLOWED_LATENESS=1m`) or in a "
+        "TOML file named by `TIDECAST_CONFIG`."
+    ),
+)
+topics_app = typer.Typer(no_args_is_help=True, help="The topics on the broker.")
+app.add_typer(topics_app, name="topics")
+app.command("contract")(contract_command.contract)
+
+console = Console(stderr=True, soft_wrap=True, highlight=False)
+
+KafkaOption = Annotated[
+    str | None,
+    typer.Option("--kafka", help="host:port,... of the brokers. Default: the setting `kafka`."),
+]
+
+
+def _settings(kafka: str | None = None) -> Settings:
+    return settings_module.load(kafka=kafka)
+
+
+# --------------------------------------------------------------------------- everything at once
+
+
+@app.command()
+def up(
+    cascades: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--cascades",
+            help="File of recorded cascades to replay (plain, .xz or .gz); may be repeated.",
+        ),
+    ] = None,
+    requests: Annotated[
+        Path | None,
+        typer.Option("--requests", help="File of recorded requests to replay."),
+    ] = None,
+    kafka: Annotated[
+        str | None,
+        typer.Option(
+            "--kafka", help="A running Kafka, host:port. Default: an embedded broker is started."
+        ),
+    ] = None,
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            "--speed",
+            min=0.001,
+            help="Times real time. Default: files as fast as the slowest role keeps up, the "
+            "simulator at 60.",
+        ),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--for",
+            min=1,
+            help="Stop sending after so many seconds, work off what was sent, and end. Default: "
+            "when the files are sent; the simulator goes on until Ctrl-C.",
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write a summary of the run to this file.")
+    ] = None,
+    edges: Annotated[int, typer.Option(min=1, help="Edges that the requests are spread over.")] = 4,
+    rebase: Annotated[
+        str | None,
+        typer.Option(
+            help="Lay the publish times of the cascades onto a window of this length, such as 1h; "
+            "recorded cascades lie months apart."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the simulator.")] = 0,
+    logs: Annotated[
+        Path, typer.Option(help="Folder that gets a folder of logs for each run.")
+    ] = Path("runs"),
+) -> None:
+    """Runs the whole stream on this machine: broker, topics, roles, traffic, and a live display.
+
+    Without files the traffic is simulated. Ctrl-C stops everything.
+    """
+    from stream.commands.up import run_up
+
+    run_up(
+        _settings(),
+        cascades=cascades or [],
+        requests=requests,
+        kafka=kafka,
+        speed=speed,
+        seconds=seconds,
+        json_file=json_file,
+        edges=edges,
+        rebase=None if rebase is None else Duration.parse(rebase),
+        seed=seed,
+        logs=logs,
+    )
+
+
+# --------------------------------------------------------------------------- the roles
+
+
+@app.command()
+def tracker(kafka: KafkaOption = None) -> None:
+    """Follows live cascades: `social.events` in, snapshots and outcomes out."""
+    from stream.tracker import main as run
+
+    run(_settings(kafka))
+
+
+@app.command()
+def historian(kafka: KafkaOption = None) -> None:
+    """Sums requests into windows: `edge.requests` in, `edge.windows` out."""
+    from stream.historian import main as run
+
+    run(_settings(kafka))
+
+
+@app.command()
+def forecaster(kafka: KafkaOption = None) -> None:
+    """Forecasts popularity: snapshots in, `popularity.forecasts` out."""
+    from stream.forecaster import main as run
+
+    run(_settings(kafka))
+
+
+@app.command()
+def ranker(kafka: KafkaOption = None) -> None:
+    """Decides what caches keep: `edge.windows` in, `cache.decisions` out."""
+    from stream.ranker import main as run
+
+    run(_settings(kafka))
+
+
+@app.command("broker")
+def broker_command(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port on 127.0.0.1.")] = 9092,
+    folder: Annotated[
+        Path, typer.Option(help="For its data, which it saves every second or two.")
+    ] = Path("runs/broker"),
+) -> None:
+    """Runs the embedded Kafka-compatible broker in the foreground, and creates the topics.
+
+    It holds everything in memory: for development and demonstrations. Production runs Kafka.
+    """
+    from stream import broker
+
+    with broker.embedded(folder, port) as (address, process):
+        created = broker.create_topics_now(_settings(address))
+        console.print(f"Kafka at {address}; {len(created)} topics created. Ctrl-C stops it.")
+        process.wait()
+
+
+# --------------------------------------------------------------------------- topics and health
+
+
+@topics_app.command("create")
+def topics_create(kafka: KafkaOption = None) -> None:
+    """Creates the topics of the catalogue that are missing; those that exist stay as they are."""
+    from stream import broker
+
+    settings = _settings(kafka)
+    created = broker.create_topics_now(settings)
+    console.print(
+        f"created on {settings.kafka}: {', '.join(created)}"
+        if created
+        else f"every topic exists on {settings.kafka}"
+    )
+
+
+@topics_app.command("list")
+def topics_list() -> None:
+    """Lists the topics: what is in them, who writes and who reads."""
+    from rich.table import Table
+
+    from topics.catalogue import CATALOGUE
+
+    table = Table(box=None, header_style="bold")
+    for column in ("topic", "key", "cleanup", "written by", "read by", "what"):
+        table.add_column(column)
+    for topic in CATALOGUE.values():
+        table.add_row(
+            topic.name,
+            topic.key,
+            topic.cleanup,
+            ", ".join(topic.writers),
+            ", ".join(topic.readers),
+            topic.description,
+        )
+    Console().print(table)
+
+
+@app.command()
+def doctor(kafka: KafkaOption = None) -> None:
+    """Checks what the roles need, and says for each finding what to do.
+
+    The broker answers, topics and partitions are right, the model loads, the clock is sane.
+    Ends with 1 if something is wrong.
+    """
+    from stream.doctor import examine
+
+    findings = asyncio.run(examine(_settings(kafka)))
+    marks = {"ok": "[green]ok[/]     ", "warning": "[yellow]warning[/]", "wrong": "[red]wrong[/]  "}
+    out = Console(highlight=False, soft_wrap=True)
+    for finding in findings:
+        out.print(f"{marks[finding.level]}  {finding.what}")
+        if finding.to_do:
+            out.print(f"         {finding.to_do}", style="dim")
+    if any(finding.level == "wrong" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command("settings")
+def settings_command() -> None:
+    """Prints every setting in force, and what it is for."""
+    import dataclasses
+
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for column in ("setting", "value", "what for"):
+        table.add_column(column)
+    spelled = _settings().environment()
+    for entry in dataclasses.fields(Settings):
+        value = spelled[settings_module.PREFIX + entry.name.upper()]
+        table.add_row(entry.name, value, entry.metadata["reason"])
+    Console().print(table)
+
+
+def main() -> None:
+    """Runs the command line; errors that a user can mend are one message, not a traceback."""
+    try:
+        app()
+    except (TidecastError, OSError) as error:
+        console.print(f"{type(error).__name__}: {error}", style="red", markup=False)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

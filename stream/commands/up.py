@@ -1,0 +1,64 @@
+"""`tidecast up`: from its options to a run, and from the run to its summary."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+import typer
+from rich.console import Console
+
+from stream.settings import Settings
+from stream.sources.messages import Source
+from stream.sources.replay import CascadeReplay, RequestReplay
+from stream.sources.simulate import Simulation
+from stream.up import Plan, Run
+
+SIMULATED_SPEED = 60.0  # five minutes of event time, a window, in five seconds
+_RUN_TIME = "%Y%m%d-%H%M%S"
+
+
+def run_up(
+    settings: Settings,
+    *,
+    cascades: Sequence[Path],
+    requests: Path | None,
+    kafka: str | None,
+    speed: float | None,
+    seconds: float | None,
+    json_file: Path | None,
+    edges: int,
+    rebase: float | None,
+    seed: int,
+    logs: Path,
+) -> None:
+    """Runs everything, prints the summary, and exits with 1 when something is wrong with it."""
+    console = Console(stderr=True, highlight=False)
+    folder = logs / time.strftime(_RUN_TIME)
+    folder.mkdir(parents=True, exist_ok=True)
+    if json_file is not None:
+        json_file.touch()  # fails now rather than after the run
+    sources: list[Source] = []
+    with console.status("reading files") if cascades or requests else console.status("starting"):
+        if cascades:
+            sources.append(CascadeReplay(cascades, window=rebase))
+        if requests is not None:
+            sources.append(RequestReplay(requests, edges=edges))
+    if not sources:
+        sources.append(Simulation(seed=seed, edges=edges))
+        speed = speed or SIMULATED_SPEED
+    plan = Plan(sources, kafka, speed, seconds, folder)
+    summary = asyncio.run(Run(plan, settings, console).go())
+    encoded = orjson.dumps(summary, option=orjson.OPT_INDENT_2)
+    if json_file is not None:
+        json_file.write_bytes(encoded + b"\n")
+    typer.echo(encoded.decode())
+    console.print(f"logs of the run: {folder}")
+    failed = [role for role, code in summary["roles"].items() if code != 0]
+    if failed or not summary["drained"]:
+        what = f"{', '.join(failed)} did not end cleanly" if failed else "not all was worked off"
+        console.print(f"{what}; see the logs in {folder}", style="red")
+        raise typer.Exit(1)

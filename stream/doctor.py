@@ -1,0 +1,112 @@
+"""`tidecast doctor`: what the roles need, looked at one by one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from models import registry
+from stream.broker import BrokerError, connect_admin
+from stream.settings import Settings
+from topics.catalogue import CATALOGUE
+from topics.errors import TidecastError
+
+_YEAR_2025 = 1_735_689_600.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: how it is, and what to do about it."""
+
+    level: Literal["ok", "warning", "wrong"]
+    what: str
+    to_do: str = ""
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Everything that can be found out from here, in the order in which to mend it."""
+    findings = await _examine_broker(settings)
+    findings += _examine_model(settings)
+    findings += _examine_clock()
+    return findings
+
+
+async def _examine_broker(settings: Settings) -> list[Finding]:
+    try:
+        admin = await connect_admin(settings)
+    except BrokerError as error:
+        return [Finding("wrong", str(error))]
+    try:
+        described = {t["topic"]: t for t in await admin.describe_topics(sorted(CATALOGUE))}
+    finally:
+        await admin.close()
+    findings = [Finding("ok", f"a broker answers at {settings.kafka}")]
+    missing = [name for name in CATALOGUE if described[name]["error_code"]]
+    if missing:
+        findings.append(
+            Finding(
+                "wrong",
+                f"topics are missing: {', '.join(missing)}",
+                f"tidecast topics create --kafka {settings.kafka}",
+            )
+        )
+    return findings + _examine_partitions(settings, described, missing)
+
+
+def _examine_partitions(
+    settings: Settings, described: Mapping[str, Any], missing: list[str]
+) -> list[Finding]:
+    findings = []
+    for name, topic in CATALOGUE.items():
+        if name in missing:
+            continue
+        got = len(described[name]["partitions"])
+        wanted = settings.partitions if topic.partitioned else 1
+        leaderless = sum(p["leader"] < 0 for p in described[name]["partitions"])
+        if leaderless:
+            findings.append(
+                Finding(
+                    "wrong",
+                    f"{name}: {leaderless} of {got} partitions have no leader",
+                    "look at the brokers: one that led them is down and none could take over",
+                )
+            )
+        if got != wanted:
+            findings.append(
+                Finding(
+                    "warning",
+                    f"{name}: has {got} partitions; the setting says {wanted}",
+                    f"set partitions = {got}, or change the topic while nothing writes to it",
+                )
+            )
+    if not missing and not findings:
+        findings.append(Finding("ok", f"{len(CATALOGUE)} topics, partitions as set"))
+    return findings
+
+
+def _examine_model(settings: Settings) -> list[Finding]:
+    began = time.perf_counter()
+    try:
+        model = registry.load(settings.forecaster, root=settings.registry or None)
+        model.forecast([], np.array(settings.horizons, np.float64))
+    except TidecastError as error:
+        return [Finding("wrong", str(error), "tidecast models list shows what there is")]
+    seconds = time.perf_counter() - began
+    return [Finding("ok", f"model {model.name} {model.version} loads in {seconds:.2f} s")]
+
+
+def _examine_clock() -> list[Finding]:
+    now = time.time()
+    if now < _YEAR_2025:
+        return [
+            Finding(
+                "wrong",
+                f"the clock says {time.strftime('%Y-%m-%d %H:%M', time.gmtime(now))} UTC",
+                "set the clock (ntpd, chronyd): events would be refused as being of the future",
+            )
+        ]
+    return [Finding("ok", f"the clock says {time.strftime('%F %T', time.gmtime(now))} UTC")]

@@ -1,0 +1,164 @@
+"""What comes out of the stream, as someone who reads its public topics sees it.
+
+`tidecast up` reads the output topics like any subscriber would, and so counts and times what
+really reached them. It keeps bounded state: the newest forecast of the cascades that are forecast
+to grow most, the last epoch of each edge, and the latest of the times from event to forecast.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+
+from stream.broker import partitions
+from stream.settings import Settings
+from topics.catalogue import (
+    CACHE_DECISIONS,
+    CASCADE_OUTCOMES,
+    DEAD_LETTERS,
+    POPULARITY_FORECASTS,
+)
+from topics.records import EdgeEpoch, PopularityForecast
+
+_READ = (POPULARITY_FORECASTS, CASCADE_OUTCOMES, CACHE_DECISIONS, DEAD_LETTERS)
+_KEPT_FORECASTS = 2_000
+_KEPT_LATENCIES = 1_000_000
+_FORECAST_LIFE = 4 * 3600.0  # seconds of event time for which a forecast is worth showing
+
+
+@dataclass
+class Observed:
+    """Counts of messages on the output topics, and the newest of them."""
+
+    forecasts: int = 0
+    degraded: int = 0
+    outcomes: int = 0
+    decisions: int = 0
+    withdrawn: int = 0
+    dead_letters: int = 0
+    latest_event: float = 0.0
+    cascades: dict[str, PopularityForecast] = field(default_factory=dict)
+    edges: dict[str, EdgeEpoch] = field(default_factory=dict)
+    # Dead letters by the topic they came from and the class of the error.
+    reasons: dict[tuple[str, str], int] = field(default_factory=dict)
+    # Seconds from the broker's receipt of an event to the forecast it caused, newest last.
+    latencies: deque[float] = field(default_factory=lambda: deque(maxlen=_KEPT_LATENCIES))
+
+    def dead_letters_of(self, topic: str) -> int:
+        """Dead letters that came from a topic."""
+        return sum(count for (source, _), count in self.reasons.items() if source == topic)
+
+    def growing(self, n: int) -> list[PopularityForecast]:
+        """The `n` cascades forecast to grow most from now, those still fresh in event time."""
+        fresh = (
+            forecast
+            for forecast in self.cascades.values()
+            if forecast.observed_at > self.latest_event - _FORECAST_LIFE and forecast.horizons
+        )
+        return heapq.nlargest(n, fresh, key=_growth)
+
+    def latency(self, *percentiles: float) -> list[float | None]:
+        """Percentiles of the seconds from event to forecast; None before the first forecast."""
+        if not self.latencies:
+            return [None] * len(percentiles)
+        values = np.percentile(np.fromiter(self.latencies, np.float64), percentiles)
+        return [float(value) for value in values]
+
+
+class Observer:
+    """Follows the output topics from where they end when it starts."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.observed = Observed()
+
+    async def start(self) -> None:
+        """Connects and takes its place at the end of each topic."""
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka, max_poll_records=2_000, check_crcs=False
+        )
+        await self._consumer.start()
+        self._assigned = await partitions(self._settings, [topic.name for topic in _READ])
+        self._consumer.assign(self._assigned)
+        await self._consumer.seek_to_end()
+
+    async def stop(self) -> None:
+        """Disconnects."""
+        await self._consumer.stop()
+
+    async def follow(self) -> None:
+        """Reads until it is cancelled."""
+        while True:
+            fetched = await self._consumer.getmany(timeout_ms=200)
+            for partition, records in fetched.items():
+                self._take(partition.topic, records)
+            await asyncio.sleep(0)
+
+    async def caught_up(self) -> bool:
+        """Whether all that is on the topics now has been taken in."""
+        ends = await self._consumer.end_offsets(self._assigned)
+        for partition, end in ends.items():
+            if await self._consumer.position(partition) < end:
+                return False
+        return True
+
+    def _take(self, topic: str, records: Iterable[ConsumerRecord]) -> None:
+        take = {
+            POPULARITY_FORECASTS.name: self._take_forecast,
+            CASCADE_OUTCOMES.name: self._take_outcome,
+            CACHE_DECISIONS.name: self._take_decision,
+            DEAD_LETTERS.name: self._take_dead_letter,
+        }[topic]
+        for record in records:
+            take(record)
+
+    def _take_forecast(self, record: ConsumerRecord) -> None:
+        observed = self.observed
+        forecast: PopularityForecast = POPULARITY_FORECASTS.codec.decode(record.value)
+        observed.forecasts += 1
+        observed.degraded += forecast.degraded
+        observed.latest_event = max(observed.latest_event, forecast.observed_at)
+        for name, value in record.headers:
+            if name == "event_timestamp":
+                observed.latencies.append(forecast.produced_at - int(value) / 1000)
+        cascades = observed.cascades
+        cascades[forecast.cascade_id] = forecast
+        if len(cascades) > _KEPT_FORECASTS:
+            kept = heapq.nlargest(_KEPT_FORECASTS // 2, cascades.values(), key=_interest)
+            observed.cascades = {forecast.cascade_id: forecast for forecast in kept}
+
+    def _take_outcome(self, _: ConsumerRecord) -> None:
+        self.observed.outcomes += 1
+
+    def _take_decision(self, record: ConsumerRecord) -> None:
+        if record.value is None:
+            self.observed.withdrawn += 1
+            return
+        decision = CACHE_DECISIONS.codec.decode(record.value)
+        if isinstance(decision, EdgeEpoch):
+            self.observed.edges[decision.edge_id] = decision
+        else:
+            self.observed.decisions += 1
+
+    def _take_dead_letter(self, record: ConsumerRecord) -> None:
+        observed = self.observed
+        observed.dead_letters += 1
+        headers = dict(record.headers)
+        reason = (headers.get("topic", b"").decode(), headers.get("error", b"").decode())
+        observed.reasons[reason] = observed.reasons.get(reason, 0) + 1
+
+
+def _growth(forecast: PopularityForecast) -> float:
+    """Events that a forecast expects by its last horizon, beyond those observed."""
+    return forecast.horizons[-1].expected - forecast.observed_count if forecast.horizons else 0.0
+
+
+def _interest(forecast: PopularityForecast) -> tuple[bool, float]:
+    """Order in which forecasts are kept: those with a future, then by expected growth."""
+    return bool(forecast.horizons), _growth(forecast)

@@ -1,0 +1,277 @@
+"""Everything on one machine: broker, topics, roles, traffic, and a display of what happens.
+
+broker <- feeders (files or the simulator), held back by the slowest role
+  |
+roles, each a process of its own
+  |
+observer (reads the output topics) and progress (asks for offsets) -> display, summary
+
+UpError(TidecastError)
+    RoleDiedError       a role ended by itself; its last lines are in the message
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from stream import board, broker
+from stream.observer import Observer
+from stream.processes import RoleProcess, stop_all
+from stream.progress import READS, Progress
+from stream.settings import Settings
+from stream.sources.feed import Sent, connect, feed
+from stream.sources.messages import Source
+from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS
+from topics.errors import TidecastError
+
+# How far the feeders may run ahead of each role. Small enough that what waits stays within the
+# embedded broker's bounded topics, large enough that every role has full batches.
+AHEAD = {"tracker": 20_000, "historian": 20_000, "forecaster": 600, "ranker": 64}
+_TICK = 0.25
+_LINE_SECONDS = 5.0
+_DRAIN_SECONDS = 300.0
+
+
+class UpError(TidecastError):
+    """The run cannot go on."""
+
+
+class RoleDiedError(UpError):
+    """A role ended by itself."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run.
+
+    Attributes:
+        sources: what is fed, each by a feeder of its own.
+        kafka: a running broker; None starts the embedded one.
+        speed: seconds of event time in a second; None is as fast as the slowest role.
+        seconds: sending stops by then; None is at the end of the sources, or at Ctrl-C.
+        folder: for logs and the embedded broker's data; a fresh one a run.
+    """
+
+    sources: Sequence[Source]
+    kafka: str | None
+    speed: float | None
+    seconds: float | None
+    folder: Path
+
+
+class Run:
+    """One run of `tidecast up`. `go` returns its summary."""
+
+    def __init__(self, plan: Plan, settings: Settings, console: Console) -> None:
+        self._plan = plan
+        self._settings = settings
+        self._console = console
+        self._roles: list[RoleProcess] = []
+        self._status = board.Status()
+        self._rates = board.Rates()
+        self._interrupted = asyncio.Event()
+        self._room = asyncio.Event()  # set while no role is too far behind
+
+    async def go(self) -> dict[str, Any]:
+        """Runs to the end of the plan and returns the summary.
+
+        Raises:
+            RoleDiedError: a role ended by itself.
+            UpError: what was sent was not worked off in time.
+            BrokerError: the broker did not start.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._interrupted.set)
+        async with self._running_broker() as settings:
+            self._status.kafka = settings.kafka
+            self._observer = Observer(settings)
+            self._status.observed = self._observer.observed
+            self._progress = Progress(settings)
+            await self._observer.start()
+            await self._progress.start()
+            try:
+                self._roles = [RoleProcess(role, settings, self._plan.folder) for role in READS]
+                drained = await self._feed_and_drain(settings)
+            finally:
+                self._status.phase = "stopping"
+                exits = await asyncio.to_thread(stop_all, self._roles)
+                await self._observer.stop()
+                await self._progress.stop()
+        return self._summary(exits, drained)
+
+    @asynccontextmanager
+    async def _running_broker(self) -> AsyncIterator[Settings]:
+        """The settings with a broker that runs and has the topics."""
+        if self._plan.kafka is not None:
+            settings = self._settings.having(kafka=self._plan.kafka)
+            await broker.create_topics(settings)
+            yield settings
+            return
+        with broker.embedded(self._plan.folder / "broker") as (address, _):
+            settings = self._settings.having(kafka=address)
+            await broker.create_topics(settings, bounded=True)
+            yield settings
+
+    async def _feed_and_drain(self, settings: Settings) -> bool:
+        """True when all that was sent has been worked off."""
+        following = asyncio.create_task(self._observer.follow())
+        watching = asyncio.create_task(self._watch())
+        showing = asyncio.create_task(self._show())
+        feeding = asyncio.create_task(self._feed(settings))
+        background = (following, watching, showing)
+        try:
+            self._status.phase = "running"
+            await _first_of(feeding, *background)
+            self._status.phase = "draining"
+            draining = asyncio.create_task(self._drain())
+            await _first_of(draining, *background)
+            return draining.result()
+        finally:
+            for task in (feeding, *background):
+                task.cancel()
+            await asyncio.gather(feeding, *background, return_exceptions=True)
+
+    async def _feed(self, settings: Settings) -> None:
+        """Sends every source, side by side, and then what is left of their batches."""
+        producer = await connect(settings.kafka, [SOCIAL_EVENTS.name, EDGE_REQUESTS.name])
+        seconds = self._plan.seconds
+        until = None if seconds is None else self._status.started + seconds
+        try:
+            await asyncio.gather(
+                *(
+                    feed(
+                        source,
+                        producer,
+                        speed=self._plan.speed,
+                        until=until,
+                        stop=self._interrupted,
+                        gate=self._may_send,
+                        on_sent=self._counter(),
+                    )
+                    for source in self._plan.sources
+                )
+            )
+        finally:
+            await producer.stop()
+
+    def _counter(self) -> Callable[[Sent], None]:
+        """Adds one feeder's running counts to the status."""
+        before: dict[str, int] = {}
+
+        def count(sent: Sent) -> None:
+            for topic, total in sent.counts.items():
+                fresh = total - before.get(topic, 0)
+                before[topic] = total
+                if topic == SOCIAL_EVENTS.name:
+                    self._status.events_sent += fresh
+                else:
+                    self._status.requests_sent += fresh
+            self._note_room()
+
+        return count
+
+    async def _may_send(self) -> None:
+        """Returns once no role is too far behind."""
+        await self._room.wait()
+
+    def _note_room(self) -> None:
+        status, positions = self._status, self._status.positions
+        waiting = {role: position.lag for role, position in positions.items()}
+        # Counted by what was sent since, for the lags are as old as the last look.
+        waiting["tracker"] = status.events_sent - positions["tracker"].read
+        waiting["historian"] = status.requests_sent - positions["historian"].read
+        if all(waiting[role] < AHEAD[role] for role in AHEAD):
+            self._room.set()
+        else:
+            self._room.clear()
+
+    async def _watch(self) -> None:
+        """Keeps the positions current; raises when a role has died."""
+        while True:
+            for role in self._roles:
+                if role.exit_code is not None:
+                    raise RoleDiedError(
+                        f"{role.role} ended by itself (exit {role.exit_code}); its last lines, "
+                        f"of {role.log}:\n{role.tail()}"
+                    )
+            self._status.positions = {role: await self._progress.of(role) for role in READS}
+            self._rates.update(self._status.positions)
+            self._note_room()
+            await asyncio.sleep(_TICK)
+
+    async def _drain(self) -> bool:
+        """Waits until every role has read all there is and all answers have come in."""
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        while time.monotonic() < deadline:
+            if await self._progress.drained() and await self._observer.caught_up():
+                self._status.positions = {role: await self._progress.of(role) for role in READS}
+                return True
+            await asyncio.sleep(_TICK)
+        return False
+
+    async def _show(self) -> None:
+        """Shows the status: live in a terminal, a line now and then elsewhere."""
+        if not self._console.is_terminal:
+            while True:
+                await asyncio.sleep(_LINE_SECONDS)
+                print(board.line(self._status, self._rates), file=sys.stderr, flush=True)
+        with Live(console=self._console, auto_refresh=False, transient=False) as live:
+            with contextlib.suppress(asyncio.CancelledError):
+                while True:
+                    live.update(board.render(self._status, self._rates), refresh=True)
+                    await asyncio.sleep(2 * _TICK)
+            live.update(board.render(self._status, self._rates), refresh=True)
+
+    def _summary(self, exits: dict[str, int], drained: bool) -> dict[str, Any]:
+        status, observed = self._status, self._observer.observed
+        positions = status.positions
+        p50, p99 = observed.latency(50, 99)
+        return {
+            "seconds": round(status.seconds, 3),
+            "drained": drained,
+            "events_sent": status.events_sent,
+            "events_consumed": positions["tracker"].read
+            - observed.dead_letters_of(SOCIAL_EVENTS.name),
+            "requests_sent": status.requests_sent,
+            "requests_consumed": positions["historian"].read
+            - observed.dead_letters_of(EDGE_REQUESTS.name),
+            "snapshots": positions["forecaster"].read,
+            "forecasts": observed.forecasts,
+            "degraded": observed.degraded,
+            "decisions": observed.decisions,
+            "withdrawn": observed.withdrawn,
+            "edges": {
+                name: {
+                    "epoch": epoch.epoch,
+                    "admitted": epoch.admitted,
+                    "hit_ratio": epoch.hit_ratio,
+                    "lru_hit_ratio": epoch.lru_hit_ratio,
+                }
+                for name, epoch in sorted(observed.edges.items())
+            },
+            "outcomes": observed.outcomes,
+            "dead_letters": observed.dead_letters,
+            "final_lag": sum(position.lag for position in positions.values()),
+            "event_to_forecast_seconds": {"p50": p50, "p99": p99},
+            "roles": exits,
+        }
+
+
+async def _first_of(task: asyncio.Task[Any], *others: asyncio.Task[None]) -> None:
+    """Waits for `task`; an error in it or in any of the others is raised at once."""
+    done, _ = await asyncio.wait((task, *others), return_when=asyncio.FIRST_COMPLETED)
+    for finished in done:
+        finished.result()
