@@ -56,7 +56,13 @@ class Received(NamedTuple):
 Compute = Callable[[Sequence[Received]], Sequence[tuple[int, Output]]]
 
 
+# Faust logs under the module of a subclass; what it tells of its services belongs to `faust`.
+_FAUST = logging.getLogger("faust")
+
+
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
+    logger = _FAUST
+
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         pace_fetches(consumer)
@@ -64,6 +70,8 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
 
 class _Consumer(driver.Consumer):
+    logger = _FAUST
+
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -75,10 +83,16 @@ class _Transport(driver.Transport):
 class Application(faust.App):
     """A Faust application with one batch in flight.
 
+    Attributes:
+        role: its name.
+        kafka: the brokers it was told to use.
+
     Args:
         role: names the consumer group (`settings.group(role)`), the member and its folder.
         settings: of this process.
     """
+
+    logger = _FAUST
 
     def __init__(self, role: str, settings: Settings) -> None:
         folder = settings.data_dir / f"{role}-{settings.instance}"
@@ -104,7 +118,8 @@ class Application(faust.App):
             stream_wait_empty=False,  # nothing is acknowledged to wait for; see _finish_batch
             worker_redirect_stdouts=False,
         )
-        self._settings = settings
+        self.role = role
+        self.kafka = settings.kafka
         self._sources: list[str] = []
         self._batch = asyncio.Lock()  # a stop and a rebalance wait for the batch in flight
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix=role)
@@ -171,9 +186,11 @@ class Application(faust.App):
             )
         await asyncio.gather(*sent)
 
-    async def _finish_batch(self, *_: Any, **__: Any) -> None:
+    async def _finish_batch(self, _: Any, revoked: set[Any], **__: Any) -> None:
+        """Holds a rebalance until the batch in flight is committed."""
         async with self._batch:
-            log.info("partitions are taken away; the batch in flight is done")
+            if revoked:
+                log.info("%s gives up %d partitions", self.role, len(revoked))
 
     async def on_stop(self) -> None:
         """Lets the batch in flight finish and commit, then stops; no new one starts."""
@@ -189,14 +206,13 @@ class Application(faust.App):
         Raises:
             NotReadyError: it does not, or they do not; says what to do.
         """
-        kafka = self._settings.kafka
-        admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
         try:
             await admin.start()
             missing = set(self._sources) - set(await admin.list_topics())
         except KafkaConnectionError as error:
             raise NotReadyError(
-                f"no Kafka broker answers at {kafka} ({error}); start one with "
+                f"no Kafka broker answers at {self.kafka} ({error}); start one with "
                 "`tidecast broker`, or name yours with --kafka"
             ) from error
         finally:
@@ -218,4 +234,8 @@ def run(application: Application) -> None:
     asyncio.run(application.check_ready())
     worker = faust.Worker(application, override_logging=False, quiet=True)
     worker.spinner = None
-    worker.execute_from_commandline()
+    log.info("%s starts on %s", application.role, application.kafka)
+    try:
+        worker.execute_from_commandline()
+    finally:
+        log.info("%s stopped", application.role)

@@ -1,0 +1,57 @@
+"""A forecaster in trouble: `python troubled_forecaster.py stall|fail|slow BATCHES`.
+
+It is the real role but for its model, which answers so many batches and then never comes back,
+fails, or takes two seconds.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry
+
+from models.interface import LEVELS, Forecaster, Increments
+from stream import agents, telemetry
+from stream.forecaster import ROLE, ForecastBatch
+from stream.settings import load
+from topics.catalogue import CASCADE_SNAPSHOTS
+from topics.records import CascadeSnapshot
+
+
+class TroubledForecaster(Forecaster):
+    name = "troubled"
+    version = "1"
+
+    def __init__(self, trouble: str, batches: int) -> None:
+        self._trouble = trouble
+        self._batches = batches
+
+    def forecast(
+        self, snapshots: Sequence[CascadeSnapshot], horizons: NDArray[np.float64]
+    ) -> Increments:
+        if self._batches == 0:
+            print("trouble begins", file=sys.stderr, flush=True)
+            if self._trouble == "fail":
+                raise ArithmeticError("the model has no answer")
+            time.sleep(600 if self._trouble == "stall" else 2)
+        self._batches -= 1
+        shape = (len(snapshots), len(horizons))
+        return Increments(np.zeros((*shape, len(LEVELS))), np.zeros(shape))
+
+
+if __name__ == "__main__":
+    settings = load()
+    telemetry.setup_logging(settings)
+    model = TroubledForecaster(sys.argv[1], int(sys.argv[2]))
+    application = agents.Application(ROLE, settings)
+    application.consume(
+        CASCADE_SNAPSHOTS,
+        ForecastBatch(model, settings, CollectorRegistry()),
+        size=settings.forecast_batch,
+        wait=settings.forecast_wait,
+    )
+    agents.run(application)
