@@ -1,0 +1,104 @@
+"""The historian: requests at edges in, closed windows of requests out.
+
+One handler a partition owns that partition's `EdgeHistories`; everything else is decoding and
+encoding. A request that cannot be used goes to `dead.letters` with the reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+from aiokafka import ConsumerRecord
+from numpy.typing import NDArray
+
+from stream import telemetry, window
+from stream.consumer import IngestRole, Output, dead_letter
+from stream.histories import EdgeHistories, Verdict
+from stream.settings import Settings, load
+from topics.catalogue import EDGE_REQUESTS, EDGE_WINDOWS
+from topics.records import EdgeRequest, EdgeWindow
+
+ROLE = "historian"
+
+
+class EdgePartition:
+    """The edges of one partition of `edge.requests`. A `PartitionHandler`.
+
+    Counters: `accepted` requests are in a window, `late` ones among them in a later one than their
+    own; `dropped` ones were beyond a bound; `windows` counts messages, parts each for themselves.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.histories = EdgeHistories(settings)
+        self.counters = {"accepted": 0, "late": 0, "dropped": 0, "dead_letters": 0, "windows": 0}
+        self._settings = settings
+        self._last_timestamp_ms = 0
+
+    def process(self, records: Sequence[ConsumerRecord]) -> list[Output]:
+        """Closed windows and dead letters of the next records of the partition."""
+        requests, bad = EDGE_REQUESTS.codec.decode_batch([record.value for record in records])
+        outputs = [
+            dead_letter(records[position], ROLE, "DecodeError", str(error))
+            for position, error in bad
+        ]
+        if bad:
+            undecodable = {position for position, _ in bad}
+            records = [record for i, record in enumerate(records) if i not in undecodable]
+        received = np.fromiter([r.timestamp for r in records], np.float64, len(records)) / 1000
+        verdicts, closed = self.histories.ingest(requests, received)
+        outputs += [self._output(window, records[cause].timestamp) for window, cause in closed]
+        outputs += self._refusals(requests, verdicts, records)
+        self._count(verdicts, len(bad))
+        if records:
+            self._last_timestamp_ms = records[-1].timestamp
+        return outputs
+
+    def idle(self, now: float) -> list[Output]:
+        """Windows that come due as event time follows the wall clock `now`, unix seconds."""
+        closed = self.histories.advance(now)
+        return [self._output(window, self._last_timestamp_ms) for window in closed]
+
+    def _output(self, record: EdgeWindow, timestamp_ms: int) -> Output:
+        self.counters["windows"] += 1
+        value = EDGE_WINDOWS.codec.encode(record)
+        return Output(EDGE_WINDOWS.name, record.edge_id.encode(), value, timestamp_ms)
+
+    def _refusals(
+        self,
+        requests: Sequence[EdgeRequest],
+        verdicts: NDArray[np.int8],
+        records: Sequence[ConsumerRecord],
+    ) -> list[Output]:
+        """Dead letters of requests that decode but cannot be true."""
+        skew = f"{self._settings.clock_skew:g} s"
+        return [
+            dead_letter(
+                records[i],
+                ROLE,
+                "InFutureError",
+                f"timestamp {requests[i].timestamp} is more than {skew} later than the message "
+                f"itself ({records[i].timestamp / 1000}); send unix seconds of the request",
+            )
+            for i in np.flatnonzero(verdicts == Verdict.IN_FUTURE).tolist()
+        ]
+
+    def _count(self, verdicts: NDArray[np.int8], undecodable: int) -> None:
+        of = np.bincount(verdicts, minlength=len(Verdict))
+        self.counters["accepted"] += int(of[Verdict.ACCEPTED] + of[Verdict.LATE])
+        self.counters["late"] += int(of[Verdict.LATE])
+        self.counters["dropped"] += int(of[Verdict.DROPPED])
+        self.counters["dead_letters"] += undecodable + int(of[Verdict.IN_FUTURE])
+
+
+def main(settings: Settings) -> None:
+    """Runs the historian until it is told to stop."""
+    telemetry.setup_logging(settings)
+    window.compile_kernel()
+    role = IngestRole(ROLE, EDGE_REQUESTS, lambda _: EdgePartition(settings), settings)
+    asyncio.run(role.run())
+
+
+if __name__ == "__main__":
+    main(load())

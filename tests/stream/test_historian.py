@@ -1,0 +1,84 @@
+"""One partition of the historian: messages in, messages out."""
+
+from __future__ import annotations
+
+from aiokafka import ConsumerRecord
+
+from stream.historian import EdgePartition
+from stream.settings import Settings
+from topics.catalogue import DEAD_LETTERS, EDGE_REQUESTS, EDGE_WINDOWS
+from topics.records import EdgeRequest
+
+SETTINGS = Settings(window=10.0, allowed_lateness=0.0, clock_skew=5.0)
+
+
+def message(offset: int, value: bytes | EdgeRequest | None, timestamp: int) -> ConsumerRecord:
+    if isinstance(value, EdgeRequest):
+        value = EDGE_REQUESTS.codec.encode(value)
+    size = len(value or b"")
+    return ConsumerRecord(
+        EDGE_REQUESTS.name, 2, offset, timestamp, 0, b"lyon", value, None, 4, size, ()
+    )
+
+
+def test_windows_carry_the_timestamp_of_the_message_that_closed_them() -> None:
+    partition = EdgePartition(SETTINGS)
+    outputs = partition.process(
+        [
+            message(0, EdgeRequest("lyon", "a", 1.0), 20_000),
+            message(1, EdgeRequest("oslo", "a", 2.0), 20_001),
+            message(2, EdgeRequest("lyon", "b", 12.0), 20_002),
+            message(3, EdgeRequest("lyon", "b", 13.0), 20_003),
+        ]
+    )
+    assert [(o.topic, o.key, o.timestamp_ms) for o in outputs] == [
+        (EDGE_WINDOWS.name, b"lyon", 20_002),
+        (EDGE_WINDOWS.name, b"oslo", 20_002),
+    ]
+    assert EDGE_WINDOWS.codec.decode(outputs[0].value).objects == ["a"]
+    assert partition.counters == {
+        "accepted": 4, "late": 0, "dropped": 0, "dead_letters": 0, "windows": 2,
+    }  # fmt: skip
+
+
+def test_bad_requests_become_dead_letters_and_harm_no_other() -> None:
+    partition = EdgePartition(SETTINGS)
+    bad = [
+        message(1, b"{not json", 20_000),
+        message(2, b'{"edge_id":"","object_id":"a","timestamp":1}', 20_000),
+        message(3, b'{"edge_id":"lyon","object_id":"a","timestamp":-1}', 20_000),
+        message(4, None, 20_000),
+        message(5, EdgeRequest("lyon", "a", 26.0), 20_000),
+    ]
+    outputs = partition.process(
+        [
+            message(0, EdgeRequest("lyon", "a", 1.0), 20_000),
+            *bad,
+            message(6, EdgeRequest("lyon", "b", 2.0), 20_000),
+            message(7, EdgeRequest("lyon", "c", 15.0), 20_000),
+        ]
+    )
+    letters = [output for output in outputs if output.topic == DEAD_LETTERS.name]
+    assert sorted((dict(o.headers)["offset"], o.value) for o in letters) == [
+        (str(record.offset).encode(), record.value) for record in bad
+    ]
+    reasons = {dict(o.headers)["offset"]: dict(o.headers)["message"].decode() for o in letters}
+    assert "more than 5 s later than the message itself (20.0)" in reasons[b"5"]
+    assert "edge_id" in reasons[b"2"]
+    (window,) = [o for o in outputs if o.topic == EDGE_WINDOWS.name]
+    assert EDGE_WINDOWS.codec.decode(window.value).objects == ["a", "b"]
+    assert partition.counters["accepted"] == 3
+    assert partition.counters["dead_letters"] == 5
+
+
+def test_a_batch_of_nothing_but_bad_requests() -> None:
+    outputs = EdgePartition(SETTINGS).process([message(0, b"", 20_000)])
+    assert [output.topic for output in outputs] == [DEAD_LETTERS.name]
+
+
+def test_an_idle_partition_closes_with_the_timestamp_of_its_last_message() -> None:
+    partition = EdgePartition(Settings(window=10.0, allowed_lateness=0.0, idle_advance=5.0))
+    partition.process([message(0, EdgeRequest("lyon", "a", 1.0), 1_500)])
+    (output,) = partition.idle(now=15.0)
+    assert (output.topic, output.timestamp_ms) == (EDGE_WINDOWS.name, 1_500)
+    assert partition.idle(now=99.0) == []
