@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 def hash_ids(ids: Sequence[str]) -> NDArray[np.uint64]:
     """XXH3 (64 bits, seed 0) of the UTF-8 bytes of each identifier, shape (len(ids),)."""
-    return np.fromiter(map(xxhash.xxh3_64_intdigest, ids), np.uint64, len(ids))
+    digests = map(xxhash.xxh3_64_intdigest, map(str.encode, ids))
+    return np.fromiter(digests, np.uint64, len(ids))
 
 
 def hash_users(ids: Sequence[str]) -> NDArray[np.int32]:
