@@ -136,7 +136,7 @@ def empty_state(max_events: int, max_cascades: int) -> State:
         free_slots=np.empty(0, np.int32),
         free_chunks=np.empty(0, np.int32),
         free_rests=np.empty(0, np.int32),
-        closed=np.empty(min(max_cascades, _CLOSED_KEPT), np.uint64),
+        closed=np.empty(max(1_024, min(max_cascades, _CLOSED_KEPT)), np.uint64),
         closing=np.empty(_OUT_RECORDS, np.int32),
         fired=np.empty(_OUT_RECORDS, FIRED),
         delay=np.empty(packed, np.float32),

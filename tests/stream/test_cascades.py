@@ -1,0 +1,312 @@
+"""The compiled cascade store against its slow reference, and the rules one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import networkx as nx
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream.cascades import CascadeStore, Verdict
+from stream.settings import Settings, load
+from tests.stream.cascade_reference import ReferenceStore
+from topics.records import CascadeOutcome, CascadeSnapshot, SocialEvent
+
+SMALL = load(
+    environment={},
+    growth_first=3,
+    snapshot_ages="8,64",
+    horizons="64,256",
+    allowed_lateness="4",
+    clock_skew="2",
+    max_events=10,
+    max_cascades=6,
+)
+NOW = 1_000_000.0
+
+
+def event(
+    cascade: str = "c",
+    number: int = 0,
+    at: float = 0.0,
+    kind: str = "share",
+    parent: str | None = None,
+    parent_user: str | None = None,
+    user: str | None = None,
+) -> SocialEvent:
+    return SocialEvent(
+        cascade,
+        f"{cascade}:{number}",
+        user or f"u{number}",
+        at,
+        kind,
+        parent,
+        parent_user,  # type: ignore[arg-type]
+    )
+
+
+def ingest(
+    store: CascadeStore, events: Sequence[SocialEvent], received: float = NOW
+) -> tuple[list[str], list[CascadeSnapshot | CascadeOutcome]]:
+    result = store.ingest(events, np.full(len(events), received))
+    return [Verdict(v).name for v in result.verdicts], [fired.record for fired in result.fired]
+
+
+def snapshots(records: Sequence[object]) -> list[CascadeSnapshot]:
+    return [record for record in records if isinstance(record, CascadeSnapshot)]
+
+
+@st.composite
+def logs(draw: st.DrawFn, disorder: float = 12.0) -> list[SocialEvent]:
+    """A few cascades, events out of order by up to `disorder` seconds, repeats, odd parents."""
+    size = draw(st.integers(1, 120))
+    clock, events = 100.0, []
+    for number in range(size):
+        clock += draw(st.sampled_from([0.0, 0.5, 3.0, 40.0]))
+        if events and draw(st.integers(0, 9)) == 0:
+            events.append(draw(st.sampled_from(events)))
+            continue
+        numbers = st.none() | st.integers(0, number + 1)
+        parent, parent_user = draw(numbers), draw(numbers)
+        cascade = f"c{draw(st.integers(0, 7))}"
+        events.append(
+            event(
+                cascade,
+                number,
+                clock - draw(st.sampled_from([0.0, 0.25, 1.0])) * disorder,
+                draw(st.sampled_from(["post", "share", "share", "view"])),
+                None if parent is None else f"{cascade}:{parent}",
+                None if parent_user is None else f"u{parent_user}",
+                f"u{draw(st.integers(0, number))}",
+            )
+        )
+    return events
+
+
+@settings(max_examples=120, deadline=None)
+@given(logs(), st.lists(st.integers(1, 40), min_size=1))
+def test_the_kernel_answers_like_the_reference(
+    log: list[SocialEvent], batch_sizes: list[int]
+) -> None:
+    reference, store = ReferenceStore(SMALL), CascadeStore(SMALL)
+    received = np.array([NOW if i % 17 else 90.0 for i in range(len(log))])
+    expected = [reference.take(e, r) for e, r in zip(log, received, strict=True)]
+    verdicts: list[str] = []
+    fired = []
+    position = 0
+    while position < len(log):
+        end = position + batch_sizes[position % len(batch_sizes)]
+        result = store.ingest(log[position:end], received[position:end])
+        verdicts += [Verdict(v).name for v in result.verdicts]
+        fired += [f.record for f in result.fired]
+        position = end
+    assert verdicts == expected
+    # Timers of one moment fire in no stated order.
+    assert sorted(fired, key=_identity) == sorted(reference.fired, key=_identity)
+    assert store.live == len(reference.live)
+    assert store.kept == sum(len(c.kept) for c in reference.live.values())
+    assert store.watermark == reference.watermark
+
+
+def _identity(record: CascadeSnapshot | CascadeOutcome) -> tuple[str, str]:
+    if isinstance(record, CascadeSnapshot):
+        return record.cascade_id, record.trigger
+    return record.cascade_id, f"o{record.age}"
+
+
+@settings(max_examples=100, deadline=None)
+@given(logs(disorder=4.0))
+def test_a_cascade_is_the_same_whoever_shares_its_partition(log: list[SocialEvent]) -> None:
+    roomy = SMALL.having(max_cascades=100)
+    together = CascadeStore(roomy)
+    _, all_fired = ingest(together, log)
+    all_fired += [fired.record for fired in together.advance(1e9)]
+    for cascade in {e.cascade_id for e in log}:
+        alone = CascadeStore(roomy)
+        _, fired = ingest(alone, [e for e in log if e.cascade_id == cascade])
+        fired += [f.record for f in alone.advance(1e9)]
+        mine = [record for record in all_fired if record.cascade_id == cascade]
+        assert sorted(fired, key=_identity) == sorted(mine, key=_identity)
+
+
+def test_growth_triggers_at_once_with_what_has_arrived() -> None:
+    store = CascadeStore(SMALL)
+    log = [event(number=i, at=100.0 + i, kind="share" if i else "post") for i in range(7)]
+    verdicts, fired = ingest(store, log)
+    assert verdicts == ["ACCEPTED"] * 7
+    assert [(s.trigger, s.observed_count, s.age) for s in snapshots(fired)] == [
+        ("n3", 3, 2.0),
+        ("n6", 6, 5.0),
+    ]
+
+
+def test_an_age_snapshot_waits_for_the_allowed_lateness_and_holds_what_came_within_it() -> None:
+    store = CascadeStore(SMALL)
+    log = [event(number=i, at=at) for i, at in enumerate([100, 101, 102, 110, 107])]
+    _, fired = ingest(store, list(log))
+    assert [s.trigger for s in snapshots(fired)] == ["n3"]
+    _, fired = ingest(store, [event("other", at=112.0)])
+    assert fired == [], "the watermark is at 108.0 and has not passed it"
+    _, fired = ingest(store, [event("other", 1, at=112.5)])
+    (snapshot,) = snapshots(fired)
+    assert snapshot.trigger == "a8"
+    assert snapshot.delays().tolist() == [0, 1, 2, 7]
+
+
+def test_duplicates_count_once_also_past_the_bound() -> None:
+    store = CascadeStore(SMALL)
+    log = [event(number=i, at=100.0 + i / 10) for i in range(14)]
+    verdicts, _ = ingest(store, [*log, log[2], log[13]])
+    assert verdicts == ["ACCEPTED"] * 14 + ["DUPLICATE"] * 2
+
+
+def test_past_the_bound_events_are_counted_by_delay() -> None:
+    store = CascadeStore(SMALL)
+    _, fired = ingest(store, [event(number=i, at=100.0 + i) for i in range(13)])
+    snapshot = snapshots(fired)[-1]
+    assert (snapshot.trigger, snapshot.observed_count, len(snapshot.delays())) == ("n12", 12, 10)
+    assert snapshot.rest_counts().sum() == 2
+
+
+def test_an_event_before_its_root_counts_and_the_root_sets_the_publication() -> None:
+    store = CascadeStore(SMALL)
+    _, fired = ingest(
+        store,
+        [
+            event(number=1, at=103.0, parent="c:0"),
+            event(number=0, at=100.0, kind="post"),
+            event(number=2, at=104.0, parent="c:0"),
+        ],
+    )
+    (snapshot,) = snapshots(fired)
+    assert snapshot.rooted
+    assert snapshot.published_at == 100.0
+    assert snapshot.delays().tolist() == [0, 3, 4]
+    # The root was not there when its first child came, so that child's parent stays unknown.
+    assert snapshot.parents().tolist() == [-1, -2, 0]
+
+
+def test_without_its_root_a_cascade_counts_from_its_earliest_event() -> None:
+    store = CascadeStore(SMALL)
+    _, fired = ingest(store, [event(number=i, at=at) for i, at in enumerate([103.0, 101.0, 104.0])])
+    (snapshot,) = snapshots(fired)
+    assert (snapshot.rooted, snapshot.published_at) == (False, 101.0)
+    assert snapshot.delays().tolist() == [0, 2, 3]
+
+
+def test_a_parent_is_found_by_event_then_by_the_first_event_of_the_user() -> None:
+    store = CascadeStore(SMALL)
+    log = [
+        event(number=0, at=100.0, kind="post", user="ann"),
+        event(number=1, at=101.0, parent_user="ann", user="bob"),
+        event(number=2, at=102.0, parent="c:1", parent_user="ann", user="ann"),
+        event(number=3, at=103.0, parent_user="ann"),
+        event(number=4, at=104.0, parent="c:99", parent_user="bob"),
+        event(number=5, at=105.0, parent_user="nobody"),
+    ]
+    _, fired = ingest(store, log)
+    snapshot = snapshots(fired)[-1]
+    assert snapshot.parents().tolist() == [-1, 0, 1, 0, 1, -2]
+    assert snapshot.depths().tolist() == [0, 1, 2, 1, 2, 1]
+    assert store.unknown_parents == 1
+
+
+def test_impossible_times_are_refused_and_leave_the_cascade_alone() -> None:
+    store = CascadeStore(SMALL)
+    log = [
+        event(number=0, at=100.0, kind="post"),
+        event(number=1, at=97.0),
+        event(number=2, at=99.0),
+        event(number=3, at=NOW + 3),
+        event(number=4, at=101.0),
+    ]
+    verdicts, fired = ingest(store, log)
+    assert verdicts == ["ACCEPTED", "BEFORE_ROOT", "ACCEPTED", "IN_FUTURE", "ACCEPTED"]
+    assert snapshots(fired)[0].delays().tolist() == [0, 0, 1]
+    assert store.watermark == 97.0
+
+
+def test_outcomes_come_at_the_horizons_and_the_last_closes_the_cascade() -> None:
+    store = CascadeStore(SMALL)
+    log = [event(number=i, at=at) for i, at in enumerate([100, 101, 102, 150, 170, 300])]
+    _, fired = ingest(store, log)
+    fired += [f.record for f in store.advance(1_000.0)]
+    outcomes = [record for record in fired if isinstance(record, CascadeOutcome)]
+    assert [(o.age, o.count, o.final) for o in outcomes] == [(64, 4, False), (256, 6, True)]
+    assert store.live == 0
+    assert store.kept == 0
+    verdicts, _ = ingest(store, [event(number=9, at=1_000.0)])
+    assert verdicts == ["CLOSED"]
+
+
+def test_a_small_cascade_is_closed_without_a_word() -> None:
+    store = CascadeStore(SMALL)
+    _, fired = ingest(store, [event(number=0, at=100.0), event("late", at=9_000.0)])
+    assert fired == []
+    assert store.live == 1
+
+
+def test_too_many_cascades_close_the_one_idle_longest() -> None:
+    store = CascadeStore(SMALL)
+    log = [event(f"c{i}", at=100.0 + i / 10) for i in range(6)]
+    ingest(store, [*log, event("c0", 1, at=101.0), event("c6", at=101.0)])
+    assert store.live == 6
+    assert store.evicted == 1
+    assert "c0" in store.graph("c0").graph["cascade_id"]
+    with pytest.raises(KeyError, match="c1"):
+        store.graph("c1")
+
+
+def test_the_graph_is_the_tree_of_the_cascade() -> None:
+    store = CascadeStore(SMALL)
+    log = [
+        event(number=0, at=100.0, kind="post"),
+        event(number=1, at=101.0, parent="c:0"),
+        event(number=2, at=102.5, parent="c:1"),
+        event(number=3, at=103.0, parent="c:77"),
+    ]
+    ingest(store, log)
+    graph = store.graph("c")
+    assert sorted(graph.edges) == [(0, 1), (1, 2)]
+    assert nx.get_node_attributes(graph, "delay") == {0: 0.0, 1: 1.0, 2: 2.5, 3: 3.0}
+    assert nx.get_node_attributes(graph, "depth") == {0: 0, 1: 1, 2: 2, 3: 1}
+    ingest(store, [event(number=4, at=104.0)])
+    assert len(store.graph("c")) == 5, "looking at a graph leaves the store as it was"
+
+
+def test_what_fires_at_once_may_be_more_than_the_columns_hold() -> None:
+    many = Settings().having(growth_first=3, max_events=64)
+    store = CascadeStore(many)
+    log = [event(f"c{i}", j, at=1_000.0 + j) for j in range(3) for i in range(5_000)]
+    _, fired = ingest(store, log)
+    assert len(snapshots(fired)) == 5_000
+    later = store.advance(1e7)
+    ids = {f.record.snapshot_id for f in later if isinstance(f.record, CascadeSnapshot)}
+    assert len(ids) == 5_000 * len(many.snapshot_ages)
+    assert store.live == 0
+
+
+def test_memory_stays_within_its_bounds() -> None:
+    events, cascades = 5, 40_000
+    store = CascadeStore(Settings())
+    before = store.bytes
+    received = np.full(cascades, 1e9)
+    for j in range(events):
+        store.ingest([event(f"c{i}", j, at=1_000.0 + j) for i in range(cascades)], received)
+    assert store.kept == events * cascades
+    assert store.bytes - before < cascades * (400 - 80) + events * cascades * 64
+
+
+def test_one_hot_cascade_stays_small() -> None:
+    store = CascadeStore(Settings())
+    sizes = []
+    for start in range(0, 200_000, 20_000):
+        log = [event("hot", start + j, at=1_000.0 + (start + j) / 1e3) for j in range(20_000)]
+        ingest(store, log, received=1e9)
+        sizes.append(store.bytes)
+    assert sizes[-1] == sizes[1]
+    assert all(a <= b for a, b in pairwise(sizes[:2]))
