@@ -173,9 +173,11 @@ def _output(message: Received, forecast: PopularityForecast) -> Output:
 
 
 def main(settings: Settings) -> None:
-    """Runs the forecaster until SIGTERM or SIGINT."""
+    """Runs the forecaster until it is told to stop."""
+    telemetry.setup_logging(settings)
     metrics = CollectorRegistry()
-    compute = ForecastBatch(registry.load(settings.forecaster), settings, metrics)
+    model = registry.load(settings.forecaster, root=settings.registry or None)
+    compute = ForecastBatch(model, settings, metrics)
     telemetry.serve(metrics, settings)
     application = agents.Application(ROLE, settings)
     application.consume(
@@ -185,6 +187,4 @@ def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    environment = load()
-    telemetry.setup_logging(environment)
-    main(environment)
+    main(load())

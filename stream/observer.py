@@ -17,6 +17,7 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from stream.broker import partitions
+from stream.pacing import pace_fetches
 from stream.settings import Settings
 from topics.catalogue import (
     CACHE_DECISIONS,
@@ -83,6 +84,7 @@ class Observer:
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=self._settings.kafka, max_poll_records=2_000, check_crcs=False
         )
+        pace_fetches(self._consumer)
         await self._consumer.start()
         self._assigned = await partitions(self._settings, [topic.name for topic in _READ])
         self._consumer.assign(self._assigned)

@@ -15,8 +15,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.protocol.fetch import FetchRequest
 
-# New data is seen this much later at worst; forty requests a second cost next to nothing.
-IDLE_SECONDS = 0.025
+# New data is seen this much later at worst; a hundred requests a second cost little.
+IDLE_SECONDS = 0.01
 
 
 def pace_fetches(consumer: AIOKafkaConsumer, idle_seconds: float = IDLE_SECONDS) -> None:
