@@ -29,17 +29,27 @@ Document = dict[str, Any]
 ASYNCAPI = "asyncapi.json"
 SCHEMA_FORMAT = "application/schema+json;version=draft-2020-12"
 BINDING_VERSION = "0.5.0"
+RAW_MESSAGE = "DeadLetter"  # the one message that is no record
 # Parties of the catalogue that run outside of a deployment and are upgraded on their own.
 OUTSIDE = frozenset({"social platforms", "edge servers", "edge agents", "operators"})
 _CONTENT_TYPES = {"json": "application/json", "msgpack": "application/vnd.msgpack"}
-_DEAD_LETTER_HEADERS = {
-    "topic": "Topic of the original message.",
-    "partition": "Partition of the original message, a decimal number.",
-    "offset": "Offset of the original message, a decimal number.",
-    "timestamp": "Timestamp of the original message, milliseconds since 1970, a decimal number.",
-    "role": "The role that could not use it.",
-    "error": "Class of the error.",
-    "message": "What is wrong with the message, and what to do.",
+# Headers that messages of a topic carry, all of them always; each value is text.
+_HEADERS = {
+    "popularity.forecasts": {
+        "event_timestamp": (
+            "Kafka timestamp, milliseconds since 1970, of the event that caused the forecast; "
+            "the message's own timestamp is when it was forecast."
+        ),
+    },
+    "dead.letters": {
+        "topic": "Topic of the original message.",
+        "partition": "Partition of the original message, a decimal number.",
+        "offset": "Offset of the original message, a decimal number.",
+        "timestamp": "Kafka timestamp of the original message, milliseconds since 1970.",
+        "role": "The role that could not use it.",
+        "error": "Class of the error.",
+        "message": "What is wrong with the message, and what to do.",
+    },
 }
 
 
@@ -189,50 +199,49 @@ def _side(topic: Topic) -> str:
 
 
 def _message_names(topic: Topic) -> list[str]:
-    return [record.__name__ for record in records(topic)] or ["DeadLetter"]
+    return [record.__name__ for record in records(topic)] or [RAW_MESSAGE]
 
 
 def _messages(topic: Topic) -> Document:
     """The messages of a topic by name."""
-    bindings = {
-        "kafka": {
-            "key": {"type": "string", "description": topic.key},
-            "bindingVersion": BINDING_VERSION,
-        }
-    }
-    if not records(topic):
-        return {
-            "DeadLetter": {
-                "summary": "The original value, byte for byte.",
-                "contentType": "application/octet-stream",
-                "headers": {
-                    "type": "object",
-                    "properties": {
-                        name: {"type": "string", "description": description}
-                        for name, description in _DEAD_LETTER_HEADERS.items()
-                    },
-                    "required": list(_DEAD_LETTER_HEADERS),
-                },
-                "bindings": bindings,
+    common: Document = {
+        "bindings": {
+            "kafka": {
+                "key": {"type": "string", "description": topic.key},
+                "bindingVersion": BINDING_VERSION,
             }
         }
-    messages: Document = {}
-    for record in records(topic):
-        messages[record.__name__] = {
+    }
+    if topic.name in _HEADERS:
+        headers = _HEADERS[topic.name]
+        common["headers"] = {
+            "type": "object",
+            "properties": {
+                name: {"type": "string", "description": text} for name, text in headers.items()
+            },
+            "required": list(headers),
+        }
+    if not records(topic):
+        summary = "The original value, byte for byte."
+        content = {"summary": summary, "contentType": "application/octet-stream"}
+        return {RAW_MESSAGE: content | common}
+    if topic.encoding == "msgpack":
+        common["description"] = (
+            "MessagePack: where the schema says `contentEncoding`, the value is a `bin` of the "
+            "bytes themselves."
+        )
+    return {
+        record.__name__: {
             "summary": inspect.cleandoc(record.__doc__ or "").splitlines()[0],
             "contentType": _CONTENT_TYPES[topic.encoding],
             "payload": {
                 "schemaFormat": SCHEMA_FORMAT,
                 "schema": {"$ref": f"schemas/{record.__name__}.json"},
             },
-            "bindings": bindings,
         }
-        if topic.encoding == "msgpack":
-            messages[record.__name__]["description"] = (
-                "MessagePack: where the schema says `contentEncoding`, the value is a `bin` of "
-                "the bytes themselves."
-            )
-    return messages
+        | common
+        for record in records(topic)
+    }
 
 
 def _operation(topic: Topic, party: str, action: str) -> Document:

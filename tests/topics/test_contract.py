@@ -14,10 +14,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiokafka import ConsumerRecord
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from stream.consumer import dead_letter
 from stream.settings import Settings
 from topics import contract
 from topics.catalogue import CATALOGUE, DEAD_LETTERS, Topic
@@ -114,6 +116,9 @@ def test_headers_of_dead_letters_are_told() -> None:
     headers = ASYNCAPI["components"]["messages"]["DeadLetter"]["headers"]
     assert set(headers["required"]) == set(headers["properties"])
     assert all(name in DEAD_LETTERS.description for name in headers["required"])
+    record = ConsumerRecord("t", 0, 1, 2, 0, b"k", b"v", None, 1, 1, ())
+    written = dead_letter(record, "tracker", "DecodeError", "what is wrong").headers
+    assert [name for name, _ in written] == headers["required"]
 
 
 def references(document: Any) -> Iterator[str]:
