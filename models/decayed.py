@@ -8,6 +8,7 @@ itself on shadow caches as large as the edge's own (`models.tuned`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +88,7 @@ class DecayedCountRanker(Ranker):
 
         -inf for an object that was never requested, or was forgotten.
         """
-        codes = np.fromiter((self._codes.get(name, -1) for name in objects), np.int64, len(objects))
+        codes = np.fromiter(map(self._codes.get, objects, repeat(-1)), np.int64, len(objects))
         known = codes >= 0
         scores = np.full(codes.size, -np.inf)
         if known.any():

@@ -69,9 +69,10 @@ class ScoreCache:
 
     def resize(self, capacity: int) -> None:
         """Gives the cache another capacity; what exceeds it is evicted, the lowest first."""
-        self._fill[:, heap.CAPACITY] = _checked(capacity)
-        self._grow(self.known)
-        self._reorder()
+        if capacity != self.capacity:
+            self._fill[:, heap.CAPACITY] = _checked(capacity)
+            self._grow(self.known)
+            self._reorder()
 
     def forget(self, keep: ArrayLike) -> None:
         """Drops every object that is not in `keep`; `keep[i]` is called `i` from now on.
@@ -204,7 +205,7 @@ def _checked(capacity: int) -> int:
     return capacity
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _replay_advised(
     objects: Any, sizes: Any, order: Any, place: Any, priority: Any, size: Any, fill: Any,
     score: Any, last: Any, clock: Any, hits: Any,

@@ -117,7 +117,7 @@ class TunedCache(ScoreCache):
         return cache if cache < self._taus.size else int(self._clock[1])
 
 
-@njit(cache=True)
+@njit(cache=True, nogil=True)
 def _replay(
     objects: Any, sizes: Any, heaps: Any, places: Any, scores: Any, size: Any, fills: Any,
     known_bytes: Any, taus: Any, clock: Any, trailing: Any, lately: Any, power: float,
