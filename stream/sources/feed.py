@@ -5,8 +5,7 @@ Messages are gathered into one batch a partition and handed over whole (`create_
 is that of Kafka's default partitioner (murmur2 of the key), so any other client that writes the
 same topics keeps the order of keys too.
 
-    FeedError(RuntimeError)         the broker did not take messages; `.sent` tells how many it did
-    BrokerError(ConnectionError)    no broker answers, or it has not the topics
+    FeedError(TidecastError)    the broker did not take messages; `.sent` tells how many it did
 """
 
 from __future__ import annotations
@@ -24,7 +23,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
-from stream.sources.messages import Message, Source
+from stream.broker import BrokerError
+from stream.sources.messages import Message, Source, SourceError
+from topics.errors import TidecastError
 
 TICK = 0.02  # seconds; messages that fall due within one go together
 BATCH_BYTES = 512 << 10  # of a partition's batch, at most; Kafka refuses more than about 1 MB
@@ -50,16 +51,12 @@ class Sent:
         return sum(self.counts.values())
 
 
-class FeedError(RuntimeError):
+class FeedError(TidecastError):
     """The broker did not acknowledge messages."""
 
     def __init__(self, message: str, sent: Sent) -> None:
         super().__init__(message)
         self.sent = sent
-
-
-class BrokerError(ConnectionError):
-    """No broker answers, or it has not the topics."""
 
 
 async def connect(kafka: str, topics: Iterable[str]) -> AIOKafkaProducer:
@@ -92,7 +89,7 @@ async def connect(kafka: str, topics: Iterable[str]) -> AIOKafkaProducer:
         await producer.stop()
         raise BrokerError(
             f"the broker at {kafka} has no topic {' or '.join(missing)}; "
-            f"run `tidecast topics create --kafka {kafka}` first"
+            f"create it with `tidecast topics create --kafka {kafka}`"
         )
     return producer
 
@@ -129,9 +126,10 @@ async def feed(
 
     Raises:
         FeedError: the broker did not acknowledge a batch.
+        SourceError: `speed` is not above 0.
     """
     if speed is not None and not speed > 0:
-        raise ValueError(f"speed: got {speed}; expected more than 0")
+        raise SourceError(f"speed: got {speed}; expected more than 0")
     return await _Feeder(producer, speed, until, stop or asyncio.Event(), gate, on_sent).run(source)
 
 

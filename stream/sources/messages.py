@@ -1,6 +1,6 @@
 """What a source yields: encoded messages in order of event time, by batches.
 
-SourceError(ValueError)    input that cannot be made into messages; says what to change
+SourceError(TidecastError)    input that cannot be made into messages; says what to change
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS
+from topics.errors import TidecastError
 
 BATCH = 1_000  # messages; large enough to spread the cost of a batch, small enough to stop at
 EVENTS = SOCIAL_EVENTS.name
 REQUESTS = EDGE_REQUESTS.name
 
 
-class SourceError(ValueError):
+class SourceError(TidecastError):
     """Input that cannot be made into messages."""
 
 
