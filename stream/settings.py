@@ -106,6 +106,9 @@ class Settings:
         Duration(300), "length of a window of requests; decisions follow it"
     )
     max_objects: int = _setting(200_000, "objects an edge and partition that are remembered")
+    max_edges: int = _setting(
+        1_000, "edges a partition that are ranked; the one silent longest makes room for a new one"
+    )
     max_window_objects: int = _setting(
         1_000_000, "objects of all edges in one window of a partition; some 300 MB at the bound"
     )
@@ -130,8 +133,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         positive = ("partitions", "replication", "poll_records", "max_events", "max_cascades",
-                    "max_objects", "max_window_objects", "max_window_requests", "window",
-                    "decision_windows", "forecast_batch", "viral_count", "growth_first",
+                    "max_objects", "max_edges", "max_window_objects", "max_window_requests",
+                    "window", "decision_windows", "forecast_batch", "viral_count", "growth_first",
                     "message_bytes", "fetch_bytes")  # fmt: skip
         for name in positive:
             if getattr(self, name) <= 0:

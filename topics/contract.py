@@ -41,6 +41,12 @@ _HEADERS = {
             "the message's own timestamp is when it was forecast."
         ),
     },
+    "cache.decisions": {
+        "event_timestamp": (
+            "Kafka timestamp, milliseconds since 1970, of the request that closed the window; "
+            "the message's own timestamp is when it was decided."
+        ),
+    },
     "dead.letters": {
         "topic": "Topic of the original message.",
         "partition": "Partition of the original message, a decimal number.",

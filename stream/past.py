@@ -1,0 +1,57 @@
+"""What a partition held before a worker was given it: read again to rebuild state."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from stream.settings import Settings
+from topics.catalogue import Topic
+
+# Takes in the next records of the partition.
+TakeIn = Callable[[Sequence[ConsumerRecord]], None]
+
+
+def reread(
+    settings: Settings, topic: Topic, partition: int, start: int, end: int, take_in: TakeIn
+) -> int:
+    """Gives the records of a partition from offset `start` up to before `end` to `take_in`.
+
+    Retention may have removed the first of them. For a thread that has no event loop.
+
+    Returns:
+        how many records there were.
+
+    Raises:
+        KafkaError: the broker does not answer.
+    """
+    return asyncio.run(
+        _reread(settings, TopicPartition(topic.name, partition), start, end, take_in)
+    )
+
+
+async def _reread(
+    settings: Settings, source: TopicPartition, start: int, end: int, take_in: TakeIn
+) -> int:
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",  # what is gone is passed over
+        max_partition_fetch_bytes=settings.fetch_bytes,
+        check_crcs=False,  # TCP has checked
+    )
+    count = 0
+    async with consumer:
+        consumer.assign([source])
+        first = (await consumer.beginning_offsets([source]))[source]
+        last = (await consumer.end_offsets([source]))[source]
+        consumer.seek(source, max(start, first))
+        while await consumer.position(source) < min(end, last):
+            fetched = await consumer.getmany(source, timeout_ms=200)
+            records = [record for record in fetched.get(source, ()) if record.offset < end]
+            if records:
+                take_in(records)
+                count += len(records)
+    return count

@@ -1,0 +1,241 @@
+"""The ranker: windows of requests in, decisions about each edge's cache out.
+
+The edges of a partition are state that no message carries, a function of the windows so far. A
+worker that is given a partition therefore reads it again up to the first window it is to answer,
+in silence, and goes on from there; so does one whose last batch was computed and then not
+committed. What it repeats has the same keys and the same content.
+
+All decisions about an edge go to the partition that Kafka's default partitioner gives the edge's
+id, so a reader of one edge follows one partition. They carry the header `event_timestamp`, the
+Kafka timestamp (milliseconds) of the request that closed the window.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+from aiokafka import ConsumerRecord
+from aiokafka.partitioner import murmur2
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from models.decayed import DecayedCountRanker
+from stream import agents, telemetry
+from stream.agents import Received
+from stream.consumer import Output, dead_letter
+from stream.decisions import Change, EdgeDecisions
+from stream.past import TakeIn, reread
+from stream.settings import Settings, load
+from topics.catalogue import CACHE_DECISIONS, EDGE_WINDOWS
+from topics.codecs import DecodeError
+from topics.records import EdgeEpoch, EdgeWindow
+
+log = logging.getLogger(__name__)
+
+ROLE = "ranker"
+WINDOWS_A_BATCH = 64
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+
+# Gives the windows of a partition from an offset up to before another to a function.
+Reread = Callable[[int, int, int, TakeIn], int]
+
+
+class Metrics:
+    """What the ranker exports."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, what: str) -> Counter:
+            return Counter(f"tidecast_ranker_{name}_total", what, registry=registry)
+
+        def histogram(name: str, what: str) -> Histogram:
+            return Histogram(
+                f"tidecast_ranker_{name}_seconds", what, registry=registry, buckets=_SECONDS
+            )
+
+        self.windows = counter("windows", "Windows read, parts each for themselves")
+        self.requests = counter("requests", "Requests in closed epochs")
+        self.decisions = counter("decisions", "Decisions published, renewals included")
+        self.returned = counter("returned", "Objects returned to the edge's default")
+        self.rebuilt = counter("rebuilt_windows", "Windows read again to rebuild state")
+        self.dead_letters = counter("dead_letters", "Windows that could not be used")
+        self.hits = counter("obeying_hits", "Requests that an obeying cache would have answered")
+        self.lru_hits = counter("lru_hits", "Requests that LRU of equal size would have answered")
+        self.compute = histogram("compute", "Time to answer a batch")
+        self.queue = histogram("queue", "From the request's Kafka timestamp to the batch's start")
+        self.edges = Gauge("tidecast_ranker_edges", "Edges known", registry=registry)
+
+
+class RankedPartition:
+    """The edges of one partition of `edge.windows`, after its windows up to `position`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.position = 0
+        self.edges: dict[str, EdgeDecisions] = {}  # the one silent longest first
+        self._settings = settings
+
+    def step(self, window: EdgeWindow, produced_at: float) -> list[Change]:
+        """What changes after a window, the next of the partition."""
+        edge = self.edges.pop(window.edge_id, None)
+        if edge is None:
+            settings = self._settings
+            if len(self.edges) >= settings.max_edges:
+                del self.edges[next(iter(self.edges))]
+            ranker = DecayedCountRanker(
+                settings.cache_objects, settings.cache_share, settings.max_objects
+            )
+            edge = EdgeDecisions(window.edge_id, ranker, settings)
+        self.edges[window.edge_id] = edge
+        return edge.step(window, produced_at)
+
+    def take_in(self, records: Iterable[ConsumerRecord]) -> None:
+        """Steps windows whose decisions were published before; bad ones were dead letters then."""
+        for record in records:
+            window = usable(record.value)
+            if isinstance(window, EdgeWindow):
+                self.step(window, 0.0)
+
+
+class RankBatch:
+    """Turns a batch of messages into decisions and dead letters.
+
+    Args:
+        settings: capacities, bounds, the life of decisions.
+        reread: gives it a partition's earlier windows.
+        assigned: the numbers of the partitions that this worker has now.
+        registry: where the metrics go.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        reread: Reread,
+        assigned: Callable[[], set[int]],
+        registry: CollectorRegistry,
+    ) -> None:
+        self._settings = settings
+        self._reread = reread
+        self._assigned = assigned
+        self._partitions: dict[int, RankedPartition] = {}
+        self._metrics = Metrics(registry)
+
+    def __call__(self, messages: Sequence[Received]) -> list[tuple[int, Output]]:
+        """The outputs of the messages, each beside the number that decides its partition."""
+        metrics, now = self._metrics, time.time()
+        for number in self._partitions.keys() - self._assigned():
+            del self._partitions[number]
+        outputs: list[tuple[int, Output]] = []
+        with metrics.compute.time():
+            for message in messages:
+                metrics.queue.observe(max(0.0, now - message.timestamp / 1000))
+                outputs += self._answer(message)
+        metrics.windows.inc(len(messages))
+        metrics.edges.set(sum(len(p.edges) for p in self._partitions.values()))
+        return outputs
+
+    def _answer(self, message: Received) -> list[tuple[int, Output]]:
+        partition = self._up_to(message.partition, message.offset)
+        partition.position = message.offset + 1
+        window = usable(message.value)
+        if isinstance(window, DecodeError):
+            self._metrics.dead_letters.inc()
+            letter = dead_letter(message, ROLE, DecodeError.__name__, str(window))
+            return [(message.partition, letter)]
+        produced_at = time.time()
+        changes = partition.step(window, produced_at)
+        number = edge_number(window.edge_id) if changes else 0
+        self._count(changes)
+        return [(number, _output(change, message, produced_at)) for change in changes]
+
+    def _up_to(self, number: int, offset: int) -> RankedPartition:
+        """The partition's state before the message at `offset`, rebuilt where it is not at hand."""
+        partition = self._partitions.get(number)
+        if partition is None or partition.position > offset:
+            partition = self._partitions[number] = RankedPartition(self._settings)
+        if partition.position < offset:
+            started = time.monotonic()
+            count = self._reread(number, partition.position, offset, partition.take_in)
+            self._metrics.rebuilt.inc(count)
+            log.info(
+                "partition %d: rebuilt from %d windows in %.1f s",
+                number, count, time.monotonic() - started,
+            )  # fmt: skip
+        return partition
+
+    def _count(self, changes: Sequence[Change]) -> None:
+        metrics = self._metrics
+        for _, record in changes:
+            if record is None:
+                metrics.returned.inc()
+            elif isinstance(record, EdgeEpoch):
+                metrics.requests.inc(record.requests)
+                metrics.hits.inc(round(record.hit_ratio * record.requests))
+                metrics.lru_hits.inc(round(record.lru_hit_ratio * record.requests))
+            else:
+                metrics.decisions.inc()
+
+
+def usable(value: bytes | None) -> EdgeWindow | DecodeError:
+    """The window in a message's value, or what makes it unusable."""
+    try:
+        window = EDGE_WINDOWS.codec.decode(value)
+    except DecodeError as error:
+        return error
+    reason = inconsistency(window)
+    return window if reason is None else DecodeError(reason)
+
+
+def inconsistency(window: EdgeWindow) -> str | None:
+    """What in the window contradicts itself and would mislead or stop a ranker, if anything."""
+    objects = len(window.objects)
+    lengths = len(window.count), len(window.size)
+    if lengths != (4 * objects, 8 * objects):
+        return f"count, size: got {lengths} bytes; expected 4 and 8 for each of {objects} objects"
+    if len(window.order) % 4:
+        return f"order: got {len(window.order)} bytes; expected 4 a request"
+    if window.part >= window.parts:
+        return f"part: got {window.part} of {window.parts}; parts count from 0"
+    order = window.requests()
+    if order.size and not 0 <= order.min() <= order.max() < objects:
+        return f"order: got {order.min()} to {order.max()}; expected indices of {objects} objects"
+    if len(set(window.objects)) < objects:
+        return f"objects: only {len(set(window.objects))} of {objects} are distinct"
+    return None
+
+
+def edge_number(edge_id: str) -> int:
+    """The number that, modulo the partitions, Kafka's default partitioner goes by."""
+    number: int = murmur2(edge_id.encode()) & 0x7FFFFFFF
+    return number
+
+
+def _output(change: Change, message: Received, produced_at: float) -> Output:
+    value = None if change.record is None else CACHE_DECISIONS.codec.encode(change.record)
+    return Output(
+        CACHE_DECISIONS.name,
+        change.key,
+        value,
+        round(produced_at * 1000),
+        (("event_timestamp", str(message.timestamp).encode()),),
+    )
+
+
+def main(settings: Settings) -> None:
+    """Runs the ranker until SIGTERM or SIGINT."""
+    metrics = CollectorRegistry()
+    telemetry.serve(metrics, settings)
+    application = agents.Application(ROLE, settings)
+
+    def assigned() -> set[int]:
+        return {source.partition for source in application.consumer.assignment()}
+
+    compute = RankBatch(settings, partial(reread, settings, EDGE_WINDOWS), assigned, metrics)
+    application.consume(EDGE_WINDOWS, compute, size=WINDOWS_A_BATCH, wait=settings.forecast_wait)
+    agents.run(application)
+
+
+if __name__ == "__main__":
+    environment = load()
+    telemetry.setup_logging(environment)
+    main(environment)

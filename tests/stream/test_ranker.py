@@ -1,0 +1,166 @@
+"""A batch of the ranker: messages in, messages out, from any place in the log."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+
+import msgspec
+import numpy as np
+import pytest
+from aiokafka import ConsumerRecord
+from aiokafka.partitioner import DefaultPartitioner
+from prometheus_client import CollectorRegistry
+
+from stream.agents import Received
+from stream.consumer import Output
+from stream.past import TakeIn
+from stream.ranker import RankBatch, edge_number, inconsistency
+from stream.settings import Settings
+from topics.catalogue import CACHE_DECISIONS, DEAD_LETTERS, EDGE_WINDOWS
+from topics.records import EdgeEpoch, EdgeWindow
+
+SETTINGS = Settings(window=60.0, cache_objects=2)
+
+
+def window(edge: str, epoch: int, names: Sequence[str]) -> EdgeWindow:
+    objects = list(dict.fromkeys(names))
+    order = np.array([objects.index(name) for name in names], np.int32)
+    return EdgeWindow(
+        edge, epoch * 60.0, 60.0, 0, 1, objects,
+        np.bincount(order, minlength=len(objects)).astype("<i4").tobytes(),
+        np.zeros(len(objects), "<i8").tobytes(), order.astype("<i4").tobytes(),
+    )  # fmt: skip
+
+
+class Log:
+    """A log of windows in two partitions, one of them with a bad one."""
+
+    def __init__(self) -> None:
+        generator = np.random.default_rng(3)
+        self.messages: dict[int, list[Received]] = {0: [], 1: []}
+        for epoch in range(30):
+            for edge in ("lyon", "oslo", "riga"):
+                names = [f"object-{i}" for i in generator.zipf(1.5, 20) % 12]
+                self.append(int(edge == "riga"), window(edge, epoch, names))
+        self.append(0, b"not a window")
+        self.append(0, window("lyon", 30, ["object-1"]))
+
+    def append(self, partition: int, value: EdgeWindow | bytes) -> None:
+        if isinstance(value, EdgeWindow):
+            value = EDGE_WINDOWS.codec.encode(value)
+        log = self.messages[partition]
+        log.append(
+            Received(EDGE_WINDOWS.name, partition, len(log), 1_000 + len(log), b"key", value)
+        )
+
+    def reread(self, partition: int, start: int, end: int, take_in: TakeIn) -> int:
+        records = [
+            ConsumerRecord(m.topic, m.partition, m.offset, m.timestamp, 0, m.key, m.value, None,
+                           3, len(m.value or b""), ())
+            for m in self.messages[partition][start:end]
+        ]  # fmt: skip
+        take_in(records)
+        return len(records)
+
+    def worker(self, settings: Settings = SETTINGS, assigned: Sequence[int] = (0, 1)) -> RankBatch:
+        return RankBatch(settings, self.reread, lambda: set(assigned), CollectorRegistry())
+
+
+def content(outputs: Sequence[tuple[int, Output]]) -> list[tuple]:
+    """What the outputs say, without when they were made."""
+    said = []
+    for number, output in outputs:
+        record = None
+        if output.value is not None and output.topic == CACHE_DECISIONS.name:
+            record = CACHE_DECISIONS.codec.decode(output.value)
+            if isinstance(record, EdgeEpoch):
+                record = msgspec.structs.replace(record, produced_at=0.0)
+        said.append((number, output.topic, output.key, record, output.headers))
+    return said
+
+
+@pytest.fixture(scope="module")
+def log() -> Log:
+    return Log()
+
+
+def test_a_worker_that_starts_anywhere_goes_on_as_if_it_had_always_been_there(log: Log) -> None:
+    messages = log.messages[0]
+    steady = log.worker()
+    expected = [content(steady([message])) for message in messages]
+    for start in range(0, len(messages), 7):
+        assert content(log.worker()(messages[start:])) == list(chain(*expected[start:]))
+
+
+def test_a_batch_that_is_read_again_is_answered_again(log: Log) -> None:
+    messages = log.messages[1]
+    worker = log.worker()
+    worker(messages[:10])
+    first = content(worker(messages[10:20]))
+    assert content(worker(messages[10:20])) == first != []
+    # Another worker had the partition for a while.
+    assert content(worker(messages[30:35])) == content(log.worker()(messages[30:35]))
+
+
+def test_partitions_are_forgotten_with_their_assignment(log: Log) -> None:
+    assigned = {0, 1}
+    worker = RankBatch(SETTINGS, log.reread, lambda: assigned, CollectorRegistry())
+    worker([log.messages[0][0], log.messages[1][0]])
+    assert worker._partitions.keys() == {0, 1}
+    assigned.remove(1)
+    worker([log.messages[0][1]])
+    assert worker._partitions.keys() == {0}
+
+
+def test_a_bad_window_is_a_dead_letter_and_harms_no_other(log: Log) -> None:
+    outputs = log.worker()(log.messages[0][-2:])
+    number, letter = outputs[0]
+    assert (number, letter.topic, letter.value) == (0, DEAD_LETTERS.name, b"not a window")
+    assert outputs[-1][1].topic == CACHE_DECISIONS.name
+
+
+def test_all_of_an_edge_goes_where_its_readers_look_for_it(log: Log) -> None:
+    for number, output in log.worker()(log.messages[1]):
+        edge = msgspec.json.decode(output.key)[0]
+        for partitions in (1, 4, 7):
+            expected = DefaultPartitioner()(edge.encode(), list(range(partitions)), None)
+            assert number % partitions == expected
+    assert edge_number("lyon") != edge_number("oslo")
+
+
+def test_outputs_say_which_request_caused_them(log: Log) -> None:
+    (_, output), *_ = log.worker()([log.messages[1][4]])
+    assert output.headers == (("event_timestamp", b"1004"),)
+
+
+def test_the_edge_silent_longest_makes_room() -> None:
+    log = Log()
+    worker = log.worker(replace(SETTINGS, max_edges=2))
+    for message in log.messages[1]:
+        worker([message])
+    for name in ("oslo", "kiel"):
+        log.append(1, window(name, 40, ["a"]))
+    worker(log.messages[1][-2:])
+    assert list(worker._partitions[1].edges) == ["oslo", "kiel"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"count": b"1234"}, r"count, size: got \(4, 16\) bytes"),
+        ({"order": b"123"}, "order: got 3 bytes"),
+        ({"order": np.array([0, 2], "<i4").tobytes()}, "order: got 0 to 2"),
+        ({"order": np.array([-1, 1], "<i4").tobytes()}, "order: got -1 to 1"),
+        ({"part": 1}, "part: got 1 of 1"),
+        ({"objects": ["a", "a"]}, "only 1 of 2 are distinct"),
+    ],
+)
+def test_what_contradicts_itself_is_said(change: dict, reason: str) -> None:
+    good = window("lyon", 1, ["a", "b"])
+    assert inconsistency(good) is None
+    found = inconsistency(msgspec.structs.replace(good, **change))
+    assert found is not None
+    assert re.search(reason, found)
