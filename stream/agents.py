@@ -21,21 +21,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import faust
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError
 from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 from mode.supervisors import CrashingSupervisor
 
 from stream.consumer import NotReadyError, Output
 from stream.pacing import pace_fetches
 from stream.settings import Settings
-from topics.catalogue import Topic
+from topics.catalogue import CATALOGUE, DEAD_LETTERS, Topic
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,20 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         pace_fetches(consumer)
         return consumer
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Commits what this worker still holds; False if a rebalance came first.
+
+        Faust's own takes a commit of nothing, and some that come late, for a crash.
+        """
+        held = {TopicPartition(*tp): end for tp, end in offsets.items() if tp in self.assignment()}
+        if not held:
+            return False
+        try:
+            await self._ensure_consumer().commit(held)
+        except (CommitFailedError, IllegalStateError):
+            return False
+        return True
 
 
 class _Consumer(driver.Consumer):
@@ -120,7 +135,6 @@ class Application(faust.App):
         )
         self.role = role
         self.kafka = settings.kafka
-        self._sources: list[str] = []
         self._batch = asyncio.Lock()  # a stop and a rebalance wait for the batch in flight
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix=role)
         self.on_partitions_revoked.connect(self._finish_batch, weak=False)
@@ -149,24 +163,25 @@ class Application(faust.App):
                         return
                     await self._work([event.message for event in events], compute)
 
-        self._sources.append(topic.name)
         self.agent(source, name=topic.name, supervisor_strategy=CrashingSupervisor)(batches)
 
     async def _work(self, messages: Sequence[Any], compute: Compute) -> None:
-        """One batch: computed, published, committed."""
-        # What was fetched before a rebalance is read again after it, by whoever has it then.
-        current = [m for m in messages if m.generation_id == self.consumer_generation_id]
-        if self.rebalancing or not current:
-            return
+        """One batch: computed, published, committed.
+
+        A batch that was taken before a rebalance is published all the same. To drop it could
+        leave a hole below a later commit; at worst its outputs are repeated by another worker.
+        """
         received = [
             Received(m.topic, m.partition, m.offset, round(m.timestamp * 1000), m.key, m.value)
-            for m in current
+            for m in messages
         ]
         loop = asyncio.get_running_loop()
         await self.publish(await loop.run_in_executor(self._model_thread, compute, received))
-        ends = {message.tp: message.offset + 1 for message in current}
+        ends = {message.tp: message.offset + 1 for message in messages}
         if not await self.consumer._commit(ends):
-            log.warning("the group rebalanced before a commit; read again: %s", ends)
+            log.warning(
+                "the group rebalanced before a commit; what it covers is read again: %s", ends
+            )
 
     async def publish(self, outputs: Sequence[tuple[int, Output]]) -> None:
         """Sends the outputs in order and waits until all replicas have acknowledged them all."""
@@ -199,17 +214,22 @@ class Application(faust.App):
         self._model_thread.shutdown()
 
     async def check_ready(self) -> None:
-        """Sees that the broker answers and the topics exist.
+        """Sees that the broker answers and has the topics that the role reads and writes.
 
-        A consumer that asks for a missing topic makes some brokers create it, with one partition.
+        Asking for a missing topic makes some brokers create it, with one partition.
 
         Raises:
             NotReadyError: it does not, or they do not; says what to do.
         """
+        needed = {
+            topic.name
+            for topic in CATALOGUE.values()
+            if self.role in topic.readers + topic.writers or topic is DEAD_LETTERS
+        }
         admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
         try:
             await admin.start()
-            missing = set(self._sources) - set(await admin.list_topics())
+            missing = needed - set(await admin.list_topics())
         except KafkaConnectionError as error:
             raise NotReadyError(
                 f"no Kafka broker answers at {self.kafka} ({error}); start one with "
@@ -219,7 +239,7 @@ class Application(faust.App):
             await admin.close()
         if missing:
             raise NotReadyError(
-                f"topic {', '.join(sorted(missing))!r} does not exist; create the topics with "
+                f"topics are missing: {', '.join(sorted(missing))}; create them with "
                 "`tidecast topics create`"
             )
 

@@ -108,12 +108,18 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+def bare_cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """A broker without topics."""
     with embedded(tmp_path / "broker") as (address, _):
-        settings = Settings(kafka=address, data_dir=tmp_path / "data")
-        create_topics_now(settings)
-        cluster = Cluster(settings, tmp_path)
+        cluster = Cluster(Settings(kafka=address, data_dir=tmp_path / "data"), tmp_path)
         try:
             yield cluster
         finally:
             cluster.close()
+
+
+@pytest.fixture
+def cluster(bare_cluster: Cluster) -> Cluster:
+    """A broker with the topics of the catalogue."""
+    create_topics_now(bare_cluster.settings)
+    return bare_cluster

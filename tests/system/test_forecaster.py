@@ -179,11 +179,12 @@ async def test_a_batch_in_trouble_is_not_committed(cluster: Any, trouble: str) -
 async def test_a_stop_in_mid_batch_finishes_that_batch(cluster: Any) -> None:
     await cluster.publish(CASCADE_SNAPSHOTS, snapshot_values(2_000))
     with in_trouble(cluster, "slow") as forecaster:
+        before = sum((await assert_committed_is_published(cluster)).values())
         forecaster.terminate()
         assert forecaster.wait(15) == 0
-    committed = await assert_committed_is_published(cluster)
-    batch = cluster.settings.forecast_batch
-    assert 2 * batch < sum(committed.values()) <= 3 * batch
+    after = sum((await assert_committed_is_published(cluster)).values())
+    assert before < after <= before + cluster.settings.forecast_batch
+    assert after == len(await cluster.read(POPULARITY_FORECASTS))
 
 
 async def test_a_second_worker_takes_its_share_and_nothing_is_lost(cluster: Any) -> None:
