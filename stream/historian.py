@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from stream import telemetry, window
 from stream.consumer import IngestRole, Output, dead_letter
 from stream.histories import EdgeHistories, Verdict
+from stream.intake import decode
 from stream.settings import Settings, load
 from topics.catalogue import EDGE_REQUESTS, EDGE_WINDOWS
 from topics.records import EdgeRequest, EdgeWindow
@@ -38,21 +39,15 @@ class EdgePartition:
 
     def process(self, records: Sequence[ConsumerRecord]) -> list[Output]:
         """Closed windows and dead letters of the next records of the partition."""
-        requests, bad = EDGE_REQUESTS.codec.decode_batch([record.value for record in records])
-        outputs = [
-            dead_letter(records[position], ROLE, "DecodeError", str(error))
-            for position, error in bad
-        ]
-        if bad:
-            undecodable = {position for position, _ in bad}
-            records = [record for i, record in enumerate(records) if i not in undecodable]
-        received = np.fromiter([r.timestamp for r in records], np.float64, len(records)) / 1000
+        largest = self._settings.event_bytes
+        messages, requests, received, refused = decode(records, EDGE_REQUESTS, ROLE, largest)
         verdicts, closed = self.histories.ingest(requests, received)
-        outputs += [self._output(window, records[cause].timestamp) for window, cause in closed]
-        outputs += self._refusals(requests, verdicts, records)
-        self._count(verdicts, len(bad))
-        if records:
-            self._last_timestamp_ms = records[-1].timestamp
+        outputs = refused + [
+            self._output(window, messages[cause].timestamp) for window, cause in closed
+        ]
+        outputs += self._refusals(requests, verdicts, messages)
+        self._count(verdicts, len(refused))
+        self._last_timestamp_ms = records[-1].timestamp
         return outputs
 
     def idle(self, now: float) -> list[Output]:
@@ -84,12 +79,12 @@ class EdgePartition:
             for i in np.flatnonzero(verdicts == Verdict.IN_FUTURE).tolist()
         ]
 
-    def _count(self, verdicts: NDArray[np.int8], undecodable: int) -> None:
+    def _count(self, verdicts: NDArray[np.int8], refused: int) -> None:
         of = np.bincount(verdicts, minlength=len(Verdict))
         self.counters["accepted"] += int(of[Verdict.ACCEPTED] + of[Verdict.LATE])
         self.counters["late"] += int(of[Verdict.LATE])
         self.counters["dropped"] += int(of[Verdict.DROPPED])
-        self.counters["dead_letters"] += undecodable + int(of[Verdict.IN_FUTURE])
+        self.counters["dead_letters"] += refused + int(of[Verdict.IN_FUTURE])
 
 
 def main(settings: Settings) -> None:

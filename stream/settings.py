@@ -74,6 +74,9 @@ class Settings:
     session_timeout: Duration = _setting(Duration(30), "a worker silent this long is replaced")
     poll_records: int = _setting(4_000, "messages a batch at most; a batch is one commit")
     fetch_bytes: int = _setting(4 << 20, "bytes a partition and fetch")
+    event_bytes: int = _setting(
+        16_384, "of an event or a request at most; larger ones are dead letters"
+    )
     message_bytes: int = _setting(1_000_000, "of one message; just under Kafka's default limit")
 
     # Cascades
@@ -135,7 +138,7 @@ class Settings:
         positive = ("partitions", "replication", "poll_records", "max_events", "max_cascades",
                     "max_objects", "max_edges", "max_window_objects", "max_window_requests",
                     "window", "decision_windows", "forecast_batch", "viral_count", "growth_first",
-                    "message_bytes", "fetch_bytes")  # fmt: skip
+                    "message_bytes", "event_bytes", "fetch_bytes")  # fmt: skip
         for name in positive:
             if getattr(self, name) <= 0:
                 raise SettingsError(f"{name}: got {getattr(self, name)}; expected more than 0")

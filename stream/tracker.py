@@ -11,10 +11,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from aiokafka import ConsumerRecord
+from numpy.typing import NDArray
 
 from stream import telemetry
 from stream.cascades import CascadeStore, Fired, Verdict
 from stream.consumer import IngestRole, Output, dead_letter
+from stream.intake import decode
 from stream.settings import Settings, load
 from topics.catalogue import CASCADE_OUTCOMES, CASCADE_SNAPSHOTS, SOCIAL_EVENTS
 from topics.records import CascadeOutcome, SocialEvent
@@ -36,24 +38,13 @@ class TrackedPartition:
 
     def process(self, records: Sequence[ConsumerRecord]) -> list[Output]:
         """Snapshots, outcomes and dead letters of the next records of the partition."""
-        events, bad = SOCIAL_EVENTS.codec.decode_batch([record.value for record in records])
-        outputs = []
-        if bad:
-            outputs = [
-                dead_letter(records[position], ROLE, "DecodeError", str(error))
-                for position, error in bad
-            ]
-            refused = {position for position, _ in bad}
-            records = [record for i, record in enumerate(records) if i not in refused]
-            if not records:
-                self.counters["dead_letters"] += len(bad)
-                return outputs
-        received = np.fromiter([r.timestamp for r in records], np.float64, len(records)) / 1000
+        largest = self._settings.event_bytes
+        messages, events, received, refused = decode(records, SOCIAL_EVENTS, ROLE, largest)
         verdicts, fired = self.store.ingest(events, received)
+        outputs = refused + self._encode(fired, messages)
+        outputs += self._refusals(events, verdicts, messages)
+        self._count(verdicts, len(refused))
         self._last_timestamp_ms = records[-1].timestamp
-        outputs += self._encode(fired, records)
-        outputs += self._refusals(events, verdicts, records)
-        self._count(verdicts, len(bad))
         return outputs
 
     def idle(self, now: float) -> list[Output]:
@@ -75,7 +66,7 @@ class TrackedPartition:
     def _refusals(
         self,
         events: Sequence[SocialEvent],
-        verdicts: np.ndarray,
+        verdicts: NDArray[np.int8],
         records: Sequence[ConsumerRecord],
     ) -> list[Output]:
         """Dead letters of events that decode but cannot be true."""
@@ -96,13 +87,13 @@ class TrackedPartition:
             outputs.append(dead_letter(records[i], ROLE, error, message))
         return outputs
 
-    def _count(self, verdicts: np.ndarray, undecodable: int) -> None:
+    def _count(self, verdicts: NDArray[np.int8], refused: int) -> None:
         of = np.bincount(verdicts, minlength=len(Verdict))
         self.counters["accepted"] += int(of[Verdict.ACCEPTED])
         self.counters["duplicate"] += int(of[Verdict.DUPLICATE])
         self.counters["closed"] += int(of[Verdict.CLOSED])
         impossible = of[Verdict.BEFORE_ROOT] + of[Verdict.IN_FUTURE]
-        self.counters["dead_letters"] += undecodable + int(impossible)
+        self.counters["dead_letters"] += refused + int(impossible)
         self.counters["late"] = self.store.late
         self.counters["unknown_parents"] = self.store.unknown_parents
         self.counters["evicted"] = self.store.evicted
