@@ -57,7 +57,7 @@ class DecayedCountRanker(Ranker):
         self._share = 0.0 if cache_objects else cache_share
         self._cache = TunedCache(max(1, cache_objects), "objects", objective, taus)
         self._codes: dict[str, int] = {}
-        self._epoch: int | None = None
+        self._start: float | None = None  # of this window
         self._current = 0  # requests of this window so far
         # Faded sum of the requests of the windows before it, and of the weights of those windows.
         self._before = 0.0
@@ -79,7 +79,7 @@ class DecayedCountRanker(Ranker):
             self._cache.resize(max(1, round(self._share * len(self._codes))))
         order = window.requests()
         self._cache.replay(codes[order], window.sizes()[order])
-        self._count(window.epoch, order.size)
+        self._count(window, order.size)
         if len(self._codes) > self.max_objects:
             self._forget()
 
@@ -104,14 +104,15 @@ class DecayedCountRanker(Ranker):
             (codes.setdefault(name, len(codes)) for name in objects), np.int32, len(objects)
         )
 
-    def _count(self, epoch: int, requests: int) -> None:
+    def _count(self, window: EdgeWindow, requests: int) -> None:
         """Keeps the mean of requests a window; windows that never came had none."""
-        if self._epoch is not None and epoch != self._epoch:
-            silent = _FADE ** (epoch - self._epoch - 1)
+        if self._start is not None and window.start != self._start:
+            missing = max(0, round((window.start - self._start) / window.length) - 1)
+            silent = _FADE**missing
             self._before = (self._before * _FADE + self._current * _LATEST) * silent
             self._weight = 1 - (1 - self._weight) * _FADE * silent
             self._current = 0
-        self._epoch = epoch
+        self._start = window.start
         self._current += requests
 
     def _forget(self) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.decayed import DecayedCountRanker
-from stream.decisions import EdgeDecisions
+from stream.decisions import MARGIN, EdgeDecisions
 from stream.settings import Settings
 from topics.catalogue import CACHE_DECISIONS, decision_key
 from topics.records import CacheDecision, EdgeEpoch, EdgeWindow
@@ -124,7 +124,7 @@ def test_what_is_in_force_are_the_highest_scores_but_for_the_margin(history) -> 
             edge.follow(*change)
         scores = dict(zip("abcdefghij", ranker.scores("abcdefghij"), strict=True))
         lowest = min(scores[name] for name in edge.table)
-        assert all(scores[name] <= lowest + 0.1 for name in scores.keys() - edge.table.keys())
+        assert all(scores[name] <= lowest + MARGIN for name in scores.keys() - edge.table.keys())
         for decision in edge.table.values():
             if decision.epoch == epoch:
                 assert decision.score == scores[decision.object_id]
