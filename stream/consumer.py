@@ -38,6 +38,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectio
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream import telemetry
+from stream.pacing import pace_fetches
 from stream.settings import Settings
 from topics.catalogue import DEAD_LETTERS, Topic
 from topics.errors import TidecastError
@@ -180,6 +181,8 @@ class IngestRole(ConsumerRebalanceListener):
         self._registry = registry or CollectorRegistry()
         self._metrics = _Metrics(self._registry, role)
         self._partitions: dict[TopicPartition, _Partition] = {}
+        self._tenure = 0  # counts rebalances
+        self._failure: Exception | None = None
         self._batch = asyncio.Lock()  # a rebalance waits for the batch in flight
         self._stop = asyncio.Event()
 
@@ -188,10 +191,11 @@ class IngestRole(ConsumerRebalanceListener):
 
         Raises:
             NotReadyError: the topic is missing, or the broker is not there.
+            ConsumerError: the broker refused what a rebalance needs.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(number, self.stop)
         settings = self._settings
         self._producer = AIOKafkaProducer(
             bootstrap_servers=settings.kafka,
@@ -209,18 +213,25 @@ class IngestRole(ConsumerRebalanceListener):
             session_timeout_ms=int(settings.session_timeout * 1000),
             heartbeat_interval_ms=int(settings.session_timeout * 100),
             max_partition_fetch_bytes=settings.fetch_bytes,
-            check_crcs=False,  # TCP has checked; a fifth of the time otherwise
+            check_crcs=False,  # TCP has checked
         )
+        pace_fetches(self._consumer)
         telemetry.serve(self._registry, settings)
         try:
             await self._start()
             log.info("%s started on %s", self._role, settings.kafka)
             while not self._stop.is_set():
                 await self._step()
+            if self._failure is not None:
+                raise ConsumerError(f"could not take on partitions: {self._failure}")
         finally:
             await self._consumer.stop()
             await self._producer.stop()
         log.info("%s stopped", self._role)
+
+    def stop(self) -> None:
+        """Lets the batch in flight finish, then ends `run`."""
+        self._stop.set()
 
     async def _start(self) -> None:
         try:
@@ -243,14 +254,15 @@ class IngestRole(ConsumerRebalanceListener):
         """One batch: fetched, processed, published, committed."""
         limit = self._settings.poll_records
         fetched = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=limit)
+        tenure = self._tenure
         async with self._batch:
+            if tenure != self._tenure:
+                return  # fetched before a rebalance; after it every partition is read anew
             outputs: list[tuple[int, Output]] = []
             offsets: dict[TopicPartition, int] = {}
             with self._metrics.compute.time():
                 for source, records in fetched.items():
-                    partition = self._partitions.get(source)
-                    if partition is None:  # taken away while the fetch was under way
-                        continue
+                    partition = self._partitions[source]
                     outputs += [
                         (source.partition, output)
                         for output in partition.process(records, self._metrics)
@@ -337,14 +349,25 @@ class IngestRole(ConsumerRebalanceListener):
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Waits for the batch in flight, then drops the state of what is taken away."""
         async with self._batch:
+            self._tenure += 1
             for source in revoked:
                 self._partitions.pop(source, None)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Makes the handlers of new partitions and sends their readers to the beginning."""
-        for source in sorted(assigned):
-            committed = await self._consumer.committed(source) or 0
-            self._partitions[source] = _Partition(self._new_handler(source.partition), committed)
-            if committed:
-                await self._consumer.seek_to_beginning(source)
-                log.info("partition %d: rebuilding up to offset %d", source.partition, committed)
+        async with self._batch:
+            self._tenure += 1
+            try:
+                for source in sorted(assigned):
+                    await self._take_on(source)
+            except KafkaError as error:
+                # aiokafka would log it and go on with partitions that have no state.
+                self._failure = error
+                self._stop.set()
+
+    async def _take_on(self, source: TopicPartition) -> None:
+        committed = await self._consumer.committed(source) or 0
+        self._partitions[source] = _Partition(self._new_handler(source.partition), committed)
+        await self._consumer.seek_to_beginning(source)
+        if committed:
+            log.info("partition %d: rebuilding up to offset %d", source.partition, committed)
