@@ -26,8 +26,8 @@ from models.scorecache import ScoreCache, Unit
 Objective = Literal["hits", "bytes"]
 TAUS: tuple[float, ...] = tuple(500.0 * 2**k for k in range(10))  # requests
 TUNE_EVERY = 1_000  # requests between two choices of tau
-# Share of the past hits that counts on at each choice of tau. Hit ratios change by less than .002
-# between 0.5 and 0.95.
+# Share of the past hits that counts on at each choice of tau: half of what counts is younger than
+# some 7,000 requests.
 TRAILING = 0.9
 
 
