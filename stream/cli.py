@@ -12,6 +12,7 @@ from rich.console import Console
 
 from stream import settings as settings_module
 from stream.commands import contract as contract_command
+from stream.commands.traffic import KafkaOption
 from stream.settings import Duration, Settings
 from topics.errors import TidecastError
 
@@ -33,11 +34,6 @@ app.add_typer(topics_app, name="topics")
 app.command("contract")(contract_command.contract)
 
 console = Console(stderr=True, soft_wrap=True, highlight=False)
-
-KafkaOption = Annotated[
-    str | None,
-    typer.Option("--kafka", help="host:port,... of the brokers. Default: the setting `kafka`."),
-]
 
 
 def _settings(kafka: str | None = None) -> Settings:
@@ -194,24 +190,24 @@ def topics_create(kafka: KafkaOption = None) -> None:
 
 @topics_app.command("list")
 def topics_list() -> None:
-    """Lists the topics: what is in them, who writes and who reads."""
+    """Lists the topics: their keys, who writes, who reads, and what is in them."""
+    from rich.markup import escape
     from rich.table import Table
 
     from topics.catalogue import CATALOGUE
 
+    out = Console(highlight=False, markup=False)
     table = Table(box=None, header_style="bold")
-    for column in ("topic", "key", "cleanup", "written by", "read by", "what"):
-        table.add_column(column)
+    for column in ("topic", "key", "written by", "read by"):
+        table.add_column(column, overflow="fold")
     for topic in CATALOGUE.values():
         table.add_row(
-            topic.name,
-            topic.key,
-            topic.cleanup,
-            ", ".join(topic.writers),
-            ", ".join(topic.readers),
-            topic.description,
+            topic.name, escape(topic.key), ", ".join(topic.writers), ", ".join(topic.readers)
         )
-    Console().print(table)
+    out.print(table)
+    for topic in CATALOGUE.values():
+        out.print(f"\n{topic.name} ({topic.cleanup})", style="bold")
+        out.print(topic.description)
 
 
 @app.command()
