@@ -67,7 +67,7 @@ def _spawn(
 
 @numba.njit(cache=True)
 def _note(
-    state: State, rows: Rows, row: int, random: np.random.Generator, kept: float,
+    laws: Laws, state: State, rows: Rows, row: int, random: np.random.Generator,
     now: float, slot: int, parent: int, user: int, parent_user: int,
 ) -> None:  # fmt: skip
     """Writes an event down, and remembers it for requests."""
@@ -79,11 +79,25 @@ def _note(
     rows.who[row] = user
     rows.parent_user[row] = parent_user
     state.shares[slot] += 1
-    if random.random() < kept:
-        place = state.counters[RECENT] % len(state.ring_time)
-        state.ring_time[place] = now
-        state.ring_cascade[place] = state.number[slot]
-        state.counters[RECENT] += 1
+    if random.random() < state.kept[0]:
+        remember(state, laws.kept_shares, now, state.number[slot])
+
+
+@numba.njit(cache=True)
+def remember(state: State, fewest: float, now: float, cascade: int) -> None:
+    """Keeps a share for requests to follow; `State.kept` and the ring stay a fair sample."""
+    size = len(state.ring_time)
+    if state.counters[RECENT] == size and state.kept[0] > fewest:
+        half = size // 2
+        for place in range(half):
+            state.ring_time[place] = state.ring_time[2 * place]
+            state.ring_cascade[place] = state.ring_cascade[2 * place]
+        state.counters[RECENT] = half
+        state.kept[0] = max(state.kept[0] / 2, fewest)
+    place = state.counters[RECENT] % size
+    state.ring_time[place] = now
+    state.ring_cascade[place] = cascade
+    state.counters[RECENT] += 1
 
 
 @numba.njit(cache=True)
@@ -106,7 +120,7 @@ def _post(
     state.reproduction[slot] = reshares
     state.shares[slot] = 0
     state.waiting[slot] = 0
-    _note(state, rows, row, random, laws.kept_shares, now, slot, -1, user, -1)
+    _note(laws, state, rows, row, random, now, slot, -1, user, -1)
     mean = max(size - 1, 0.0) * (1 - reshares)
     exponent = laws.direct_exponent[population]
     _spawn(laws, state, random, slot, 0, user, now, mean, scale, exponent)
@@ -123,7 +137,7 @@ def _share(laws: Laws, state: State, rows: Rows, row: int, random: np.random.Gen
     state.waiting[slot] -= 1
     user = int(random.random() * len(laws.fame))
     place = state.shares[slot]
-    _note(state, rows, row, random, laws.kept_shares, now, slot, parent, user, parent_user)
+    _note(laws, state, rows, row, random, now, slot, parent, user, parent_user)
     population = state.population[slot]
     spread = laws.audience[population]
     audience = np.exp(spread * laws.fame[user] - spread * spread / 2)

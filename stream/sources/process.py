@@ -37,7 +37,7 @@ class Laws(NamedTuple):
         request_rate: requests a second.
         driven: share of requests that follow cascades.
         recency_scale, recency_exponent: Lomax law of how long ago the share was.
-        kept_shares: probability that a share is remembered for requests.
+        kept_shares: probability that a share is remembered for requests, once there are many.
         locality: share of an object's requests that its favourite edge gets beside its equal part.
         edges, clients: how many edges, and clients of each.
     """
@@ -79,7 +79,9 @@ class State(NamedTuple):
         number, born, population, reproduction, shares, waiting: of the live cascades by slot;
             number of the cascade, time, law, expected re-shares of a share, events so far, pending.
         free: slots not in use, the first capacity - LIVE of them.
-        ring_time, ring_cascade: the last shares remembered for requests.
+        ring_time, ring_cascade: a sample of the shares, for requests; the oldest give way.
+        kept: probability that a share enters it, shape (1,); halved with the sample when that is
+            full, down to `Laws.kept_shares`.
     """
 
     counters: NDArray[np.int64]
@@ -97,6 +99,7 @@ class State(NamedTuple):
     free: NDArray[np.int32]
     ring_time: NDArray[np.float64]
     ring_cascade: NDArray[np.int64]
+    kept: NDArray[np.float64]
 
 
 class Rows(NamedTuple):

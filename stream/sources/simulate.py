@@ -29,6 +29,7 @@ CLIENTS = 5_000  # of an edge
 REMEMBERED = 1 << 20  # shares that requests may follow
 FIRST_PENDING = 1 << 16
 FIRST_LIVE = 1 << 12
+_NO_END = int(np.iinfo(np.int64).max)
 
 
 class Simulation:
@@ -88,13 +89,16 @@ class Simulation:
         self.parameters = parameters or load()
         self.refused = self.cut = 0
         self._seed = seed
-        self._start = start
-        most_born = np.iinfo(np.int64).max if cascades is None else cascades
+        self._start = float(start)
+        most_born = _NO_END if cascades is None else cascades
         self._bounds = most_born, most_pending, most_live
         self._edges = [f"edge-{number}" for number in range(edges)]
         self._laws = laws(
             self.parameters, cascades_per_second, requests_per_second, edges, _fame(seed)
         )
+        # Compiles the process, some ten seconds when it is not cached yet; done here rather than
+        # at the first batch, which may be taken inside an event loop.
+        next(iter(self))
 
     def __iter__(self) -> Iterator[list[Message]]:
         """Simulates, encodes and yields from the start, `BATCH` at a time."""
@@ -163,6 +167,7 @@ def laws(
     weights = np.array([p.weight for p in populations]) / parameters.total_weight()
     popularity = np.arange(1, requests.catalogue + 1) ** -requests.zipf
     shares = cascades_per_second * parameters.mean_size() * parameters.lifetime
+    # Every scalar as a float or an int, whatever was given: other types would be compiled anew.
     return process.Laws(
         birth_rate=cascades_per_second * weights,
         activity=np.array([activity_table(rhythm) for rhythm in rhythms]),
@@ -176,14 +181,14 @@ def laws(
         ),
         fame=fame,
         catalogue=np.cumsum(popularity) / popularity.sum(),
-        lifetime=parameters.lifetime,
-        request_rate=requests_per_second,
-        driven=requests.driven if cascades_per_second else 0.0,
-        recency_scale=requests.recency.scale,
-        recency_exponent=requests.recency.exponent,
+        lifetime=float(parameters.lifetime),
+        request_rate=float(requests_per_second),
+        driven=float(requests.driven) if cascades_per_second else 0.0,
+        recency_scale=float(requests.recency.scale),
+        recency_exponent=float(requests.recency.exponent),
         # A sample of the shares stands for all, so that a lifetime of them fits.
-        kept_shares=min(1.0, REMEMBERED / max(shares, 1.0)) if requests_per_second else 0.0,
-        locality=requests.locality,
+        kept_shares=min(1.0, REMEMBERED / max(shares, 1.0)),
+        locality=float(requests.locality),
         edges=edges,
         clients=CLIENTS,
     )
@@ -215,6 +220,7 @@ def _new_state(populations: int) -> process.State:
         free=np.arange(FIRST_LIVE, dtype=np.int32)[::-1].copy(),
         ring_time=np.empty(REMEMBERED),
         ring_cascade=np.empty(REMEMBERED, np.int64),
+        kept=np.ones(1),
     )
 
 

@@ -1,0 +1,305 @@
+"""`tidecast replay` and `tidecast simulate`: traffic for the input topics of a running broker."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from stream import settings
+from stream.settings import Duration
+
+if TYPE_CHECKING:
+    from stream.sources.feed import Sent
+    from stream.sources.messages import Source
+
+DRY_RUN_MESSAGES = 10
+
+console = Console(stderr=True, soft_wrap=True, highlight=False)
+replay_app = typer.Typer(
+    no_args_is_help=True,
+    help="Sends recorded cascades or requests to a running broker, in order of event time.",
+)
+
+
+class Kind(StrEnum):
+    """What the events after a cascade's post are."""
+
+    SHARE = "share"
+    REPLY = "reply"
+    VIEW = "view"
+
+
+def moment(text: str) -> float:
+    """Unix seconds of `now`, of unix seconds, or of an ISO date and time (UTC unless it says).
+
+    Raises:
+        ValueError: none of these.
+    """
+    if text == "now":
+        return time.time()
+    try:
+        return float(text)
+    except ValueError:
+        when = datetime.fromisoformat(text)  # its message names the text
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+KafkaOption = Annotated[
+    str | None,
+    typer.Option("--kafka", help="host:port,... of the brokers. Default: the setting `kafka`."),
+]
+SpeedOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        help="Seconds of event time that pass in one second: 1 is real time, 3600 an hour a "
+        "second, 0 as fast as the broker takes it.",
+    ),
+]
+LimitOption = Annotated[
+    int | None, typer.Option(min=1, help="Stop after so many messages. Default: all of them.")
+]
+SecondsOption = Annotated[
+    float | None, typer.Option("--for", min=0, help="Stop sending after so many seconds.")
+]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Send nothing; print the first messages to standard output, one JSON object a line: "
+        f"{DRY_RUN_MESSAGES} of them, or as many as --limit says.",
+    ),
+]
+EdgesOption = Annotated[int, typer.Option(min=1, help="Edges: edge-0, edge-1, ...")]
+
+
+@replay_app.command("cascades")
+def replay_cascades(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Recorded cascades (plain, .xz or .gz), merged by event time. Identifiers are "
+            "prefixed by the file's name, up to its first dot."
+        ),
+    ],
+    kafka: KafkaOption = None,
+    speed: SpeedOption = 0,
+    rebase: Annotated[
+        Duration | None,
+        typer.Option(
+            parser=Duration.parse,
+            metavar="DURATION",
+            help="Lay the publish times of each file evenly onto a window of this length, such as "
+            "1h; order and delays are kept. Recorded cascades lie months apart: this way they "
+            "are alive together.",
+        ),
+    ] = None,
+    start: Annotated[
+        float | None,
+        typer.Option(
+            parser=moment,
+            metavar="TIME",
+            help="When that window begins: an ISO date and time (UTC), unix seconds, or `now`. "
+            "Default: 2015-01-01. What would lie in the future is sent when its time comes.",
+        ),
+    ] = None,
+    kind: Annotated[
+        Kind, typer.Option(help="What the events after a cascade's post are.")
+    ] = Kind.SHARE,
+    limit: LimitOption = None,
+    seconds: SecondsOption = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Sends recorded cascades to `social.events`."""
+    from stream.sources.replay import REBASE_START, CascadeReplay
+
+    if start is not None and rebase is None:
+        raise typer.BadParameter("--start moves the window of --rebase; give that too")
+    with console.status("reading files"):
+        source = CascadeReplay(
+            files,
+            kind=kind.value,
+            window=rebase,
+            start=REBASE_START if start is None else start,
+        )
+    _run(source, kafka, speed, limit, seconds, dry_run)
+
+
+@replay_app.command("requests")
+def replay_requests(
+    file: Annotated[Path, typer.Argument(help="Recorded requests (plain, .xz or .gz).")],
+    kafka: KafkaOption = None,
+    speed: SpeedOption = 0,
+    edges: EdgesOption = 4,
+    start: Annotated[
+        float | None,
+        typer.Option(
+            parser=moment,
+            metavar="TIME",
+            help="Move the trace so that it begins then: an ISO date and time (UTC), unix "
+            "seconds, or `now`. Default: the recorded times.",
+        ),
+    ] = None,
+    limit: LimitOption = None,
+    seconds: SecondsOption = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Sends recorded requests to `edge.requests`; a client always asks the same edge."""
+    from stream.sources.replay import RequestReplay
+
+    with console.status("reading the file"):
+        source = RequestReplay(file, edges=edges, start=start)
+    _run(source, kafka, speed, limit, seconds, dry_run)
+
+
+def simulate(
+    kafka: KafkaOption = None,
+    speed: SpeedOption = 1,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="The same seed gives the same messages. Identifiers carry it: send another seed "
+            "to a broker that has seen this one, or all will be duplicates.",
+        ),
+    ] = 0,
+    rate: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="New cascades a second of event time, each of about 160 events over two days.",
+        ),
+    ] = 1.0,
+    requests_rate: Annotated[
+        float, typer.Option(min=0, help="Requests a second of event time, over all edges.")
+    ] = 100.0,
+    edges: EdgesOption = 4,
+    start: Annotated[
+        float | None,
+        typer.Option(
+            parser=moment,
+            metavar="TIME",
+            help="Event time of the beginning: an ISO date and time (UTC), unix seconds, or "
+            "`now`. Default: 2020-01-01.",
+        ),
+    ] = None,
+    parameters: Annotated[
+        Path | None,
+        typer.Option(help="JSON file of parameters. Default: those fitted to recorded data."),
+    ] = None,
+    limit: LimitOption = None,
+    seconds: SecondsOption = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Sends simulated cascades and requests to `social.events` and `edge.requests`, until Ctrl-C.
+
+    Cascades branch with a power-law memory, audiences are heavy-tailed, nights are quiet, and
+    what is shared is requested. The parameters were fitted to recorded cascades.
+    """
+    from stream.sources import parameters as fitted
+    from stream.sources.simulate import START, Simulation
+
+    with console.status("preparing the simulation"):
+        source = Simulation(
+            seed=seed,
+            cascades_per_second=rate,
+            requests_per_second=requests_rate,
+            edges=edges,
+            start=START if start is None else start,
+            parameters=None if parameters is None else fitted.load(parameters),
+        )
+    _run(source, kafka, speed, limit, seconds, dry_run)
+
+
+def _run(
+    source: Source,
+    kafka: str | None,
+    speed: float,
+    limit: int | None,
+    seconds: float | None,
+    dry_run: bool,
+) -> None:
+    """Prints or sends the messages of a source."""
+    from stream.sources.messages import Limited
+
+    if dry_run:
+        _print(Limited(source, limit or DRY_RUN_MESSAGES))
+        return
+    if limit is not None:
+        source = Limited(source, limit)
+    address = settings.load(kafka=kafka).kafka
+    began = time.monotonic()
+    sent, stopped = asyncio.run(_send(source, address, speed or None, seconds))
+    took = time.monotonic() - began
+    counts = ", ".join(f"{count:,} to {topic}" for topic, count in sorted(sent.counts.items()))
+    until = "" if sent.latest is None else f"; event time up to {_readable(sent.latest)}"
+    console.print(
+        f"{'stopped; ' if stopped else ''}sent {counts or 'nothing'} in {took:.1f} s "
+        f"({sent.total / took:,.0f}/s){until}"
+    )
+
+
+async def _send(
+    source: Source, kafka: str, speed: float | None, seconds: float | None
+) -> tuple[Sent, bool]:
+    """Feeds the source, with a progress bar; True beside the counts if a signal stopped it."""
+    from rich import progress
+
+    from stream.sources.feed import connect, feed
+    from stream.sources.messages import EVENTS, REQUESTS
+
+    until = None if seconds is None else time.monotonic() + seconds
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    columns: Sequence[progress.ProgressColumn] = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.TextColumn("{task.completed:,.0f}{task.fields[of]} sent"),
+        progress.TextColumn("{task.speed:,.0f}/s"),
+        progress.TextColumn("{task.fields[at]}"),
+        progress.TimeRemainingColumn(compact=True),
+    )
+    producer = await connect(kafka, [EVENTS, REQUESTS])
+    try:
+        with progress.Progress(*columns, console=console, transient=True) as display:
+            of = "" if source.total is None else f" of {source.total:,}"
+            task = display.add_task(source.name, total=source.total, of=of, at="", speed=0)
+
+            def show(sent: Sent) -> None:
+                at = "" if sent.latest is None else _readable(sent.latest)
+                display.update(task, completed=sent.total, at=at)
+
+            sent = await feed(source, producer, speed=speed, until=until, stop=stop, on_sent=show)
+    finally:
+        await producer.stop()
+    return sent, stop.is_set()
+
+
+def _print(source: Source) -> None:
+    """Writes messages to standard output, one JSON object a line."""
+    import msgspec
+
+    for batch in source:
+        for message in batch:
+            line = msgspec.json.encode(
+                {
+                    "topic": message.topic,
+                    "key": message.key.decode(),
+                    "value": msgspec.Raw(message.value),
+                }
+            )
+            typer.echo(line)
+
+
+def _readable(timestamp: float) -> str:
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,195 @@
+"""The feeder, against a real broker: all is acknowledged, keys keep their order, it stops."""
+
+import asyncio
+import time
+from collections import defaultdict
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.partitioner import DefaultPartitioner
+
+from stream.broker import BrokerError, create_topics_now, embedded, free_port
+from stream.settings import Settings
+from stream.sources.feed import FeedError, connect, feed, partition_hash
+from stream.sources.messages import EVENTS, REQUESTS, Message, SourceError
+from stream.sources.simulate import Simulation
+
+
+class Given:
+    """A source of given messages."""
+
+    name = "given"
+
+    def __init__(self, *batches):
+        self.batches = batches
+        self.total = sum(map(len, batches))
+
+    def __iter__(self):
+        return iter(self.batches)
+
+
+def messages(count, first=0.0, step=0.0, keys=7):
+    return [
+        Message(EVENTS, b"key-%d" % (n % keys), b"%d" % n, first + n * step) for n in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory):
+    with embedded(tmp_path_factory.mktemp("broker")) as (address, _):
+        create_topics_now(Settings(kafka=address))
+        yield address
+
+
+async def read(kafka, topic):
+    """(key, value) pairs of each partition, in order."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        await consumer.topics()
+        partitions = [
+            TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)
+        ]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        found = {partition.partition: [] for partition in partitions}
+        while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
+            for partition, records in (await consumer.getmany(timeout_ms=200)).items():
+                found[partition.partition] += [(record.key, record.value) for record in records]
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def sent(kafka, source, **options):
+    producer = await connect(kafka, [EVENTS, REQUESTS])
+    try:
+        return await feed(source, producer, **options)
+    finally:
+        await producer.stop()
+
+
+@pytest.mark.system
+async def test_everything_arrives_once_in_order_of_each_key(tmp_path):
+    with embedded(tmp_path) as (kafka, _):
+        await asyncio.to_thread(create_topics_now, Settings(kafka=kafka))
+        batches = [batch for batch, _ in zip(Simulation(seed=1), range(30), strict=False)]
+        counts = await sent(kafka, Given(*batches))
+        expected = defaultdict(list)
+        for batch in batches:
+            for message in batch:
+                expected[message.topic, message.key].append(message.value)
+        assert counts.total == 30_000
+        assert counts.latest == batches[-1][-1].timestamp
+        for topic in (EVENTS, REQUESTS):
+            assert counts.counts[topic] == sum(
+                len(values) for (name, _), values in expected.items() if name == topic
+            )
+            found = await read(kafka, topic)
+            arrived = defaultdict(list)
+            for partition, pairs in found.items():
+                for key, value in pairs:
+                    arrived[topic, key].append(value)
+                    assert DefaultPartitioner()(key, [0, 1, 2, 3], []) == partition
+            assert arrived == {key: values for key, values in expected.items() if key[0] == topic}
+
+
+def test_the_partition_is_kafkas(kafka):
+    for number in range(100):
+        key = b"cascade-%d" % number
+        assert DefaultPartitioner()(key, [0, 1, 2, 3], []) == partition_hash(key) % 4
+
+
+@pytest.mark.system
+async def test_a_batch_larger_than_kafka_takes_is_sent_in_parts(kafka):
+    large = [Message(EVENTS, b"key", bytes(200_000), 1.0) for _ in range(12)]
+    counts = await sent(kafka, Given(large))
+    assert counts.counts == {EVENTS: 12}
+
+
+@pytest.mark.system
+async def test_speed_paces_event_time(kafka):
+    began = time.monotonic()
+    counts = await sent(kafka, Given(messages(100, 1000.0, 1.0)), speed=100)
+    took = time.monotonic() - began
+    assert counts.total == 100
+    assert 0.99 <= took < 20  # the machine may be busy
+
+
+@pytest.mark.system
+async def test_events_of_the_future_wait_for_their_time(kafka):
+    at = time.time() + 0.5
+    counts = await sent(kafka, Given(messages(3, at)))
+    assert counts.total == 3
+    assert time.time() >= at
+
+
+@pytest.mark.system
+async def test_it_stops_at_its_time(kafka):
+    far = time.time() + 3600
+    began = time.monotonic()
+    counts = await sent(kafka, Given(messages(5), messages(5, far)), until=began + 0.3)
+    assert counts.total == 5
+    assert 0.3 <= time.monotonic() - began < 20
+
+
+@pytest.mark.system
+async def test_it_stops_when_told(kafka):
+    stop = asyncio.Event()
+    counts = await sent(
+        kafka,
+        Given(*(messages(5) for _ in range(20_000))),
+        stop=stop,
+        on_sent=lambda running: stop.set() if running.total >= 100 else None,
+    )
+    assert 100 <= counts.total < 100_000
+
+
+@pytest.mark.system
+async def test_a_closed_gate_holds_it_back_and_does_not_outlast_its_time(kafka):
+    opened = 0
+
+    async def gate():
+        nonlocal opened
+        opened += 1
+        if opened > 3:
+            await asyncio.Event().wait()
+
+    counts = await sent(
+        kafka, Given(*(messages(5) for _ in range(10))), gate=gate, until=time.monotonic() + 0.3
+    )
+    assert counts.total == 15
+
+
+@pytest.mark.system
+async def test_an_error_of_the_gate_is_raised(kafka):
+    async def gate():
+        raise RuntimeError("a role died")
+
+    with pytest.raises(RuntimeError, match="a role died"):
+        await sent(kafka, Given(messages(5)), gate=gate)
+
+
+@pytest.mark.system
+async def test_a_message_that_the_broker_refuses_is_an_error_with_the_count(kafka):
+    fine, refused = messages(5), [Message(EVENTS, b"key", bytes(30 << 20), 1.0)]
+    with pytest.raises(FeedError, match="acknowledged") as caught:
+        await sent(kafka, Given(fine, refused))
+    assert caught.value.sent.total == 5
+
+
+async def test_speed_has_to_be_above_zero():
+    with pytest.raises(SourceError, match="speed"):
+        await feed(Given(), None, speed=0)
+
+
+@pytest.mark.system
+async def test_a_missing_broker_or_topic_says_what_to_do(tmp_path):
+    address = f"127.0.0.1:{free_port()}"
+    with pytest.raises(BrokerError, match="tidecast broker"):
+        await connect(address, [EVENTS])
+    with embedded(tmp_path) as (kafka, _):
+        with pytest.raises(BrokerError, match="tidecast topics create"):
+            await connect(kafka, [EVENTS])
+        with pytest.raises(BrokerError, match=r"social\.events"):
+            await connect(kafka, [EVENTS])  # asking did not create it
