@@ -191,7 +191,6 @@ def topics_create(kafka: KafkaOption = None) -> None:
 @topics_app.command("list")
 def topics_list() -> None:
     """Lists the topics: their keys, who writes, who reads, and what is in them."""
-    from rich.markup import escape
     from rich.table import Table
 
     from topics.catalogue import CATALOGUE
@@ -201,9 +200,7 @@ def topics_list() -> None:
     for column in ("topic", "key", "written by", "read by"):
         table.add_column(column, overflow="fold")
     for topic in CATALOGUE.values():
-        table.add_row(
-            topic.name, escape(topic.key), ", ".join(topic.writers), ", ".join(topic.readers)
-        )
+        table.add_row(topic.name, topic.key, ", ".join(topic.writers), ", ".join(topic.readers))
     out.print(table)
     for topic in CATALOGUE.values():
         out.print(f"\n{topic.name} ({topic.cleanup})", style="bold")
