@@ -265,7 +265,7 @@ async def _send(
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),
         progress.TextColumn("{task.completed:,.0f}{task.fields[of]} sent"),
-        progress.TextColumn("{task.speed:,.0f}/s"),
+        progress.TextColumn("{task.fields[rate]:,.0f}/s"),
         progress.TextColumn("{task.fields[at]}"),
         progress.TimeRemainingColumn(compact=True),
     )
@@ -273,11 +273,13 @@ async def _send(
     try:
         with progress.Progress(*columns, console=console, transient=True) as display:
             of = "" if source.total is None else f" of {source.total:,}"
-            task = display.add_task(source.name, total=source.total, of=of, at="", speed=0)
+            task = display.add_task(source.name, total=source.total, of=of, at="", rate=0.0)
+            began = time.monotonic()
 
             def show(sent: Sent) -> None:
+                rate = sent.total / max(time.monotonic() - began, 1e-3)
                 at = "" if sent.latest is None else _readable(sent.latest)
-                display.update(task, completed=sent.total, at=at)
+                display.update(task, completed=sent.total, at=at, rate=rate)
 
             sent = await feed(source, producer, speed=speed, until=until, stop=stop, on_sent=show)
     finally:
