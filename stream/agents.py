@@ -90,6 +90,11 @@ class _Consumer(driver.Consumer):
     def _new_consumer_thread(self) -> _ConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
+    def _to_message(self, tp: TP, record: Any) -> Any:
+        message = super()._to_message(tp, record)
+        message.tenure = self.app.tenure
+        return message
+
 
 class _Transport(driver.Transport):
     Consumer = _Consumer
@@ -101,6 +106,8 @@ class Application(faust.App):
     Attributes:
         role: its name.
         kafka: the brokers it was told to use.
+        tenure: counts the assignments of partitions to this worker; messages are marked with the
+            one they were fetched in. (Kafka's own generation may outlast a static member's.)
 
     Args:
         role: names the consumer group (`settings.group(role)`), the member and its folder.
@@ -130,14 +137,15 @@ class Application(faust.App):
             web_enabled=False,
             topic_allow_declare=False,
             topic_disable_leader=True,
-            stream_wait_empty=False,  # nothing is acknowledged to wait for; see _finish_batch
+            stream_wait_empty=False,  # nothing is acknowledged to wait for; see _end_tenure
             worker_redirect_stdouts=False,
         )
         self.role = role
         self.kafka = settings.kafka
+        self.tenure = 0
         self._batch = asyncio.Lock()  # a stop and a rebalance wait for the batch in flight
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix=role)
-        self.on_partitions_revoked.connect(self._finish_batch, weak=False)
+        self.on_partitions_revoked.connect(self._end_tenure, weak=False)
 
     def _new_transport(self) -> _Transport:
         return _Transport(self.conf.broker_consumer, self)
@@ -161,16 +169,16 @@ class Application(faust.App):
                 async with self._batch:
                     if self.should_stop:
                         return
-                    await self._work([event.message for event in events], compute)
+                    messages = [event.message for event in events]
+                    # What was fetched before a rebalance is read again by whoever has it now.
+                    current = [m for m in messages if m.tenure == self.tenure]
+                    if current:
+                        await self._work(current, compute)
 
         self.agent(source, name=topic.name, supervisor_strategy=CrashingSupervisor)(batches)
 
     async def _work(self, messages: Sequence[Any], compute: Compute) -> None:
-        """One batch: computed, published, committed.
-
-        A batch that was taken before a rebalance is published all the same. To drop it could
-        leave a hole below a later commit; at worst its outputs are repeated by another worker.
-        """
+        """One batch: computed, published, committed."""
         received = [
             Received(m.topic, m.partition, m.offset, round(m.timestamp * 1000), m.key, m.value)
             for m in messages
@@ -201,9 +209,10 @@ class Application(faust.App):
             )
         await asyncio.gather(*sent)
 
-    async def _finish_batch(self, _: Any, revoked: set[Any], **__: Any) -> None:
-        """Holds a rebalance until the batch in flight is committed."""
+    async def _end_tenure(self, _: Any, revoked: set[Any], **__: Any) -> None:
+        """Holds a rebalance until the batch in flight is committed; no other starts after it."""
         async with self._batch:
+            self.tenure += 1
             if revoked:
                 log.info("%s gives up %d partitions", self.role, len(revoked))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -84,12 +85,19 @@ class Cluster:
                         records += fetched
                 if enough is None or enough(records):
                     return sorted(records, key=lambda r: (r.partition, r.offset))
+                self._assert_alive()
                 if time.monotonic() > deadline:
                     raise TimeoutError(
                         f"{topic.name} held {len(records)} records after {patience} seconds, "
                         f"and that was not enough"
                     )
                 await asyncio.sleep(0.02)
+
+    def _assert_alive(self) -> None:
+        """A role that failed is the better news than what it did not publish."""
+        for role in self._roles:
+            if role.exit_code not in (None, 0, -signal.SIGKILL):
+                raise AssertionError(f"{role.role} ended with {role.exit_code}:\n{role.tail()}")
 
     async def committed(self, role: str, topic: Topic) -> dict[int, int]:
         """The offset a role has committed on each partition; 0 where it has not."""
