@@ -12,6 +12,7 @@ from rich.console import Console
 
 from stream import settings as settings_module
 from stream.commands import contract as contract_command
+from stream.commands import traffic, training
 from stream.commands.traffic import KafkaOption
 from stream.settings import Duration, Settings
 from topics.errors import TidecastError
@@ -31,6 +32,10 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(no_args_is_help=True, help="The topics on the broker.")
 app.add_typer(topics_app, name="topics")
+app.add_typer(traffic.replay_app, name="replay")
+app.command("simulate")(traffic.simulate)
+app.add_typer(training.train_app, name="train")
+app.add_typer(training.models_app, name="models")
 app.command("contract")(contract_command.contract)
 
 console = Console(stderr=True, soft_wrap=True, highlight=False)

@@ -1,0 +1,157 @@
+"""`tidecast up` as a person runs it, and what kcat reads off its topics."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import psutil
+import pytest
+
+from stream.settings import PREFIX
+from tests.system.conftest import Cluster
+from topics.catalogue import CATALOGUE
+
+pytestmark = pytest.mark.system
+
+CONTRACT = Path(__file__).parents[2] / "docs" / "contract"
+# Small windows and horizons, so that every topic has something within seconds.
+QUICK = {
+    "TIDECAST_SNAPSHOT_AGES": "64,256",
+    "TIDECAST_HORIZONS": "300,900",
+    "TIDECAST_WINDOW": "60",
+}
+WRITTEN = {
+    "social.events", "edge.requests", "popularity.forecasts", "cascade.outcomes",
+    "cache.decisions", "dead.letters",
+}  # fmt: skip
+
+
+def up(folder: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "stream.cli", "up", "--logs", str(folder), *options],
+        env={**clean, **QUICK, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen[str], seconds: float = 120) -> tuple[int, str]:
+    try:
+        output, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        pytest.fail(f"tidecast up did not end in {seconds} s:\n{output}")
+    return process.returncode, output
+
+
+def roles_below(folder: Path) -> list[psutil.Process]:
+    """Processes that a run with this folder has started and that are still there."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            started = " ".join(process.cmdline()) + process.environ().get("TIDECAST_DATA_DIR", "")
+        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue  # of another user, or gone meanwhile
+        if str(folder) in started and process.pid != os.getpid():
+            found.append(process)
+    return found
+
+
+def test_a_run_accounts_for_everything_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    summary_file = tmp_path / "summary.json"
+    process = up(tmp_path / "runs", "--for", "15", "--json", str(summary_file))
+    code, output = finish(process)
+    assert code == 0, output
+    summary = json.loads(summary_file.read_text())
+    assert summary["events_sent"] == summary["events_consumed"] > 0
+    assert summary["requests_sent"] == summary["requests_consumed"] > 0
+    assert summary["snapshots"] > 0
+    assert summary["forecasts"] > 0
+    assert summary["decisions"] > 0
+    assert summary["outcomes"] > 0
+    assert summary["dead_letters"] == summary["final_lag"] == 0
+    assert 0 < summary["event_to_forecast_seconds"]["p50"] < 60
+    assert set(summary["edges"]) == {f"edge-{i}" for i in range(4)}
+    assert summary["roles"] == dict.fromkeys(("tracker", "historian", "forecaster", "ranker"), 0)
+    assert roles_below(tmp_path) == []
+
+
+def test_a_role_that_dies_is_named_with_its_last_lines(tmp_path: Path) -> None:
+    code, output = finish(up(tmp_path / "runs", "--for", "60", TIDECAST_FORECASTER="oracle"))
+    assert code == 1
+    assert "RoleDiedError: forecaster ended by itself" in output
+    assert "oracle" in output
+    assert roles_below(tmp_path) == []
+
+
+def test_ctrl_c_stops_everything_and_still_accounts_for_it(tmp_path: Path) -> None:
+    summary_file = tmp_path / "summary.json"
+    process = up(tmp_path / "runs", "--json", str(summary_file))
+    deadline = time.monotonic() + 60
+    while len(roles_below(tmp_path)) < 5 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(8)
+    process.send_signal(signal.SIGINT)
+    code, output = finish(process)
+    assert code == 0, output
+    summary = json.loads(summary_file.read_text())
+    assert summary["events_sent"] == summary["events_consumed"] > 0
+    assert roles_below(tmp_path) == []
+
+
+@pytest.mark.skipif(shutil.which("kcat") is None, reason="needs kcat (apt-get install kcat)")
+async def test_what_kcat_reads_is_what_the_committed_schemas_say(cluster: Cluster) -> None:
+    await cluster.publish(CATALOGUE["social.events"], [("odd", b"{}")])
+    code, output = finish(
+        up(cluster.folder / "runs", "--kafka", cluster.settings.kafka, "--for", "12")
+    )
+    assert code == 0, output
+    asyncapi = json.loads((CONTRACT / "asyncapi.json").read_text())
+    public = {name for name, topic in CATALOGUE.items() if topic.public}
+    assert public <= set(asyncapi["channels"])
+    for topic in sorted(public):
+        messages = kcat(cluster.settings.kafka, topic)
+        assert bool(messages) == (topic in WRITTEN), topic
+        for message in messages:
+            if topic != "dead.letters" and message["payload"] is not None:
+                validate(topic, json.loads(message["payload"]))
+    letters = kcat(cluster.settings.kafka, "dead.letters")
+    assert [letter["payload"] for letter in letters] == ["{}"]
+
+
+def kcat(kafka: str, topic: str) -> list[dict[str, Any]]:
+    """Every message of a topic as kcat prints it."""
+    run = subprocess.run(
+        ["kcat", "-b", kafka, "-t", topic, "-C", "-e", "-q", "-J", "-o", "beginning"],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+def validate(topic: str, record: Any) -> None:
+    """Holds a record against the committed schema of its kind."""
+    tagged = {"decision": "CacheDecision", "epoch": "EdgeEpoch"}
+    kind = tagged.get(record.get("record")) or CATALOGUE[topic].record.__name__
+    validator(kind).validate(record)
+
+
+@functools.cache
+def validator(kind: str) -> jsonschema.Draft202012Validator:
+    schema = json.loads((CONTRACT / "schemas" / f"{kind}.json").read_text())
+    return jsonschema.Draft202012Validator(schema)
