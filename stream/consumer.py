@@ -356,18 +356,24 @@ class IngestRole(ConsumerRebalanceListener):
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Makes the handlers of new partitions and sends their readers to the beginning."""
         async with self._batch:
-            self._tenure += 1
             try:
-                for source in sorted(assigned):
-                    await self._take_on(source)
+                await self._take_on(sorted(assigned))
             except KafkaError as error:
                 # aiokafka would log it and go on with partitions that have no state.
                 self._failure = error
                 self._stop.set()
 
-    async def _take_on(self, source: TopicPartition) -> None:
-        committed = await self._consumer.committed(source) or 0
-        self._partitions[source] = _Partition(self._new_handler(source.partition), committed)
-        await self._consumer.seek_to_beginning(source)
-        if committed:
-            log.info("partition %d: rebuilding up to offset %d", source.partition, committed)
+    async def _take_on(self, sources: Sequence[TopicPartition]) -> None:
+        committed = {source: await self._consumer.committed(source) or 0 for source in sources}
+        beginnings = await self._consumer.beginning_offsets(sources)
+        # From here on without a pause: whatever was fetched until now is stale, and nothing that
+        # is fetched from the beginnings is dropped with it.
+        self._tenure += 1
+        for source in sources:
+            handler = self._new_handler(source.partition)
+            self._partitions[source] = _Partition(handler, committed[source])
+            self._consumer.seek(source, beginnings[source])
+            if committed[source]:
+                log.info(
+                    "partition %d: rebuilding up to offset %d", source.partition, committed[source]
+                )
