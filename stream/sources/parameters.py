@@ -7,6 +7,7 @@ docs/simulator.md says how each number was estimated and how well the result mat
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import NormalDist
 from typing import Annotated, Literal
 
 import msgspec
@@ -139,9 +140,7 @@ def activity_table(rhythm: list[float]) -> NDArray[np.float64]:
 
 def _mean(law: TwoPiece) -> float:
     """Mean of a two-piece log-normal law, by its quantiles."""
-    levels = (np.arange(2_000) + 0.5) / 2_000
-    # Quantiles of the standard normal law by the logistic approximation; 1 % is close enough
-    # for the one use of this mean, choosing how many shares to remember.
-    z = np.log(levels / (1 - levels)) / 1.702
+    normal = NormalDist()
+    z = np.array([normal.inv_cdf((step + 0.5) / 2_000) for step in range(2_000)])
     spread = np.where(z < 0, law.spread_below, law.spread_above)
     return float(np.mean(law.median * np.exp(spread * z)))

@@ -2,7 +2,7 @@
 
 The stream has no end, is in order of event time, and is a function of its parameters and seed
 alone. Memory holds the shares that are still to come within a cascade's lifetime, and is bounded:
-by `MOST_PENDING` of them and `MOST_LIVE` live cascades, about 250 MB. Beyond either, shares or
+by `MOST_PENDING` of them and `MOST_LIVE` live cascades, 226 MB of arrays. Beyond either, shares or
 whole cascades are left out and counted.
 """
 
