@@ -27,16 +27,17 @@ from typing import Any, NamedTuple
 
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError
+from aiokafka.errors import CommitFailedError, IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.supervisors import CrashingSupervisor
+from prometheus_client import CollectorRegistry, Gauge
 
-from stream.consumer import NotReadyError, Output
+from stream.broker import check_role
+from stream.consumer import Output
 from stream.pacing import pace_fetches
 from stream.settings import Settings
-from topics.catalogue import CATALOGUE, DEAD_LETTERS, Topic
+from topics.catalogue import Topic
 
 log = logging.getLogger(__name__)
 
@@ -105,18 +106,19 @@ class Application(faust.App):
 
     Attributes:
         role: its name.
-        kafka: the brokers it was told to use.
+        given: the settings of this process.
         tenure: counts the assignments of partitions to this worker; messages are marked with the
             one they were fetched in. (Kafka's own generation may outlast a static member's.)
 
     Args:
         role: names the consumer group (`settings.group(role)`), the member and its folder.
         settings: of this process.
+        registry: gets the number of partitions assigned.
     """
 
     logger = _FAUST
 
-    def __init__(self, role: str, settings: Settings) -> None:
+    def __init__(self, role: str, settings: Settings, registry: CollectorRegistry) -> None:
         folder = settings.data_dir / f"{role}-{settings.instance}"
         folder.mkdir(parents=True, exist_ok=True)
         super().__init__(
@@ -141,11 +143,15 @@ class Application(faust.App):
             worker_redirect_stdouts=False,
         )
         self.role = role
-        self.kafka = settings.kafka
+        self.given = settings
         self.tenure = 0
         self._batch = asyncio.Lock()  # a stop and a rebalance wait for the batch in flight
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix=role)
+        self._partitions = Gauge(
+            f"tidecast_{role}_partitions", "Partitions assigned", registry=registry
+        )
         self.on_partitions_revoked.connect(self._end_tenure, weak=False)
+        self.on_partitions_assigned.connect(self._note_partitions, weak=False)
 
     def _new_transport(self) -> _Transport:
         return _Transport(self.conf.broker_consumer, self)
@@ -216,54 +222,27 @@ class Application(faust.App):
             if revoked:
                 log.info("%s gives up %d partitions", self.role, len(revoked))
 
+    async def _note_partitions(self, _: Any, assigned: set[Any], **__: Any) -> None:
+        self._partitions.set(len(assigned))
+
     async def on_stop(self) -> None:
         """Lets the batch in flight finish and commit, then stops; no new one starts."""
         async with self._batch:
             await super().on_stop()
         self._model_thread.shutdown()
 
-    async def check_ready(self) -> None:
-        """Sees that the broker answers and has the topics that the role reads and writes.
-
-        Asking for a missing topic makes some brokers create it, with one partition.
-
-        Raises:
-            NotReadyError: it does not, or they do not; says what to do.
-        """
-        needed = {
-            topic.name
-            for topic in CATALOGUE.values()
-            if self.role in topic.readers + topic.writers or topic is DEAD_LETTERS
-        }
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
-        try:
-            await admin.start()
-            missing = needed - set(await admin.list_topics())
-        except KafkaConnectionError as error:
-            raise NotReadyError(
-                f"no Kafka broker answers at {self.kafka} ({error}); start one with "
-                "`tidecast broker`, or name yours with --kafka"
-            ) from error
-        finally:
-            await admin.close()
-        if missing:
-            raise NotReadyError(
-                f"topics are missing: {', '.join(sorted(missing))}; create them with "
-                "`tidecast topics create`"
-            )
-
 
 def run(application: Application) -> None:
     """Runs the application until SIGTERM or SIGINT.
 
     Raises:
-        NotReadyError: a topic is missing, or the broker did not answer.
+        BrokerError: a topic is missing, or the broker did not answer.
         SystemExit: 0 after a signal, 1 when the application failed; the log says why.
     """
-    asyncio.run(application.check_ready())
+    asyncio.run(check_role(application.given, application.role))
     worker = faust.Worker(application, override_logging=False, quiet=True)
     worker.spinner = None
-    log.info("%s starts on %s", application.role, application.kafka)
+    log.info("%s starts on %s", application.role, application.given.kafka)
     try:
         worker.execute_from_commandline()
     finally:

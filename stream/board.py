@@ -9,9 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stream.observer import Observed
+from stream.observer import EdgeTotals, Observed
 from stream.progress import Position
-from topics.records import EdgeEpoch, PopularityForecast
+from topics.records import PopularityForecast
 
 _ROWS = 10
 
@@ -130,22 +130,22 @@ def _cascades(growing: list[PopularityForecast]) -> Table:
     return table
 
 
-def _edges(edges: dict[str, EdgeEpoch]) -> Table:
+def _edges(edges: dict[str, EdgeTotals]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left",
                   title="\nedges", title_style="bold")  # fmt: skip
     table.add_column("edge", min_width=12)
     for name in ("epoch", "requests", "objects", "admitted", "hit ratio", "LRU", "gained"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name, epoch in sorted(edges.items())[:_ROWS]:
-        gained = epoch.hit_ratio - epoch.lru_hit_ratio
+    for name, totals in sorted(edges.items())[:_ROWS]:
+        gained = totals.hit_ratio - totals.lru_hit_ratio
         table.add_row(
             name,
-            str(epoch.epoch),
-            f"{epoch.requests:,}",
-            f"{epoch.objects:,}",
-            f"{epoch.admitted:,}",
-            f"{epoch.hit_ratio:.3f}",
-            f"{epoch.lru_hit_ratio:.3f}",
+            str(totals.last.epoch),
+            f"{totals.requests:,}",
+            f"{totals.last.objects:,}",
+            f"{totals.last.admitted:,}",
+            f"{totals.hit_ratio:.3f}",
+            f"{totals.lru_hit_ratio:.3f}",
             Text(f"{gained:+.3f}", style="green" if gained >= 0 else "red"),
         )
     return table

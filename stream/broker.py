@@ -24,7 +24,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
 
 from stream.settings import Settings
-from topics.catalogue import CATALOGUE, Topic
+from topics.catalogue import CATALOGUE, DEAD_LETTERS, Topic
 from topics.errors import TidecastError
 
 _START_SECONDS = 20.0
@@ -168,6 +168,31 @@ def _new_topic(topic: Topic, settings: Settings, bounded: bool) -> NewTopic:
             "segment.bytes": str(_BOUNDED_BYTES // count // 8),
         }
     return NewTopic(topic.name, count, settings.replication, topic_configs=configs)
+
+
+async def check_role(settings: Settings, role: str) -> None:
+    """Sees that the broker answers and has the topics that a role reads and writes.
+
+    Asking for a missing topic makes some brokers create it, with one partition.
+
+    Raises:
+        BrokerError: it does not, or they do not; says what to do.
+    """
+    needed = {
+        topic.name
+        for topic in CATALOGUE.values()
+        if role in topic.readers + topic.writers or topic is DEAD_LETTERS
+    }
+    admin = await connect_admin(settings)
+    try:
+        missing = needed - set(await admin.list_topics())
+    finally:
+        await admin.close()
+    if missing:
+        raise BrokerError(
+            f"topics are missing on {settings.kafka}: {', '.join(sorted(missing))}; create them "
+            "with `tidecast topics create`"
+        )
 
 
 async def partitions(settings: Settings, topics: Iterable[str]) -> list[TopicPartition]:

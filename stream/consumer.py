@@ -12,8 +12,7 @@ Outputs go to the partition with the number of the one they came from (modulo th
 partitions), so that what belongs together stays together and in order whatever partitioner the
 writers upstream use.
 
-    ConsumerError(TidecastError)
-        NotReadyError       a topic is missing, or the broker did not answer; says what to do
+    ConsumerError(TidecastError)    the role cannot go on
 """
 
 from __future__ import annotations
@@ -34,10 +33,11 @@ from aiokafka import (
     ConsumerRecord,
     TopicPartition,
 )
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream import telemetry
+from stream.broker import check_role
 from stream.pacing import pace_fetches
 from stream.settings import Settings
 from topics.catalogue import DEAD_LETTERS, Topic
@@ -51,10 +51,6 @@ _RETRY_SECONDS = 1.0
 
 class ConsumerError(TidecastError):
     """The role cannot go on."""
-
-
-class NotReadyError(ConsumerError):
-    """A topic is missing, or the broker did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +124,7 @@ class _Metrics:
         self.publish = Histogram(
             name("publish_seconds"), "Time until acknowledged and committed", registry=registry
         )
+        self.partitions = Gauge(name("partitions"), "Partitions assigned", registry=registry)
         self.lag = Gauge(
             name("lag_records"), "Records behind the end", ["partition"], registry=registry
         )
@@ -190,13 +187,15 @@ class IngestRole(ConsumerRebalanceListener):
         """Consumes until SIGTERM or SIGINT, then finishes the batch in flight.
 
         Raises:
-            NotReadyError: the topic is missing, or the broker is not there.
+            BrokerError: a topic is missing, or the broker is not there.
             ConsumerError: the broker refused what a rebalance needs.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         settings = self._settings
+        await check_role(settings, self._role)
+        telemetry.serve(self._registry, settings)
         self._producer = AIOKafkaProducer(
             bootstrap_servers=settings.kafka,
             acks="all",
@@ -216,9 +215,10 @@ class IngestRole(ConsumerRebalanceListener):
             check_crcs=False,  # TCP has checked
         )
         pace_fetches(self._consumer)
-        telemetry.serve(self._registry, settings)
         try:
-            await self._start()
+            await self._producer.start()
+            await self._consumer.start()
+            self._consumer.subscribe([self._topic.name], listener=self)
             log.info("%s started on %s", self._role, settings.kafka)
             while not self._stop.is_set():
                 await self._step()
@@ -232,23 +232,6 @@ class IngestRole(ConsumerRebalanceListener):
     def stop(self) -> None:
         """Lets the batch in flight finish, then ends `run`."""
         self._stop.set()
-
-    async def _start(self) -> None:
-        try:
-            await self._producer.start()
-            await self._consumer.start()
-            missing = {self._topic.name} - await self._consumer.topics()
-        except KafkaConnectionError as error:
-            raise NotReadyError(
-                f"no Kafka broker answers at {self._settings.kafka} ({error}); start one with "
-                "`tidecast broker`, or name yours with --kafka"
-            ) from error
-        if missing:
-            raise NotReadyError(
-                f"topic {self._topic.name!r} does not exist; create the topics with "
-                "`tidecast topics create`"
-            )
-        self._consumer.subscribe([self._topic.name], listener=self)
 
     async def _step(self) -> None:
         """One batch: fetched, processed, published, committed."""
@@ -352,6 +335,7 @@ class IngestRole(ConsumerRebalanceListener):
             self._tenure += 1
             for source in revoked:
                 self._partitions.pop(source, None)
+            self._metrics.partitions.set(len(self._partitions))
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Makes the handlers of new partitions and sends their readers to the beginning."""
@@ -377,3 +361,4 @@ class IngestRole(ConsumerRebalanceListener):
                 log.info(
                     "partition %d: rebuilding up to offset %d", source.partition, committed[source]
                 )
+        self._metrics.partitions.set(len(self._partitions))

@@ -179,7 +179,7 @@ def main(settings: Settings) -> None:
     model = registry.load(settings.forecaster, root=settings.registry or None)
     compute = ForecastBatch(model, settings, metrics)
     telemetry.serve(metrics, settings)
-    application = agents.Application(ROLE, settings)
+    application = agents.Application(ROLE, settings, metrics)
     application.consume(
         CASCADE_SNAPSHOTS, compute, size=settings.forecast_batch, wait=settings.forecast_wait
     )

@@ -2,7 +2,7 @@
 
 `tidecast up` reads the output topics like any subscriber would, and so counts and times what
 really reached them. It keeps bounded state: the newest forecast of the cascades that are forecast
-to grow most, the last epoch of each edge, and the latest of the times from event to forecast.
+to grow most, totals of each edge, and the latest of the times from event to forecast.
 """
 
 from __future__ import annotations
@@ -34,6 +34,33 @@ _FORECAST_LIFE = 4 * 3600.0  # seconds of event time for which a forecast is wor
 
 
 @dataclass
+class EdgeTotals:
+    """One edge since the start: requests, and hits of a cache that obeys and of LRU."""
+
+    last: EdgeEpoch
+    requests: int = 0
+    hits: float = 0.0
+    lru_hits: float = 0.0
+
+    def add(self, epoch: EdgeEpoch) -> None:
+        """Takes in the next epoch."""
+        self.last = epoch
+        self.requests += epoch.requests
+        self.hits += epoch.hit_ratio * epoch.requests
+        self.lru_hits += epoch.lru_hit_ratio * epoch.requests
+
+    @property
+    def hit_ratio(self) -> float:
+        """Of a cache that obeys the decisions."""
+        return self.hits / max(self.requests, 1)
+
+    @property
+    def lru_hit_ratio(self) -> float:
+        """Of an LRU cache of equal capacity."""
+        return self.lru_hits / max(self.requests, 1)
+
+
+@dataclass
 class Observed:
     """Counts of messages on the output topics, and the newest of them."""
 
@@ -45,7 +72,7 @@ class Observed:
     dead_letters: int = 0
     latest_event: float = 0.0
     cascades: dict[str, PopularityForecast] = field(default_factory=dict)
-    edges: dict[str, EdgeEpoch] = field(default_factory=dict)
+    edges: dict[str, EdgeTotals] = field(default_factory=dict)
     # Dead letters by the topic they came from and the class of the error.
     reasons: dict[tuple[str, str], int] = field(default_factory=dict)
     # Seconds from the broker's receipt of an event to the forecast it caused, newest last.
@@ -144,7 +171,8 @@ class Observer:
             return
         decision = CACHE_DECISIONS.codec.decode(record.value)
         if isinstance(decision, EdgeEpoch):
-            self.observed.edges[decision.edge_id] = decision
+            edges = self.observed.edges
+            edges.setdefault(decision.edge_id, EdgeTotals(decision)).add(decision)
         else:
             self.observed.decisions += 1
 

@@ -11,8 +11,11 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from stream.broker import free_port
 from stream.settings import PREFIX, Settings
@@ -52,6 +55,27 @@ class RoleProcess:
     def exit_code(self) -> int | None:
         """None while it runs; negative if a signal ended it."""
         return self._process.poll()
+
+    def metrics(self) -> dict[str, float]:
+        """What it exports now, by name, labels left out (their values are added up).
+
+        Empty while it does not answer yet.
+        """
+        try:
+            with urllib.request.urlopen(self.metrics_url, timeout=2) as answer:
+                text = answer.read().decode()
+        except OSError:
+            return {}
+        found: dict[str, float] = {}
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                found[sample.name] = found.get(sample.name, 0.0) + sample.value
+        return found
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether it has been given partitions to work on."""
+        return self.metrics().get(f"tidecast_{self.role}_partitions", 0) > 0
 
     def tail(self) -> str:
         """The last lines that it wrote."""

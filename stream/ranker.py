@@ -223,9 +223,10 @@ def _output(change: Change, message: Received, produced_at: float) -> Output:
 
 def main(settings: Settings) -> None:
     """Runs the ranker until SIGTERM or SIGINT."""
+    telemetry.setup_logging(settings)
     metrics = CollectorRegistry()
     telemetry.serve(metrics, settings)
-    application = agents.Application(ROLE, settings)
+    application = agents.Application(ROLE, settings, metrics)
 
     def assigned() -> set[int]:
         return {source.partition for source in application.consumer.assignment()}
@@ -236,6 +237,4 @@ def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    environment = load()
-    telemetry.setup_logging(environment)
-    main(environment)
+    main(load())

@@ -38,7 +38,7 @@ from topics.errors import TidecastError
 
 # How far the feeders may run ahead of each role. Small enough that what waits stays within the
 # embedded broker's bounded topics, large enough that every role has full batches.
-AHEAD = {"tracker": 20_000, "historian": 20_000, "forecaster": 600, "ranker": 64}
+AHEAD = {"tracker": 20_000, "historian": 20_000, "forecaster": 600, "ranker": 1_000}
 _TICK = 0.25
 _LINE_SECONDS = 5.0
 _DRAIN_SECONDS = 300.0
@@ -133,7 +133,6 @@ class Run:
         feeding = asyncio.create_task(self._feed(settings))
         background = (following, watching, showing)
         try:
-            self._status.phase = "running"
             await _first_of(feeding, *background)
             self._status.phase = "draining"
             draining = asyncio.create_task(self._drain())
@@ -146,6 +145,10 @@ class Run:
 
     async def _feed(self, settings: Settings) -> None:
         """Sends every source, side by side, and then what is left of their batches."""
+        # What is sent before a role is there waits for it, and would count as its slowness.
+        while not await asyncio.to_thread(self._all_have_joined):  # noqa: ASYNC110
+            await asyncio.sleep(_TICK)
+        self._status.phase = "running"
         producer = await connect(settings.kafka, [SOCIAL_EVENTS.name, EDGE_REQUESTS.name])
         seconds = self._plan.seconds
         until = None if seconds is None else self._status.started + seconds
@@ -166,6 +169,9 @@ class Run:
             )
         finally:
             await producer.stop()
+
+    def _all_have_joined(self) -> bool:
+        return self._interrupted.is_set() or all(role.has_joined for role in self._roles)
 
     def _counter(self) -> Callable[[Sent], None]:
         """Adds one feeder's running counts to the status."""
@@ -255,12 +261,12 @@ class Run:
             "withdrawn": observed.withdrawn,
             "edges": {
                 name: {
-                    "epoch": epoch.epoch,
-                    "admitted": epoch.admitted,
-                    "hit_ratio": epoch.hit_ratio,
-                    "lru_hit_ratio": epoch.lru_hit_ratio,
+                    "requests": totals.requests,
+                    "admitted": totals.last.admitted,
+                    "hit_ratio": round(totals.hit_ratio, 4),
+                    "lru_hit_ratio": round(totals.lru_hit_ratio, 4),
                 }
-                for name, epoch in sorted(observed.edges.items())
+                for name, totals in sorted(observed.edges.items())
             },
             "outcomes": observed.outcomes,
             "dead_letters": observed.dead_letters,

@@ -46,11 +46,12 @@ class TroubledForecaster(Forecaster):
 if __name__ == "__main__":
     settings = load()
     telemetry.setup_logging(settings)
+    metrics = CollectorRegistry()
     model = TroubledForecaster(sys.argv[1], int(sys.argv[2]))
-    application = agents.Application(ROLE, settings)
+    application = agents.Application(ROLE, settings, metrics)
     application.consume(
         CASCADE_SNAPSHOTS,
-        ForecastBatch(model, settings, CollectorRegistry()),
+        ForecastBatch(model, settings, metrics),
         size=settings.forecast_batch,
         wait=settings.forecast_wait,
     )
