@@ -9,7 +9,8 @@ is the root, `root_user:0`. `n_events` counts the events, with or without the ro
 in order of time with the header `timestamp,object_id,client_id` (the last column is optional).
 Both may be plain, `.xz` or `.gz`, in UTF-8.
 
-    DataFormatError(ValueError)    a file that is not in its format; names the file and the line
+    DataFormatError(TidecastError, ValueError)    a file that is not in its format; names the file
+                                                  and the line
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from topics.errors import TidecastError
 from topics.hashing import hash_users
 from topics.records import BIN_EDGES, CascadeSnapshot
 
@@ -36,7 +38,7 @@ ROOT = -1
 UNKNOWN_PARENT = -2
 
 
-class DataFormatError(ValueError):
+class DataFormatError(TidecastError, ValueError):
     """A data file that is not in its format."""
 
 

@@ -1,0 +1,164 @@
+"""Gradient boosting on hand features: a LightGBM model a quantile, for any age and horizon.
+
+Each model gives a quantile of log2(1 + increment) from `models.features`, the age and the horizon
+among them. The quantiles are stretched about the median until those of the validation part hold
+what they promise (a split-conformal correction), put in order, and kept from falling as the
+horizon moves out. The expected increment is the mean of the distribution that the quantiles draw,
+linear in log2 between them.
+"""
+
+from __future__ import annotations
+
+import lzma
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import lightgbm
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.batch import gather
+from models.features import HORIZON_NAMES, NAMES, features_of
+from models.interface import LEVELS, Forecaster, Increments
+from topics.records import CascadeSnapshot
+
+CONFIG = "config.json"
+MEDIAN = len(LEVELS) // 2
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the trees do not say.
+
+    Attributes:
+        levels: of the quantiles, one model each.
+        features: names of the columns that the trees split on, in order.
+        stretches: for each level, the factor of its distance to the median.
+    """
+
+    levels: list[float]
+    features: list[str]
+    stretches: list[float]
+
+
+def _file(level: float) -> str:
+    return f"quantile_{round(level * 100):02d}.txt.xz"
+
+
+class Boosting(Forecaster):
+    """The trained quantile models as a forecaster."""
+
+    name = "boosting"
+
+    def __init__(
+        self,
+        boosters: Sequence[lightgbm.Booster],
+        stretches: NDArray[np.float64],
+        version: str = "0",
+        threads: int = 1,
+    ) -> None:
+        """Args:
+        boosters: one for each of `LEVELS`.
+        stretches: shape (levels,).
+        threads: of LightGBM. More than one answers sooner on idle cores, but its threads spin
+            while they wait, which costs far more than it gains where other work shares them.
+        """
+        self._boosters = list(boosters)
+        self._stretches = stretches
+        self._threads = threads
+        self.version = version
+
+    @classmethod
+    def load(cls, folder: Path, version: str) -> Boosting:
+        """The forecaster in a folder that `save` wrote.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: a file is not what it should be, or the features are not those of this
+                program.
+        """
+        config = msgspec.json.decode((folder / CONFIG).read_bytes(), type=Config)
+        if config.features != [*NAMES, *HORIZON_NAMES] or config.levels != LEVELS.tolist():
+            raise ValueError(
+                "it was trained on other features or levels than this program computes; "
+                "train it again with `tidecast train boosting`"
+            )
+        boosters = []
+        for level in config.levels:
+            try:
+                text = lzma.decompress((folder / _file(level)).read_bytes()).decode()
+                boosters.append(lightgbm.Booster(model_str=text))
+            except (lzma.LZMAError, lightgbm.basic.LightGBMError) as error:
+                raise ValueError(f"{_file(level)}: {error}") from error
+        return cls(boosters, np.array(config.stretches), version)
+
+    def save(self, folder: Path) -> None:
+        """Writes the models (LightGBM's text, compressed) and the config into a folder."""
+        for level, booster in zip(LEVELS, self._boosters, strict=True):
+            text = booster.model_to_string(importance_type="gain")
+            (folder / _file(level)).write_bytes(lzma.compress(text.encode(), preset=9))
+        config = Config(LEVELS.tolist(), [*NAMES, *HORIZON_NAMES], self._stretches.tolist())
+        content = msgspec.json.format(msgspec.json.encode(config), indent=2)
+        (folder / CONFIG).write_bytes(content + b"\n")
+
+    def forecast(
+        self, snapshots: Sequence[CascadeSnapshot], horizons: NDArray[np.float64]
+    ) -> Increments:
+        horizons = np.asarray(horizons, np.float64)
+        shape = (len(snapshots), len(horizons))
+        if 0 in shape:
+            return Increments(np.zeros((*shape, len(LEVELS))), np.zeros(shape))
+        batch = gather(snapshots)
+        rows = features_of(batch, np.broadcast_to(horizons, shape))
+        raw = predict(self._boosters, rows.reshape(-1, rows.shape[-1]), self._threads)
+        quantiles = _in_order(_stretch(raw, self._stretches)).reshape(*shape, len(LEVELS))
+        quantiles = np.maximum.accumulate(quantiles, axis=1)
+        ahead = horizons > batch.ages[:, None]
+        quantiles = np.where(ahead[:, :, None], quantiles, 0.0)
+        return Increments(quantiles, expected_increment(quantiles))
+
+
+def predict(
+    boosters: Iterable[lightgbm.Booster], rows: NDArray[np.float64], threads: int
+) -> NDArray[np.float64]:
+    """Raw quantiles, shape (rows, levels)."""
+    return np.stack([b.predict(rows, num_threads=threads) for b in boosters], axis=1)
+
+
+def _stretch(raw: NDArray[np.float64], stretches: NDArray[np.float64]) -> NDArray[np.float64]:
+    median = raw[:, MEDIAN, None]
+    return np.asarray(median + stretches * (raw - median))
+
+
+def _in_order(quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ascending along the last axis and at least 0."""
+    return np.sort(np.maximum(quantiles, 0.0), axis=-1)
+
+
+def expected_increment(quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean increment of the distribution that quantiles of log2(1 + increment) draw.
+
+    Between the levels the quantile function is linear, outside it goes on at the slope of its
+    neighbouring piece, as in `Increments.probability_of`; so the mean is a sum of integrals of
+    2^x over straight pieces.
+
+    Args:
+        quantiles: at `LEVELS`, shape (..., levels), ascending.
+
+    Returns:
+        shape (...), at least 0.
+    """
+    step = LEVELS[1] - LEVELS[0]
+    first, second = quantiles[..., :1], quantiles[..., 1:2]
+    last, before = quantiles[..., -1:], quantiles[..., -2:-1]
+    lowest = np.maximum(first - (second - first) * LEVELS[0] / step, 0.0)
+    highest = last + (last - before) * LEVELS[0] / step
+    points = np.concatenate([lowest, quantiles, highest], axis=-1) * np.log(2)
+    share = np.diff(np.concatenate([[0.0], LEVELS, [1.0]]))
+    rise = np.diff(points, axis=-1)
+    # The mean of exp over a straight piece is exp(start) (exp(rise) - 1) / rise.
+    flat = rise < 1e-9
+    mean = np.exp(points[..., :-1]) * np.where(
+        flat, 1.0, np.expm1(rise) / np.where(flat, 1.0, rise)
+    )
+    return np.asarray(np.maximum((share * mean).sum(axis=-1) - 1, 0.0))

@@ -1,0 +1,204 @@
+"""The registry of model versions: a folder `<name>/<version>/` for each, with a model card.
+
+The card, `card.json`, states what the version is, what it was trained on, how well it did, the
+command that made it, and the digest of each of its files, which is verified before the files are
+read. A version is whole numbers joined by dots; the highest is the newest.
+
+    RegistryError(TidecastError)
+        UnknownModelError     no such name, or no such version of it
+        BrokenModelError      a version whose card or files are missing, altered or unreadable
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from models.boosting import Boosting
+from models.interface import Forecaster
+from models.seismic import Seismic
+from topics.errors import TidecastError
+
+CARD = "card.json"
+SHIPPED = Path(__file__).parent / "weights"
+# How each class of model is read from its folder; a card can name no other.
+LOADERS: Mapping[str, Callable[[Path, str], Forecaster]] = {
+    "Boosting": Boosting.load,
+    "Seismic": Seismic.load,
+}
+_VERSION = re.compile(r"[0-9]+(\.[0-9]+)*")
+
+
+class RegistryError(TidecastError):
+    """A model that cannot be had from the registry."""
+
+
+class UnknownModelError(RegistryError):
+    """A name or a version that the registry does not hold."""
+
+
+class BrokenModelError(RegistryError):
+    """A version whose card or files are missing, altered or unreadable."""
+
+
+class DataSet(msgspec.Struct, frozen=True):
+    """A file that a model was trained on."""
+
+    file: str
+    digest: str
+    cascades: int
+    events: int
+
+
+class ModelCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a version is and where it comes from.
+
+    Attributes:
+        kind: class of the model, a key of `LOADERS`.
+        created: date, ISO 8601.
+        command: what made it.
+        data: what it was trained on.
+        training: what the training was told, and what it found.
+        metrics: what was measured, on the parts named there.
+        files: sha256 of each file of the version but the card, by name.
+    """
+
+    name: str
+    version: str
+    kind: str
+    description: str
+    created: str
+    command: str
+    data: list[DataSet]
+    training: dict[str, Any]
+    metrics: dict[str, Any]
+    files: dict[str, str]
+
+
+def digest(path: Path) -> str:
+    """`sha256:` and the hexadecimal digest of a file.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def list_names(root: Path | str | None = None) -> list[str]:
+    """The names of the models in the registry, sorted."""
+    folder = _root(root)
+    if not folder.is_dir():
+        return []
+    return sorted(child.name for child in folder.iterdir() if _versions(child))
+
+
+def list_versions(name: str, root: Path | str | None = None) -> list[str]:
+    """The versions of a model, the newest last; empty where there is no such model."""
+    return _versions(_root(root) / name)
+
+
+def read_card(name: str, version: str | None = None, root: Path | str | None = None) -> ModelCard:
+    """The card of a version, the newest by default.
+
+    Raises:
+        UnknownModelError: no such name or version.
+        BrokenModelError: the card is not one, or is that of another model.
+    """
+    return _read_card(_find(name, version, _root(root)))
+
+
+def load(name: str, version: str | None = None, root: Path | str | None = None) -> Forecaster:
+    """A forecaster, ready to be called.
+
+    Args:
+        name: such as `boosting` or `seismic`.
+        version: the newest by default.
+        root: folder of the registry; the one that ships by default.
+
+    Raises:
+        UnknownModelError: no such name or version.
+        BrokenModelError: its files are missing, altered or unreadable.
+    """
+    folder = _find(name, version, _root(root))
+    card = _read_card(folder)
+    for file, expected in card.files.items():
+        try:
+            got = digest(folder / file)
+        except OSError as error:
+            raise BrokenModelError(f"{folder}: {error}; install the version again") from error
+        if got != expected:
+            raise BrokenModelError(
+                f"{folder / file}: got digest {got}; the card says {expected}; "
+                "install the version again"
+            )
+    try:
+        return LOADERS[card.kind](folder, card.version)
+    except (OSError, ValueError) as error:
+        raise BrokenModelError(f"{folder}: the model cannot be read: {error}") from error
+
+
+def write_card(folder: Path, card: ModelCard) -> None:
+    """Writes the card of the version in `folder`, with the digests of its files as they are."""
+    files = {
+        path.name: digest(path)
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name != CARD
+    }
+    content = msgspec.json.encode(msgspec.structs.replace(card, files=files))
+    (folder / CARD).write_bytes(msgspec.json.format(content, indent=2) + b"\n")
+
+
+def _root(root: Path | str | None) -> Path:
+    return SHIPPED if root is None else Path(root)
+
+
+def _versions(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        return []
+    names = [path.parent.name for path in folder.glob(f"*/{CARD}")]
+    return sorted((name for name in names if _VERSION.fullmatch(name)), key=_order)
+
+
+def _order(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
+
+
+def _find(name: str, version: str | None, root: Path) -> Path:
+    # Looked up among those there are, so that no name or version can lead out of the folder.
+    names = list_names(root)
+    if name not in names:
+        raise UnknownModelError(
+            f"got model {name!r}; {root} holds {', '.join(names) or 'none'}; "
+            "choose one of these, or another registry"
+        )
+    versions = list_versions(name, root)
+    if version is None:
+        version = versions[-1]
+    if version not in versions:
+        raise UnknownModelError(
+            f"got version {version!r} of {name}; {root} holds {', '.join(versions)}"
+        )
+    return root / name / version
+
+
+def _read_card(folder: Path) -> ModelCard:
+    try:
+        card = msgspec.json.decode((folder / CARD).read_bytes(), type=ModelCard)
+    except (OSError, msgspec.DecodeError) as error:
+        raise BrokenModelError(f"{folder / CARD}: not a model card: {error}") from error
+    if (card.name, card.version) != (folder.parent.name, folder.name):
+        raise BrokenModelError(
+            f"{folder / CARD}: the card is that of {card.name} {card.version}; "
+            "a version lies in <registry>/<name>/<version>"
+        )
+    if card.kind not in LOADERS:
+        raise BrokenModelError(
+            f"{folder / CARD}: got kind {card.kind!r}; expected one of {', '.join(LOADERS)}"
+        )
+    return card
