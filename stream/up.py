@@ -20,8 +20,9 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.live import Live
@@ -52,19 +53,26 @@ class RoleDiedError(UpError):
     """A role ended by itself."""
 
 
+class Traffic(NamedTuple):
+    """A source, and the roles that hold its feeder back when they are too far behind."""
+
+    source: Source
+    roles: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Plan:
     """What to run.
 
     Attributes:
-        sources: what is fed, each by a feeder of its own.
+        traffic: what is fed, each source by a feeder of its own.
         kafka: a running broker; None starts the embedded one.
         speed: seconds of event time in a second; None is as fast as the slowest role.
         seconds: sending stops by then; None is at the end of the sources, or at Ctrl-C.
         folder: for logs and the embedded broker's data; a fresh one a run.
     """
 
-    sources: Sequence[Source]
+    traffic: Sequence[Traffic]
     kafka: str | None
     speed: float | None
     seconds: float | None
@@ -82,7 +90,8 @@ class Run:
         self._status = board.Status()
         self._rates = board.Rates()
         self._interrupted = asyncio.Event()
-        self._room = asyncio.Event()  # set while no role is too far behind
+        # Set while the role is not too far behind.
+        self._room = {role: asyncio.Event() for role in AHEAD}
 
     async def go(self) -> dict[str, Any]:
         """Runs to the end of the plan and returns the summary.
@@ -161,10 +170,10 @@ class Run:
                         speed=self._plan.speed,
                         until=until,
                         stop=self._interrupted,
-                        gate=self._may_send,
+                        gate=partial(self._may_send, roles),
                         on_sent=self._counter(),
                     )
-                    for source in self._plan.sources
+                    for source, roles in self._plan.traffic
                 )
             )
         finally:
@@ -189,20 +198,22 @@ class Run:
 
         return count
 
-    async def _may_send(self) -> None:
-        """Returns once no role is too far behind."""
-        await self._room.wait()
+    async def _may_send(self, roles: Sequence[str]) -> None:
+        """Returns once none of the roles is too far behind."""
+        for role in roles:
+            await self._room[role].wait()
 
     def _note_room(self) -> None:
         status, positions = self._status, self._status.positions
-        waiting = {role: position.lag for role, position in positions.items()}
+        behind = {role: position.lag for role, position in positions.items()}
         # Counted by what was sent since, for the lags are as old as the last look.
-        waiting["tracker"] = status.events_sent - positions["tracker"].read
-        waiting["historian"] = status.requests_sent - positions["historian"].read
-        if all(waiting[role] < AHEAD[role] for role in AHEAD):
-            self._room.set()
-        else:
-            self._room.clear()
+        behind["tracker"] = status.events_sent - positions["tracker"].read
+        behind["historian"] = status.requests_sent - positions["historian"].read
+        for role, room in self._room.items():
+            if behind[role] < AHEAD[role]:
+                room.set()
+            else:
+                room.clear()
 
     async def _watch(self) -> None:
         """Keeps the positions current; raises when a role has died."""

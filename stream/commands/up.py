@@ -11,11 +11,11 @@ import orjson
 import typer
 from rich.console import Console
 
+from stream.progress import READS
 from stream.settings import Settings
-from stream.sources.messages import Source
 from stream.sources.replay import CascadeReplay, RequestReplay
 from stream.sources.simulate import Simulation
-from stream.up import Plan, Run
+from stream.up import Plan, Run, Traffic
 
 SIMULATED_SPEED = 60.0  # five minutes of event time, a window, in five seconds
 _RUN_TIME = "%Y%m%d-%H%M%S"
@@ -41,16 +41,18 @@ def run_up(
     folder.mkdir(parents=True, exist_ok=True)
     if json_file is not None:
         json_file.touch()  # fails now rather than after the run
-    sources: list[Source] = []
+    traffic: list[Traffic] = []
     with console.status("reading files") if cascades or requests else console.status("starting"):
         if cascades:
-            sources.append(CascadeReplay(cascades, window=rebase))
+            traffic.append(
+                Traffic(CascadeReplay(cascades, window=rebase), ("tracker", "forecaster"))
+            )
         if requests is not None:
-            sources.append(RequestReplay(requests, edges=edges))
-    if not sources:
-        sources.append(Simulation(seed=seed, edges=edges))
+            traffic.append(Traffic(RequestReplay(requests, edges=edges), ("historian", "ranker")))
+    if not traffic:
+        traffic.append(Traffic(Simulation(seed=seed, edges=edges), tuple(READS)))
         speed = speed or SIMULATED_SPEED
-    plan = Plan(sources, kafka, speed, seconds, folder)
+    plan = Plan(traffic, kafka, speed, seconds, folder)
     summary = asyncio.run(Run(plan, settings, console).go())
     encoded = orjson.dumps(summary, option=orjson.OPT_INDENT_2)
     if json_file is not None:
