@@ -1,0 +1,40 @@
+"""The image's kernels: after the small run that compiles them, no role has one left to compile."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+# In a process of its own, so that what other tests compiled does not count. A kernel that only
+# other kernels call is compiled with them, and has no signature of its own when those come from
+# the cache.
+LEFT = """
+import importlib, runpy, sys
+from numba.core.registry import CPUDispatcher
+
+for role in ("tracker", "historian", "forecaster", "ranker"):
+    importlib.import_module(f"stream.{role}")
+runpy.run_path(sys.argv[1], run_name="__main__")
+kernels = {
+    found.py_func.__qualname__: found
+    for name, module in list(sys.modules.items())
+    if name.split(".")[0] in ("models", "stream")
+    for found in vars(module).values()
+    if isinstance(found, CPUDispatcher)
+}
+within = {name for found in kernels.values() for name in found.py_func.__code__.co_names}
+print(*sorted(name for name in kernels if name not in within and not kernels[name].signatures))
+"""
+# In modules that roles import, but called only where files of recorded cascades are read.
+NOT_OF_ROLES = {"_depths"}
+
+
+def test_no_role_has_a_kernel_left_to_compile() -> None:
+    script = ROOT / "deploy" / "compile_kernels.py"
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT, script], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == NOT_OF_ROLES
