@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
 from models import registry
 from stream.broker import BrokerError, connect_admin
+from stream.forecaster import warm_up
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE
 from topics.errors import TidecastError
@@ -92,11 +91,13 @@ def _examine_model(settings: Settings) -> list[Finding]:
     began = time.perf_counter()
     try:
         model = registry.load(settings.forecaster, root=settings.registry or None)
-        model.forecast([], np.array(settings.horizons, np.float64))
+        warm_up(model, settings.horizons)
     except TidecastError as error:
         return [Finding("wrong", str(error), "tidecast models list shows what there is")]
     seconds = time.perf_counter() - began
-    return [Finding("ok", f"model {model.name} {model.version} loads in {seconds:.2f} s")]
+    return [
+        Finding("ok", f"model {model.name} {model.version} loads and answers in {seconds:.2f} s")
+    ]
 
 
 def _examine_clock() -> list[Finding]:

@@ -33,6 +33,11 @@ from topics.records import (
 )
 
 ROLE = "forecaster"
+_FIRST_EVENT = CascadeSnapshot(
+    snapshot_id="warm-up@n1", cascade_id="warm-up", trigger="n1", published_at=0.0, age=0.0,
+    observed_count=1, rooted=True, delay=b"\0" * 4, parent=b"\xff" * 4, depth=b"\0" * 4,
+    user=b"\0" * 4,
+)  # fmt: skip
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 
@@ -172,11 +177,24 @@ def _output(message: Received, forecast: PopularityForecast) -> Output:
     )
 
 
+def warm_up(model: Forecaster, horizons: Sequence[float]) -> None:
+    """Has the model answer once: what it compiles or loads then would delay its first forecast."""
+    nothing = np.zeros(1, "<f4").tobytes()
+    post = CascadeSnapshot(
+        "warm-up@n1", "warm-up", "n1", published_at=0.0, age=0.0, observed_count=1, rooted=True,
+        delay=nothing, parent=np.full(1, -1, "<i4").tobytes(), depth=nothing, user=nothing,
+    )  # fmt: skip
+    model.forecast([post], np.array(horizons, np.float64))
+
+
 def main(settings: Settings) -> None:
     """Runs the forecaster until it is told to stop."""
     telemetry.setup_logging(settings)
     metrics = CollectorRegistry()
     model = registry.load(settings.forecaster, root=settings.registry or None)
+    warm_up(model, settings.horizons)
+    # The first call compiles kernels, which takes seconds: before the group counts on this worker.
+    model.forecast([_FIRST_EVENT], np.array(settings.horizons))
     compute = ForecastBatch(model, settings, metrics)
     telemetry.serve(metrics, settings)
     application = agents.Application(ROLE, settings, metrics)
