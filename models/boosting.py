@@ -10,10 +10,9 @@ linear in log2 between them.
 from __future__ import annotations
 
 import lzma
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import lightgbm
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from models.batch import gather
 from models.features import HORIZON_NAMES, NAMES, features_of
 from models.interface import LEVELS, Forecaster, Increments
+from models.trees import parse, predict
 from topics.records import CascadeSnapshot
 
 CONFIG = "config.json"
@@ -51,22 +51,19 @@ class Boosting(Forecaster):
     name = "boosting"
 
     def __init__(
-        self,
-        boosters: Sequence[lightgbm.Booster],
-        stretches: NDArray[np.float64],
-        version: str = "0",
-        threads: int = 1,
+        self, texts: Sequence[str], stretches: NDArray[np.float64], version: str = "0"
     ) -> None:
         """Args:
-        boosters: one for each of `LEVELS`.
-        stretches: shape (levels,).
-        threads: of LightGBM. More than one answers sooner on idle cores, but its threads spin
-            while they wait, which costs far more than it gains where other work shares them.
+            texts: the models in LightGBM's text format, one for each of `LEVELS`.
+            stretches: shape (levels,).
+
+        Raises:
+            ValueError: not such texts, or trees that `models.trees` cannot evaluate.
         """
-        self._boosters = list(boosters)
-        self._stretches = stretches
-        self._threads = threads
+        self.texts = list(texts)
+        self.stretches = stretches
         self.version = version
+        self._trees = parse(self.texts)
 
     @classmethod
     def load(cls, folder: Path, version: str) -> Boosting:
@@ -83,21 +80,19 @@ class Boosting(Forecaster):
                 "it was trained on other features or levels than this program computes; "
                 "train it again with `tidecast train boosting`"
             )
-        boosters = []
+        texts = []
         for level in config.levels:
             try:
-                text = lzma.decompress((folder / _file(level)).read_bytes()).decode()
-                boosters.append(lightgbm.Booster(model_str=text))
-            except (lzma.LZMAError, lightgbm.basic.LightGBMError) as error:
+                texts.append(lzma.decompress((folder / _file(level)).read_bytes()).decode())
+            except lzma.LZMAError as error:
                 raise ValueError(f"{_file(level)}: {error}") from error
-        return cls(boosters, np.array(config.stretches), version)
+        return cls(texts, np.array(config.stretches), version)
 
     def save(self, folder: Path) -> None:
         """Writes the models (LightGBM's text, compressed) and the config into a folder."""
-        for level, booster in zip(LEVELS, self._boosters, strict=True):
-            text = booster.model_to_string(importance_type="gain")
+        for level, text in zip(LEVELS, self.texts, strict=True):
             (folder / _file(level)).write_bytes(lzma.compress(text.encode(), preset=9))
-        config = Config(LEVELS.tolist(), [*NAMES, *HORIZON_NAMES], self._stretches.tolist())
+        config = Config(LEVELS.tolist(), [*NAMES, *HORIZON_NAMES], self.stretches.tolist())
         content = msgspec.json.format(msgspec.json.encode(config), indent=2)
         (folder / CONFIG).write_bytes(content + b"\n")
 
@@ -110,19 +105,17 @@ class Boosting(Forecaster):
             return Increments(np.zeros((*shape, len(LEVELS))), np.zeros(shape))
         batch = gather(snapshots)
         rows = features_of(batch, np.broadcast_to(horizons, shape))
-        raw = predict(self._boosters, rows.reshape(-1, rows.shape[-1]), self._threads)
-        quantiles = _in_order(_stretch(raw, self._stretches)).reshape(*shape, len(LEVELS))
+        raw = self.raw_quantiles(rows.reshape(-1, rows.shape[-1]))
+        quantiles = _in_order(_stretch(raw, self.stretches)).reshape(*shape, len(LEVELS))
         quantiles = np.maximum.accumulate(quantiles, axis=1)
         ahead = horizons > batch.ages[:, None]
         quantiles = np.where(ahead[:, :, None], quantiles, 0.0)
         return Increments(quantiles, expected_increment(quantiles))
 
-
-def predict(
-    boosters: Iterable[lightgbm.Booster], rows: NDArray[np.float64], threads: int
-) -> NDArray[np.float64]:
-    """Raw quantiles, shape (rows, levels)."""
-    return np.stack([b.predict(rows, num_threads=threads) for b in boosters], axis=1)
+    def raw_quantiles(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the trees say of rows of features, before any correction, shape (rows, levels)."""
+        raw: NDArray[np.float64] = predict(self._trees, np.ascontiguousarray(rows))
+        return raw
 
 
 def _stretch(raw: NDArray[np.float64], stretches: NDArray[np.float64]) -> NDArray[np.float64]:

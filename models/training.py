@@ -9,7 +9,7 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from models.boosting import MEDIAN, Boosting, predict
+from models.boosting import MEDIAN, Boosting
 from models.features import HORIZON_NAMES, NAMES, features_of
 from models.interface import LEVELS
 from models.observations import Observations
@@ -118,7 +118,7 @@ def train(
         reference=grown,
         free_raw_data=False,
     )
-    boosters = []
+    texts, trees = [], []
     for level in LEVELS:
         callbacks: list[Any] = [lightgbm.early_stopping(30, verbose=False)]
         if on_round is not None:
@@ -130,15 +130,11 @@ def train(
             valid_sets=[held],
             callbacks=callbacks,
         )
-        text = booster.model_to_string(num_iteration=booster.best_iteration)
-        boosters.append(lightgbm.Booster(model_str=text))
-    raw = predict(boosters, validation.features, threads)
+        texts.append(booster.model_to_string(num_iteration=booster.best_iteration))
+        trees.append(booster.best_iteration)
+    raw = Boosting(texts, np.ones(len(LEVELS))).raw_quantiles(validation.features)
     stretches = conformal_stretches(raw, validation.targets, validation.weights)
-    found = {
-        "trees": [booster.num_trees() for booster in boosters],
-        "stretches": stretches.tolist(),
-    }
-    return Boosting(boosters, stretches), found
+    return Boosting(texts, stretches), {"trees": trees, "stretches": stretches.tolist()}
 
 
 def _reporter(on_round: Callable[[float, int], None], level: float) -> Callable[[Any], None]:
