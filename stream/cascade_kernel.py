@@ -11,11 +11,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from stream.cascade_state import CHUNK, CLOSED_KEY, FREE, RECENT
+from stream.activity import link_newest, unlink
+from stream.cascade_packing import AGE, GROWTH, OUTCOME, UNKNOWN, emit
+from stream.cascade_state import CHUNK, CLOSED_KEY, RECENT
+from stream.key_table import FREE, find, forget
+from stream.timers import pop_timer, push_timer
 
 ACCEPTED, DUPLICATE, CLOSED, BEFORE_ROOT, IN_FUTURE = range(5)
-GROWTH, AGE, OUTCOME = range(3)
-ROOT, UNKNOWN = -1, -2  # parents that are not an index
+ROOT = -1  # a parent that is not an index, as UNKNOWN is
 NONE = np.uint64(0)  # the hash of no identifier
 
 
@@ -79,7 +82,7 @@ def _apply(rules, state, batch, i, opened):
     """Adds event i to its cascade, which it may open; takes a growth snapshot when it is due."""
     tally, slots = state.tally[0], state.slots
     time = batch.time[i]
-    place = _find(state.keys, state.key_slots, batch.cascade[i])
+    place = find(state.keys, state.key_slots, batch.cascade[i])
     slot = state.key_slots[place]
     if slot == CLOSED_KEY:
         return CLOSED
@@ -98,7 +101,7 @@ def _apply(rules, state, batch, i, opened):
     if is_root or (not cascade.rooted and time < cascade.published):
         cascade.published = time
         cascade.due = time + rules.ages[cascade.next_age]
-        _push_timer(state, cascade.due, slot)
+        push_timer(state, cascade.due, slot)
     cascade.rooted |= is_root
     if is_root:
         parent = ROOT
@@ -112,11 +115,11 @@ def _apply(rules, state, batch, i, opened):
         _count_rest(rules, state, cascade, batch.event[i], time)
     cascade.latest = max(cascade.latest, time)
     cascade.count += 1
-    _unlink(state, slot)
-    _link_newest(state, slot)
+    unlink(state, slot)
+    link_newest(state, slot)
     if cascade.count >= cascade.next_growth:
         age = max(0.0, cascade.latest - cascade.published)
-        _emit(state, GROWTH, slot, cascade.next_growth, age, cascade.count, i, np.inf)
+        emit(state, GROWTH, slot, cascade.next_growth, age, cascade.count, i, np.inf)
         grown = np.int64(cascade.next_growth * rules.growth_factor)
         cascade.next_growth = max(grown, cascade.next_growth + 1)
     return ACCEPTED
@@ -146,13 +149,13 @@ def _open(rules, state, key, time):
     cascade.rooted = False
     cascade.in_order = True
     # Found anew, for closing another cascade may have moved the free place.
-    place = _find(state.keys, state.key_slots, key)
+    place = find(state.keys, state.key_slots, key)
     state.keys[place] = key
     state.key_slots[place] = slot
     tally.keys += 1
     tally.live += 1
-    _link_newest(state, slot)
-    _push_timer(state, cascade.due, slot)
+    link_newest(state, slot)
+    push_timer(state, cascade.due, slot)
     return slot
 
 
@@ -169,16 +172,16 @@ def _close(state, slot):
     if cascade.rest >= 0:
         state.free_rests[tally.free_rests] = cascade.rest
         tally.free_rests += 1
-    _unlink(state, slot)
+    unlink(state, slot)
     cascade.due = np.nan
     tally.live -= 1
     tally.kept -= cascade.kept
     state.closing[tally.closing] = slot
     tally.closing += 1
-    state.key_slots[_find(state.keys, state.key_slots, cascade.key)] = CLOSED_KEY
+    state.key_slots[find(state.keys, state.key_slots, cascade.key)] = CLOSED_KEY
     oldest = tally.closed % len(state.closed)
     if tally.closed >= len(state.closed):
-        _forget(state.keys, state.key_slots, state.closed[oldest])
+        forget(state.keys, state.key_slots, state.closed[oldest])
         tally.keys -= 1
     state.closed[oldest] = cascade.key
     tally.closed += 1
@@ -283,7 +286,7 @@ def _fire_due(rules, state, cause):
         if not _has_room(rules, state):
             return False
         time, slot = state.timers[0].time, state.timers[0].slot
-        _pop_timer(state)
+        pop_timer(state)
         cascade = state.slots[slot]
         if cascade.due != time:
             continue
@@ -293,15 +296,15 @@ def _fire_due(rules, state, cause):
         last = k + 1 == len(rules.ages)
         if count >= rules.growth_first:
             if rules.takes_snapshot[k]:
-                _emit(state, AGE, slot, np.int64(age), age, count, cause, time)
+                emit(state, AGE, slot, np.int64(age), age, count, cause, time)
             if rules.takes_outcome[k]:
-                _emit(state, OUTCOME, slot, np.int64(last), age, count, cause, time)
+                emit(state, OUTCOME, slot, np.int64(last), age, count, cause, time)
         if last:
             _close(state, slot)
         else:
             cascade.next_age = k + 1
             cascade.due = cascade.published + rules.ages[k + 1]
-            _push_timer(state, cascade.due, slot)
+            push_timer(state, cascade.due, slot)
     return True
 
 
@@ -323,207 +326,6 @@ def _count_until(rules, state, cascade, time, age):
     return count
 
 
-@njit(cache=True)
-def _emit(state, kind, slot, number, age, count, cause, limit):
-    """Writes out a record; a snapshot with the cascade's events up to the time `limit`."""
-    tally = state.tally[0]
-    cascade = state.slots[slot]
-    record = state.fired[tally.fired]
-    tally.fired += 1
-    record.kind = kind
-    record.slot = slot
-    record.number = number
-    record.published = cascade.published
-    record.age = age
-    record.count = count
-    record.cause = cause
-    record.rooted = cascade.rooted
-    record.final = kind == OUTCOME and number == 1
-    record.start = tally.packed
-    record.rest = -1
-    if kind != OUTCOME:
-        if cascade.in_order:
-            _pack_in_order(state, cascade, limit)
-        else:
-            _pack_sorted(state, cascade, limit)
-        if cascade.rest >= 0 and count > tally.packed - record.start:
-            record.rest = tally.packed_rests
-            tally.packed_rests += 1
-            counts = state.rests[cascade.rest].counts
-            left = count - (tally.packed - record.start)
-            for b in range(len(counts)):
-                state.packed_rest[record.rest, b] = min(counts[b], left)
-                left -= state.packed_rest[record.rest, b]
-    record.stop = tally.packed
-
-
-@njit(cache=True)
-def _pack_in_order(state, cascade, limit):
-    tally = state.tally[0]
-    out = tally.packed
-    chunk = cascade.first
-    base = 0
-    while chunk >= 0:
-        row = state.chunks[chunk]
-        for j in range(min(CHUNK, cascade.kept - base)):
-            if row.time[j] > limit:
-                tally.packed = out
-                return
-            state.delay[out] = max(0.0, row.time[j] - cascade.published)
-            state.parent[out] = row.parent[j]
-            state.depth[out] = row.depth[j]
-            state.user[out] = np.int32(np.uint32(row.user[j]))
-            out += 1
-        base += CHUNK
-        chunk = row.next
-    tally.packed = out
-
-
-@njit(cache=True)
-def _pack_sorted(state, cascade, limit):
-    """The events in order of time, those of one time in order of arrival."""
-    tally = state.tally[0]
-    chunk_of = np.empty(cascade.kept, np.int32)
-    times = np.empty(cascade.kept, np.float64)
-    chunk = cascade.first
-    for i in range(cascade.kept):
-        if i > 0 and i % CHUNK == 0:
-            chunk = state.chunks[chunk].next
-        chunk_of[i] = chunk
-        times[i] = state.chunks[chunk].time[i % CHUNK]
-    order = np.argsort(times, kind="mergesort")
-    rank = np.empty(cascade.kept, np.int32)
-    within = 0
-    for i in order:
-        rank[i] = within if times[i] <= limit else UNKNOWN
-        within += times[i] <= limit
-    out = tally.packed
-    for i in order[:within]:
-        row, j = state.chunks[chunk_of[i]], i % CHUNK
-        state.delay[out] = max(0.0, times[i] - cascade.published)
-        parent = row.parent[j]
-        state.parent[out] = rank[parent] if parent >= 0 else parent
-        state.depth[out] = row.depth[j]
-        state.user[out] = np.int32(np.uint32(row.user[j]))
-        out += 1
-    tally.packed = out
-
-
-# --------------------------------------------------------------------------- list of activity
-
-
-@njit(cache=True)
-def _link_newest(state, slot):
-    tally, slots = state.tally[0], state.slots
-    slots[slot].older = tally.newest
-    slots[slot].newer = -1
-    if tally.newest >= 0:
-        slots[tally.newest].newer = slot
-    else:
-        tally.oldest = slot
-    tally.newest = slot
-
-
-@njit(cache=True)
-def _unlink(state, slot):
-    tally, slots = state.tally[0], state.slots
-    older, newer = slots[slot].older, slots[slot].newer
-    if older >= 0:
-        slots[older].newer = newer
-    else:
-        tally.oldest = newer
-    if newer >= 0:
-        slots[newer].older = older
-    else:
-        tally.newest = older
-
-
-# --------------------------------------------------------------------------- timers: a binary heap
-
-
-@njit(cache=True)
-def _before(timers, a, b):
-    return timers[a].time < timers[b].time
-
-
-@njit(cache=True)
-def _swap(timers, a, b):
-    time, slot = timers[a].time, timers[a].slot
-    timers[a].time, timers[a].slot = timers[b].time, timers[b].slot
-    timers[b].time, timers[b].slot = time, slot
-
-
-@njit(cache=True)
-def _push_timer(state, time, slot):
-    tally, timers = state.tally[0], state.timers
-    i = tally.timers
-    timers[i].time = time
-    timers[i].slot = slot
-    tally.timers += 1
-    while i > 0 and _before(timers, i, (i - 1) // 2):
-        _swap(timers, i, (i - 1) // 2)
-        i = (i - 1) // 2
-
-
-@njit(cache=True)
-def _pop_timer(state):
-    tally, timers = state.tally[0], state.timers
-    tally.timers -= 1
-    _swap(timers, 0, tally.timers)
-    i = 0
-    while True:
-        child = 2 * i + 1
-        if child >= tally.timers:
-            return
-        if child + 1 < tally.timers and _before(timers, child + 1, child):
-            child += 1
-        if not _before(timers, child, i):
-            return
-        _swap(timers, i, child)
-        i = child
-
-
-# --------------------------------------------------------------------------- hash table
-
-
-@njit(cache=True)
-def _find(keys, key_slots, key):
-    """The place of `key`, or the free place where it belongs. Linear probing."""
-    mask = np.uint64(len(keys) - 1)
-    place = key & mask
-    while key_slots[place] != FREE and keys[place] != key:
-        place = (place + np.uint64(1)) & mask
-    return place
-
-
-@njit(cache=True)
-def _forget(keys, key_slots, key):
-    """Removes `key`; those behind it in its run move up, so that no gap cuts them off."""
-    mask = np.uint64(len(keys) - 1)
-    gap = _find(keys, key_slots, key)
-    place = gap
-    while True:
-        place = (place + np.uint64(1)) & mask
-        if key_slots[place] == FREE:
-            break
-        # May the entry here move to the gap, or does its home lie behind the gap?
-        if ((place - (keys[place] & mask)) & mask) >= ((place - gap) & mask):
-            keys[gap] = keys[place]
-            key_slots[gap] = key_slots[place]
-            gap = place
-    key_slots[gap] = FREE
-
-
-@njit(cache=True)
-def fill_table(keys, key_slots, new_keys, new_slots):
-    """Enters what is in one table into another."""
-    for i in range(len(keys)):
-        if key_slots[i] != FREE:
-            place = _find(new_keys, new_slots, keys[i])
-            new_keys[place] = keys[i]
-            new_slots[place] = key_slots[i]
-
-
 # --------------------------------------------------------------------------- for the caller
 
 
@@ -532,13 +334,13 @@ def find_slot(state, key):
     """The slot of a live cascade, or a negative number."""
     if len(state.keys) == 0:
         return FREE
-    return state.key_slots[_find(state.keys, state.key_slots, key)]
+    return state.key_slots[find(state.keys, state.key_slots, key)]
 
 
 @njit(cache=True)
 def pack(state, slot):
     """Packs a cascade's kept events to the front of the packed columns, until `clear`."""
-    _emit(state, GROWTH, slot, 0, 0.0, state.slots[slot].count, 0, np.inf)
+    emit(state, GROWTH, slot, 0, 0.0, state.slots[slot].count, 0, np.inf)
 
 
 @njit(cache=True)

@@ -11,11 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.key_table import FREE, fill_table
 from topics.records import BIN_EDGES
 
 CHUNK = 8  # events a chunk; a cascade of five, a typical one, leaves three places unused
 RECENT = 512  # hashes kept of the events past a cascade's bound
-FREE, CLOSED_KEY = -1, -2  # values in the hash table that are not slots
+CLOSED_KEY = -2  # in the hash table, the slot of a cascade that was closed
 _BINS = len(BIN_EDGES) + 1
 _OUT_RECORDS = 2_048
 _OUT_EVENTS = 1 << 16
@@ -198,8 +199,6 @@ def _grown(
 
 
 def _rehashed(state: State, size: int) -> State:
-    from stream.cascade_kernel import fill_table
-
     keys, key_slots = np.empty(size, np.uint64), np.full(size, FREE, np.int32)
     fill_table(state.keys, state.key_slots, keys, key_slots)
     return state._replace(keys=keys, key_slots=key_slots)
