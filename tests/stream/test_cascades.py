@@ -63,7 +63,7 @@ def snapshots(records: Sequence[object]) -> list[CascadeSnapshot]:
 @st.composite
 def logs(draw: st.DrawFn, disorder: float = 12.0) -> list[SocialEvent]:
     """A few cascades, events out of order by up to `disorder` seconds, repeats, odd parents."""
-    size = draw(st.integers(1, 120))
+    size = draw(st.integers(1, 80))
     clock, events = 100.0, []
     for number in range(size):
         clock += draw(st.sampled_from([0.0, 0.5, 3.0, 40.0]))
@@ -87,7 +87,7 @@ def logs(draw: st.DrawFn, disorder: float = 12.0) -> list[SocialEvent]:
     return events
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(logs(), st.lists(st.integers(1, 40), min_size=1))
 def test_the_kernel_answers_like_the_reference(
     log: list[SocialEvent], batch_sizes: list[int]
