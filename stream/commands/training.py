@@ -271,6 +271,7 @@ def _publish(
 def _command() -> str:
     """The command line as it was typed, with files by their names and without the output."""
     words = [Path(word).name if Path(word).is_file() else word for word in sys.argv[1:]]
+    words = [word for word in words if not word.startswith("--output=")]
     if "--output" in words:
         at = words.index("--output")
         del words[at : at + 2]

@@ -138,8 +138,7 @@ def test_a_snapshot_holds_what_was_observed(
     assert snapshot.users().tolist() == hash_users(cascade.users[: len(kept)]).tolist()
     bounds = [-np.inf, *BIN_EDGES, np.inf]
     expected = [
-        sum(low < delay <= high for delay in rest)
-        for low, high in itertools.pairwise(bounds)
+        sum(low < delay <= high for delay in rest) for low, high in itertools.pairwise(bounds)
     ]
     assert snapshot.rest_counts().tolist() == (expected if rest else [])
 

@@ -1,0 +1,117 @@
+"""Versions of models: found, verified, loaded, or refused with the reason."""
+
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from models import registry
+from models.registry import BrokenModelError, ModelCard, UnknownModelError
+from models.seismic import Constants, Seismic
+
+
+def put(root: Path, version: str, name: str = "seismic", kind: str = "Seismic") -> Path:
+    folder = root / name / version
+    folder.mkdir(parents=True)
+    Seismic(Constants(plateau=100.0 * int(version.split(".")[0])), version).save(folder)
+    registry.write_card(
+        folder,
+        ModelCard(name, version, kind, "a test", "2026-01-01", "none", [], {}, {}, {}),
+    )
+    return folder
+
+
+def test_the_models_that_ship_load() -> None:
+    assert registry.list_names() == ["boosting", "seismic"]
+    for name in registry.list_names():
+        for version in registry.list_versions(name):
+            model = registry.load(name, version)
+            assert (model.name, model.version) == (name, version)
+
+
+def test_the_models_that_ship_are_small() -> None:
+    assert sum(path.stat().st_size for path in registry.SHIPPED.rglob("*")) < 2_000_000
+
+
+def test_the_newest_version_is_by_number_not_by_letter(tmp_path: Path) -> None:
+    for version in ("2", "10", "9.1"):
+        put(tmp_path, version)
+    (tmp_path / "seismic" / "draft").mkdir()
+    assert registry.list_versions("seismic", tmp_path) == ["2", "9.1", "10"]
+    assert registry.load("seismic", root=tmp_path).version == "10"
+    older = registry.load("seismic", "2", tmp_path)
+    assert isinstance(older, Seismic)
+    assert older.constants.plateau == 200
+
+
+def test_an_empty_registry_lists_nothing(tmp_path: Path) -> None:
+    assert registry.list_names(tmp_path / "none") == []
+    assert registry.list_versions("seismic", tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["nosuch", "", "..", "../seismic", "/"])
+def test_an_unknown_name_is_refused_with_those_there_are(tmp_path: Path, name: str) -> None:
+    put(tmp_path / "inner", "1")
+    put(tmp_path, "1")
+    with pytest.raises(UnknownModelError, match="holds seismic"):
+        registry.load(name, root=tmp_path / "inner")
+
+
+@pytest.mark.parametrize("version", ["2", "", "../1", "latest"])
+def test_an_unknown_version_is_refused_with_those_there_are(tmp_path: Path, version: str) -> None:
+    put(tmp_path, "1")
+    with pytest.raises(UnknownModelError, match="holds 1"):
+        registry.load("seismic", version, tmp_path)
+
+
+def test_an_altered_file_is_refused(tmp_path: Path) -> None:
+    folder = put(tmp_path, "1")
+    with (folder / "constants.json").open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(BrokenModelError, match=r"constants\.json: got digest sha256:"):
+        registry.load("seismic", root=tmp_path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    (put(tmp_path, "1") / "constants.json").unlink()
+    with pytest.raises(BrokenModelError, match="install the version again"):
+        registry.load("seismic", root=tmp_path)
+
+
+def test_a_file_that_is_not_the_models_is_refused(tmp_path: Path) -> None:
+    folder = put(tmp_path, "1")
+    (folder / "constants.json").write_text('{"plateau": "long"}')
+    registry.write_card(folder, registry.read_card("seismic", root=tmp_path))
+    with pytest.raises(BrokenModelError, match="cannot be read"):
+        registry.load("seismic", root=tmp_path)
+
+
+def test_a_card_that_is_none_is_refused(tmp_path: Path) -> None:
+    (put(tmp_path, "1") / "card.json").write_text("{")
+    with pytest.raises(BrokenModelError, match="not a model card"):
+        registry.load("seismic", root=tmp_path)
+
+
+def test_a_card_of_another_model_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(put(tmp_path, "1"), tmp_path / "seismic" / "2")
+    with pytest.raises(BrokenModelError, match="the card is that of seismic 1"):
+        registry.load("seismic", root=tmp_path)
+
+
+def test_a_kind_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    put(tmp_path, "1", kind="os.system")
+    with pytest.raises(BrokenModelError, match="expected one of Boosting, Seismic"):
+        registry.load("seismic", root=tmp_path)
+
+
+def test_features_of_another_program_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "boosting" / "1"
+    shutil.copytree(registry.SHIPPED / "boosting" / registry.list_versions("boosting")[-1], folder)
+    config = msgspec.json.decode((folder / "config.json").read_bytes())
+    config["features"][0] = "log_luck"
+    (folder / "config.json").write_bytes(msgspec.json.encode(config))
+    card = registry.read_card("boosting")
+    registry.write_card(folder, msgspec.structs.replace(card, version="1"))
+    with pytest.raises(BrokenModelError, match="trained on other features"):
+        registry.load("boosting", root=tmp_path)

@@ -1,0 +1,159 @@
+"""Observations, training rows, stretches and the mean of a forecast, and a training end to end."""
+
+import hashlib
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.integrate import quad
+
+from models import evaluation, training
+from models.boosting import Boosting, expected_increment
+from models.datasets import ROOT, Cascade, increment, snapshot_at
+from models.interface import LEVELS
+from models.observations import end_of, observe
+
+
+def made(count: int, seed: int = 0) -> list[Cascade]:
+    """Cascades whose answers thin out as a power of time, of many sizes."""
+    rng = np.random.default_rng(seed)
+    cascades = []
+    for number in range(count):
+        answers = int(np.exp(rng.uniform(0, 5)))
+        delays = np.append(0.0, np.sort(np.exp(rng.normal(8, 2, answers))))
+        parents = np.array([ROOT] + [0] * answers, np.int32)
+        users = [str(user) for user in range(answers + 1)]
+        published = 1.4e9 + 3_600 * number
+        cascades.append(Cascade(f"c{number}", "0", published, users, parents, delays))
+    return cascades
+
+
+def test_observations_ask_only_what_the_recording_can_answer() -> None:
+    cascades = made(50)
+    end = cascades[25].published_at + 40_000
+    by_time = {cascade.published_at: cascade for cascade in cascades}
+    seen = 0
+    for chunk in observe(cascades, end, np.random.default_rng(1), ages=5, horizons=3):
+        for row, published in enumerate(chunk.batch.published_at):
+            age, horizons = chunk.batch.ages[row], chunk.horizons[row]
+            assert (horizons > age).all()
+            assert (published + horizons <= end + 1e-6).all()
+            cascade = by_time[published]
+            expected = [increment(cascade, age, horizon) for horizon in horizons]
+            assert chunk.increments[row].tolist() == expected
+            seen += 1
+    assert seen > 100
+
+
+def test_growth_is_observed_at_the_very_event() -> None:
+    [cascade] = [c for c in made(40) if 41 <= len(c) <= 79][:1]
+    chunk = next(observe([cascade], 2e9, np.random.default_rng(0), ages=1, horizons=1))
+    assert {10, 20, 40} <= set(chunk.batch.counts.tolist())
+
+
+def test_the_weight_of_a_cascade_does_not_grow_with_its_observations() -> None:
+    cascades = [c for c in made(60) if len(c) > 20]
+    for chunk in observe(cascades, 2e9, np.random.default_rng(0), ages=7):
+        for published in set(chunk.batch.published_at):
+            assert chunk.weights[chunk.batch.published_at == published].sum() <= 1 + 1e-9
+
+
+def test_later_cascades_weigh_more_by_the_recency() -> None:
+    seen = list(observe(made(60), 2e9, np.random.default_rng(0), ages=3))
+    plain, recent = training.rows_of(seen), training.rows_of(seen, recency=2.0)
+    ratio = recent.weights / plain.weights
+    assert ratio[-1] / ratio[0] == pytest.approx(np.exp(2.0), rel=0.05)
+    assert recent.weights.sum() == pytest.approx(1)
+
+
+def test_pooled_sources_have_their_shares() -> None:
+    rows = training.rows_of(observe(made(20), 2e9, np.random.default_rng(0)))
+    pooled = training.pool([rows, rows], [1.0, 0.25])
+    assert pooled.weights[: len(rows.weights)].sum() == pytest.approx(0.8)
+    assert pooled.weights.sum() == pytest.approx(1)
+
+
+@given(
+    st.lists(st.floats(0, 15), min_size=5, max_size=5).map(sorted),
+)
+def test_the_expected_increment_is_the_mean_of_what_the_quantiles_draw(
+    quantiles: list[float],
+) -> None:
+    step = LEVELS[1] - LEVELS[0]
+    low = max(quantiles[0] - (quantiles[1] - quantiles[0]) * LEVELS[0] / step, 0)
+    high = quantiles[-1] + (quantiles[-1] - quantiles[-2]) * LEVELS[0] / step
+    levels, points = [0.0, *LEVELS, 1.0], [low, *quantiles, high]
+    mean = sum(
+        quad(lambda u: 2 ** np.interp(u, levels, points), a, b)[0]
+        for a, b in itertools.pairwise(levels)
+    )
+    got = expected_increment(np.array(quantiles))
+    assert got == pytest.approx(mean - 1, rel=1e-6, abs=1e-6)
+
+
+def test_stretches_make_quantiles_hold() -> None:
+    rng = np.random.default_rng(0)
+    targets = rng.normal(8, 1.5, 20_000)
+    # Quantiles of a normal distribution two thirds as wide as the truth.
+    raw = np.tile(8 + np.array([-1.645, -0.674, 0, 0.674, 1.645]), (20_000, 1))
+    stretches = training.conformal_stretches(raw, targets, np.ones(20_000))
+    assert stretches == pytest.approx([1.5, 1.5, 1, 1.5, 1.5], abs=0.05)
+
+
+@pytest.fixture(scope="module")
+def parts() -> tuple[training.Rows, training.Rows]:
+    cascades = made(300)
+    rng = np.random.default_rng(0)
+    end = end_of(cascades)
+    return tuple(
+        training.rows_of(observe(part, end, rng, ages=6, horizons=2))
+        for part in (cascades[:220], cascades[220:])
+    )
+
+
+def trained(parts: tuple[training.Rows, training.Rows]) -> Boosting:
+    return training.train(*parts, seed=5, rounds=40, leaves=8)[0]
+
+
+def test_training_learns_and_its_intervals_hold(parts: tuple[training.Rows, training.Rows]) -> None:
+    model = trained(parts)
+    fresh = made(300, seed=1)
+    window = evaluation.WINDOWS[1]
+    chosen = evaluation.eligible(fresh, window, 2e9)
+    assert len(chosen) > 50
+    found = evaluation.evaluate(model, chosen, window)
+    realised = evaluation.labels(chosen, window)
+    constant = np.exp2(np.log2(1 + realised).mean()) - 1
+    assert found["msle"] < 0.6 * evaluation.msle(np.full(len(realised), constant), realised)
+    assert 0.8 <= found["coverage"] <= 1
+
+
+def test_the_same_seed_gives_the_same_files(
+    parts: tuple[training.Rows, training.Rows], tmp_path: Path
+) -> None:
+    digests = []
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        folder.mkdir()
+        trained(parts).save(folder)
+        digests.append(
+            {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
+        )
+    assert digests[0] == digests[1]
+
+
+def test_a_saved_model_answers_as_before(
+    parts: tuple[training.Rows, training.Rows], tmp_path: Path
+) -> None:
+    model = trained(parts)
+    model.save(tmp_path)
+    snapshots = [snapshot_at(cascade, 3_600.0) for cascade in made(20, seed=2)]
+    horizons: NDArray[np.float64] = np.array([7_200.0, 86_400.0])
+    again = Boosting.load(tmp_path, "1")
+    np.testing.assert_array_equal(
+        again.forecast(snapshots, horizons).quantiles, model.forecast(snapshots, horizons).quantiles
+    )

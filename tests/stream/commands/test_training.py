@@ -1,0 +1,74 @@
+"""`tidecast train` and `tidecast models` from recorded files to versions that load."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from models import registry
+from models.interface import Forecaster
+from stream.commands.training import models_app, train_app
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    lines = []
+    for number in range(80):
+        delays = np.sort(np.exp(rng.normal(8, 2, int(np.exp(rng.uniform(1, 5))))))
+        events = " ".join(f"r/u{i}:{delay:.1f}" for i, delay in enumerate(delays))
+        lines.append(f"c{number}\tr\t{1.4e9 + 7_200 * number}\t{len(delays) + 1}\tr:0 {events}\n")
+    path = tmp_path / "recorded.txt"
+    path.write_text("".join(lines))
+    return path
+
+
+def run(app: typer.Typer, *words: object) -> str:
+    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def loaded(root: Path, name: str) -> Forecaster:
+    model = registry.load(name, root=root)
+    assert model.forecast([], np.array([60.0])).expected.shape == (0, 1)
+    return model
+
+
+def test_models_are_trained_written_and_listed(
+    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "registry"
+    typed = f"tidecast train boosting --cascades {recorded} --output {output} --rounds 5"
+    monkeypatch.setattr(sys, "argv", typed.split())
+    run(
+        train_app, "boosting", "--cascades", recorded, "--background", recorded, "--output", output,
+        "--version", "3.1", "--rounds", 5, "--ages", 3,
+    )  # fmt: skip
+    assert loaded(output, "boosting").version == "3.1"
+    card = registry.read_card("boosting", root=output)
+    assert [data.cascades for data in card.data] == [80, 80]
+    assert card.data[0].digest == registry.digest(recorded)
+    assert card.training["background"] == ["recorded.txt"]
+    assert card.command == "tidecast train boosting --cascades recorded.txt --rounds 5"
+
+    run(
+        train_app, "seismic", "--cascades", recorded, "--output", output, "--ages", 1,
+        "--horizons", 1,
+    )  # fmt: skip
+    assert loaded(output, "seismic").version == "1"
+    listed = run(models_app, "--root", output)
+    assert "boosting" in listed
+    assert "3.1" in listed
+    assert "SEISMIC" in listed
+
+
+def test_too_few_cascades_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "few.txt"
+    path.write_text("c\tr\t0\t1\tr:0\n" * 5)
+    result = CliRunner().invoke(train_app, ["seismic", "--cascades", str(path)])
+    assert result.exit_code == 2
+    assert "at least 20" in result.output
