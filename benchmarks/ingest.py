@@ -1,0 +1,205 @@
+"""The ingest roles beside a loop that does nothing and a Faust agent that does the same.
+
+    python benchmarks/ingest.py [--json FILE] [--messages N] [--rounds N]
+
+An embedded broker on one core holds a simulated log. Each contender is a process of its own on
+the other core and reads the log from its beginning as fast as it can:
+
+    getmany            a bare `AIOKafkaConsumer.getmany` loop that decodes nothing: the yardstick
+    tracker            the role as in production: events decoded, state kept, snapshots and outcomes
+                       published and acknowledged, offsets committed, metrics counted
+    faust_table        the tracker's work as a plain Faust agent (`faust_tracker.py`), over the
+                       first events only, while cascades are small, which favours it
+    getmany_requests   the bare loop over requests
+    historian          the role as in production, over the same
+
+The clock of a contender runs from its first message to its last; that of a role to its end, when
+all is published and committed. Rates by the wall clock are what the goals are about. Rates by the
+contender's own processor time are printed beside them: other work on the machine, and a broker
+that is too slow, distort them less. Rates are medians over the rounds, and ratios are medians of
+the ratios within a round.
+
+The embedded broker saves all that it holds every second or two while anything is written, which
+keeps its core busy. So events and requests have a broker each, and outputs are bounded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import operator
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from aiokafka.admin import NewTopic
+from rich.console import Console
+from rich.table import Table
+
+from stream import broker
+from stream.settings import Settings, load
+from stream.sources.feed import connect, feed
+from stream.sources.messages import Limited, Message, Source
+from stream.sources.simulate import Simulation
+from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS, Topic
+
+PATIENCE = 120.0  # seconds for any one step, after which the benchmark fails
+FAUST_EVENTS = 10_000  # enough at its pace
+HERE = Path(__file__).parent
+
+Report = dict[str, Any]
+
+# topic: its contenders
+CONTENDERS = {
+    SOCIAL_EVENTS: ("getmany", "tracker", "faust_table"),
+    EDGE_REQUESTS: ("getmany_requests", "historian"),
+}
+# ratio: contender, yardstick
+RATIOS = {
+    "tracker_vs_getmany": ("tracker", "getmany"),
+    "tracker_vs_faust_table": ("tracker", "faust_table"),
+    "historian_vs_getmany": ("historian", "getmany_requests"),
+}
+GOALS = {
+    "tracker_vs_getmany": "≥ 0.4",
+    "tracker_vs_faust_table": "≥ 40",
+    "bytes_per_event": "≤ 64",
+    "bytes_per_cascade": "≤ 400",
+}
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    # So that a kill timer, too, ends the broker and the contender.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    console = Console(stderr=True)
+    rounds: list[Report] = [{} for _ in range(arguments.rounds)]
+    for topic, contenders in CONTENDERS.items():
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            broker.embedded(Path(folder)) as (kafka, process),
+        ):
+            os.sched_setaffinity(process.pid, {max(os.sched_getaffinity(0))})
+            settings = load(environment={}, kafka=kafka, data_dir=folder)
+            with console.status(f"filling {topic.name}"):
+                asyncio.run(fill(settings, topic, arguments.messages))
+            for number, results in enumerate(rounds):
+                own = settings.having(group_prefix=f"round-{number}")
+                for name in contenders:
+                    messages = FAUST_EVENTS if name == "faust_table" else arguments.messages
+                    with console.status(f"round {number + 1} of {len(rounds)}: {name}"):
+                        results[name] = run(name, "ingest_contender.py", name, messages, of=own)
+    with console.status("memory"):
+        memory = run("memory", "cascade_memory.py")
+    report = summary(rounds) | memory | {"rounds": rounds}
+    text = json.dumps(report, indent=2)
+    if arguments.json is not None:
+        arguments.json.write_text(text + "\n")
+    print(text, flush=True)
+    console.print(table_of(report))
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", type=Path, help="also write the report to this file")
+    parser.add_argument("--messages", type=int, default=200_000, help="of each log")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each contender runs")
+    arguments = parser.parse_args()
+    if arguments.messages < FAUST_EVENTS or arguments.rounds < 1:
+        parser.error(f"expected --messages of {FAUST_EVENTS} or more and --rounds of 1 or more")
+    return arguments
+
+
+class OneTopic:
+    """The messages of a source that go to one topic."""
+
+    def __init__(self, source: Source, topic: Topic) -> None:
+        self.name = source.name
+        self.total: int | None = None
+        self._source = source
+        self._topic = topic.name
+
+    def __iter__(self) -> Iterator[list[Message]]:
+        for batch in self._source:
+            yield [message for message in batch if message.topic == self._topic]
+
+
+async def fill(settings: Settings, topic: Topic, messages: int) -> None:
+    """Creates the topics, and sends the log of one of them."""
+    world = Simulation(cascades_per_second=5.0, requests_per_second=150.0)
+    async with asyncio.timeout(PATIENCE):
+        admin = await broker.connect_admin(settings)
+        await admin.create_topics([NewTopic(topic.name, settings.partitions, 1)])
+        await admin.close()
+        await broker.create_topics(settings, bounded=True)  # the others
+        async with await connect(settings.kafka, [topic.name]) as producer:
+            await feed(Limited(OneTopic(world, topic), messages), producer)
+
+
+def run(name: str, script: str, *arguments: object, of: Settings | None = None) -> Report:
+    """What a script beside this one prints, run as a process of its own.
+
+    Args:
+        name: what it is called when it fails.
+        of: settings for its environment.
+    """
+    environment = {**os.environ, **(of.environment() if of else {})}
+    command = [sys.executable, str(HERE / script), *map(str, arguments)]
+    try:
+        done = subprocess.run(
+            command, env=environment, stdout=subprocess.PIPE, timeout=PATIENCE, check=True
+        )
+    except subprocess.TimeoutExpired:
+        sys.exit(f"{name}: no result within {PATIENCE:g} s")
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{name}: ended with exit code {error.returncode}; see above what it wrote")
+    if not done.stdout:
+        sys.exit(f"{name}: ended without a result; see above what it wrote")
+    result: Report = json.loads(done.stdout)
+    return result
+
+
+def summary(rounds: Sequence[Mapping[str, Report]]) -> Report:
+    """Ratios and the rates behind them, medians over the rounds."""
+
+    def rates(name: str, clock: str) -> list[float]:
+        return [results[name]["messages"] / results[name][clock] for results in rounds]
+
+    def by(clock: str) -> Report:
+        ratios = {
+            ratio: median(map(operator.truediv, rates(name, clock), rates(yardstick, clock)))
+            for ratio, (name, yardstick) in RATIOS.items()
+        }
+        return {
+            **ratios,
+            "messages_per_second": {name: median(rates(name, clock)) for name in rounds[0]},
+        }
+
+    return by("seconds") | {"by_cpu_time": by("cpu_seconds")}
+
+
+def table_of(report: Report) -> Table:
+    """The report for a person."""
+    table = Table("", "goal", "wall clock", "CPU time", box=None, header_style="bold")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    by_cpu_time = report["by_cpu_time"]
+    for name, rate in report["messages_per_second"].items():
+        cpu_rate = by_cpu_time["messages_per_second"][name]
+        table.add_row(f"{name}, messages/s", "", f"{rate:,.0f}", f"{cpu_rate:,.0f}")
+    for name in RATIOS:
+        table.add_row(name, GOALS.get(name, ""), f"{report[name]:.3g}", f"{by_cpu_time[name]:.3g}")
+    for name in ("bytes_per_event", "bytes_per_cascade"):
+        table.add_row(name, GOALS[name], f"{report[name]:.1f}", "")
+    return table
+
+
+if __name__ == "__main__":
+    main()
