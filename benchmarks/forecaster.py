@@ -26,6 +26,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from rich.progress import Progress
 
 from stream.broker import create_topics, embedded
+from stream.pacing import pace_fetches
 from stream.processes import RoleProcess
 from stream.settings import Settings, load
 from topics.catalogue import CASCADE_SNAPSHOTS, POPULARITY_FORECASTS
@@ -103,6 +104,7 @@ async def measure(arguments: argparse.Namespace, settings: Settings, folder: Pat
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka, auto_offset_reset="earliest", fetch_max_wait_ms=100
     )
+    pace_fetches(consumer)  # the processor is the forecaster's
     async with consumer:
         await consumer.topics()
         numbers = consumer.partitions_for_topic(POPULARITY_FORECASTS.name)

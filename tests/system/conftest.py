@@ -13,6 +13,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from stream.broker import create_topics_now, embedded
+from stream.pacing import pace_fetches
 from stream.processes import RoleProcess
 from stream.settings import Settings
 from topics.catalogue import Topic
@@ -74,6 +75,7 @@ class Cluster:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.settings.kafka, auto_offset_reset="earliest"
         )
+        pace_fetches(consumer)
         async with consumer:
             partitions = await self._partitions(consumer, topic)
             consumer.assign(partitions)
