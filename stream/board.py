@@ -81,9 +81,9 @@ def render(status: Status, rates: Rates) -> RenderableType:
         ("tidecast ", "bold cyan"),
         (f"{status.phase}  ", "bold"),
         (f"{status.seconds:,.0f} s on {status.kafka}\n", "dim"),
-        f"sent {status.events_sent:,} events, {status.requests_sent:,} requests   "
-        f"out {observed.forecasts:,} forecasts, {observed.decisions:,} decisions, "
-        f"{observed.outcomes:,} outcomes   ",
+        f"sent {status.events_sent:,} events, {status.requests_sent:,} requests\n"
+        f"got {observed.forecasts:,} forecasts, {observed.decisions:,} decisions, "
+        f"{observed.outcomes:,} outcomes, ",
         (f"{observed.dead_letters:,} dead letters", "red" if observed.dead_letters else "dim"),
         f"\nevent to forecast {_seconds(p50)} median, {_seconds(p99)} for 99 %",
     )
@@ -152,12 +152,16 @@ def _edges(edges: dict[str, EdgeTotals]) -> Table:
 
 
 def _seconds(seconds: float | None) -> str:
-    """A duration for people: 35 ms, 4.2 s, 12 min, 3.5 h, 2 d."""
+    """A duration for people: 35 ms, 4.2 s, 12 min, 3.5 h, 2.0 d."""
     if seconds is None:
         return "–"
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     for limit, unit, length in ((120, "s", 1), (7200, "min", 60), (172_800, "h", 3600)):
         if seconds < limit:
-            return f"{seconds / length:.3g} {unit}"
-    return f"{seconds / 86_400:.3g} d"
+            return _short(seconds / length, unit)
+    return _short(seconds / 86_400, "d")
+
+
+def _short(value: float, unit: str) -> str:
+    return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
