@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -173,8 +174,6 @@ def _new_topic(topic: Topic, settings: Settings, bounded: bool) -> NewTopic:
 async def check_role(settings: Settings, role: str) -> None:
     """Sees that the broker answers and has the topics that a role reads and writes.
 
-    Asking for a missing topic makes some brokers create it, with one partition.
-
     Raises:
         BrokerError: it does not, or they do not; says what to do.
     """
@@ -183,16 +182,7 @@ async def check_role(settings: Settings, role: str) -> None:
         for topic in CATALOGUE.values()
         if role in topic.readers + topic.writers or topic is DEAD_LETTERS
     }
-    admin = await connect_admin(settings)
-    try:
-        missing = needed - set(await admin.list_topics())
-    finally:
-        await admin.close()
-    if missing:
-        raise BrokerError(
-            f"topics are missing on {settings.kafka}: {', '.join(sorted(missing))}; create them "
-            "with `tidecast topics create`"
-        )
+    await partitions(settings, needed)
 
 
 async def partitions(settings: Settings, topics: Iterable[str]) -> list[TopicPartition]:
@@ -201,21 +191,35 @@ async def partitions(settings: Settings, topics: Iterable[str]) -> list[TopicPar
     Raises:
         BrokerError: a topic does not exist.
     """
+    wanted = sorted(set(topics))
+    described = await describe(settings, wanted)
+    missing = [topic for topic in wanted if topic not in described]
+    if missing:
+        raise BrokerError(
+            f"topics are missing on {settings.kafka}: {', '.join(missing)}; create them with "
+            "`tidecast topics create`"
+        )
+    return [
+        TopicPartition(topic, number)
+        for topic in wanted
+        for number in range(len(described[topic]["partitions"]))
+    ]
+
+
+async def describe(settings: Settings, topics: Iterable[str]) -> dict[str, Any]:
+    """What the broker says of those of the topics that exist, by name.
+
+    Raises:
+        BrokerError: no broker answers.
+    """
     admin = await connect_admin(settings)
     try:
-        described = await admin.describe_topics(sorted(set(topics)))
+        # Only what exists is asked about: the question creates a topic on some brokers.
+        existing = sorted(set(await admin.list_topics()) & set(topics))
+        described = await admin.describe_topics(existing) if existing else []
     finally:
         await admin.close()
-    found = []
-    for topic in described:
-        if topic["error_code"]:
-            raise BrokerError(
-                f"topic {topic['topic']!r} does not exist on {settings.kafka}; create the topics "
-                "with `tidecast topics create`"
-            )
-        numbers = sorted(partition["partition"] for partition in topic["partitions"])
-        found += [TopicPartition(topic["topic"], number) for number in numbers]
-    return found
+    return {topic["topic"]: topic for topic in described}
 
 
 def create_topics_now(settings: Settings, bounded: bool = False) -> list[str]:

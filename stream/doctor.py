@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from models import registry
-from stream.broker import BrokerError, connect_admin
+from stream.broker import BrokerError, describe
 from stream.forecaster import warm_up
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE
@@ -36,15 +36,11 @@ async def examine(settings: Settings) -> list[Finding]:
 
 async def _examine_broker(settings: Settings) -> list[Finding]:
     try:
-        admin = await connect_admin(settings)
+        described = await describe(settings, CATALOGUE)
     except BrokerError as error:
         return [Finding("wrong", str(error))]
-    try:
-        described = {t["topic"]: t for t in await admin.describe_topics(sorted(CATALOGUE))}
-    finally:
-        await admin.close()
     findings = [Finding("ok", f"a broker answers at {settings.kafka}")]
-    missing = [name for name in CATALOGUE if described[name]["error_code"]]
+    missing = [name for name in CATALOGUE if name not in described]
     if missing:
         findings.append(
             Finding(

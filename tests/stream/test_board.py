@@ -1,0 +1,113 @@
+"""What `tidecast up` shows, and what it keeps of what it has seen."""
+
+from __future__ import annotations
+
+import io
+import math
+from itertools import chain
+
+from aiokafka import ConsumerRecord
+from rich.console import Console
+
+from stream import board
+from stream.observer import Observed, Observer
+from stream.progress import Position
+from stream.settings import Settings
+from topics.catalogue import CACHE_DECISIONS, DEAD_LETTERS, POPULARITY_FORECASTS, Topic
+from topics.records import EdgeEpoch, HorizonForecast, PopularityForecast, Quantiles
+
+
+def forecast(name: str, expected: float, observed_at: float = 1_000.0) -> PopularityForecast:
+    spread = Quantiles(expected / 2, expected * 0.8, expected, expected * 1.2, expected * 2)
+    horizons = [HorizonForecast(3_600.0, expected, spread)]
+    return PopularityForecast(
+        f"{name}@n10/m-1", name, 0.0, observed_at, 300.0, 10, horizons, 0.25, 500, "m", "1", False,
+        produced_at=1_001.5,
+    )  # fmt: skip
+
+
+def epoch(requests: int, hit_ratio: float) -> EdgeEpoch:
+    return EdgeEpoch("edge-0", 7, 2_100.0, 300.0, requests, 50, 5, 5, hit_ratio, 0.2, "m", "1", 0.0)
+
+
+def record(source: Topic, value: object, **headers: str) -> ConsumerRecord:
+    encoded = value if isinstance(value, bytes | None) else source.codec.encode(value)
+    listed = tuple((name, text.encode()) for name, text in headers.items())
+    return ConsumerRecord(source.name, 0, 0, 0, 0, b"k", encoded, 0, 1, 1, listed)
+
+
+def observed() -> Observed:
+    """What an observer has after a handful of messages of each kind."""
+    observer = Observer(Settings())
+    take = observer._take
+    forecasts = [forecast(f"c{i}", 20.0 + i) for i in range(15)]
+    take(
+        POPULARITY_FORECASTS.name,
+        [record(POPULARITY_FORECASTS, one, event_timestamp="1001000") for one in forecasts],
+    )
+    take(
+        CACHE_DECISIONS.name,
+        [record(CACHE_DECISIONS, one) for one in (epoch(100, 0.5), epoch(300, 0.3), None)],
+    )
+    take(
+        DEAD_LETTERS.name, [record(DEAD_LETTERS, b"?", topic="social.events", error="DecodeError")]
+    )
+    return observer.observed
+
+
+def test_the_observer_counts_and_times() -> None:
+    seen = observed()
+    assert (seen.forecasts, seen.withdrawn, seen.dead_letters) == (15, 1, 1)
+    assert seen.latency(50, 99) == [0.5, 0.5]
+    assert seen.dead_letters_of("social.events") == 1
+    assert seen.dead_letters_of("edge.requests") == 0
+    assert [one.cascade_id for one in seen.growing(2)] == ["c14", "c13"]
+    assert math.isclose(seen.edges["edge-0"].hit_ratio, 0.35)
+
+
+def test_what_is_stale_is_not_shown() -> None:
+    seen = observed()
+    seen.latest_event = 1_000.0 + 5 * 3600
+    assert seen.growing(5) == []
+
+
+def test_forecasts_are_bounded_by_what_is_worth_keeping() -> None:
+    observer = Observer(Settings())
+    for i in range(5_000):
+        observer._take_forecast(record(POPULARITY_FORECASTS, forecast(f"c{i}", 10.0 + i)))
+    assert len(observer.observed.cascades) <= 2_000
+    assert observer.observed.growing(1)[0].cascade_id == "c4999"
+
+
+def test_the_display_says_it_all() -> None:
+    status = board.Status(phase="running", kafka="broker:1", observed=observed())
+    status.events_sent = 1_234
+    status.positions = {"tracker": Position(1_200, 34)}
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(board.render(status, board.Rates()))
+    text = console.export_text()
+    parts = (
+        ("running", "1,234 events", "1,200", "34"),
+        ("c14", "17 – 68", "25%"),
+        ("edge-0", "0.350", "+0.150"),
+        ("1 DecodeError in social.events", "500 ms"),
+    )
+    for part in chain.from_iterable(parts):
+        assert part in text, part
+    assert "c4 " not in text, "only the ten that are forecast to grow most"
+
+
+def test_one_line_says_the_same_where_there_is_no_terminal() -> None:
+    status = board.Status(phase="draining", observed=observed())
+    status.positions = {"tracker": Position(1_200, 34)}
+    line = board.line(status, board.Rates())
+    assert "draining" in line
+    assert "lag 34" in line
+    assert "15 forecasts (500 ms p50" in line
+
+
+def test_durations_read_well() -> None:
+    shown = [
+        board._seconds(s) for s in (None, 0.0351, 1.5, 119, 130, 7_100, 7_300, 90_000, 259_200)
+    ]
+    assert shown == ["–", "35 ms", "1.5 s", "119 s", "2.2 min", "118 min", "2.0 h", "25 h", "3.0 d"]

@@ -1,0 +1,79 @@
+"""Settings: where they come from, what is refused, and that every one says what it is for."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from stream.settings import Duration, Settings, SettingsError, load
+
+
+def test_environment_goes_over_file_over_default(tmp_path: Path) -> None:
+    file = tmp_path / "tidecast.toml"
+    file.write_text('allowed_lateness = "2m"\npartitions = 8\nhorizons = ["1h", "24h"]\n')
+    environment = {
+        "TIDECAST_CONFIG": str(file),
+        "TIDECAST_PARTITIONS": "16",
+        "TIDECAST_SNAPSHOT_AGES": "5m,1h",
+        "UNRELATED": "x",
+    }
+    settings = load(environment=environment)
+    assert settings.allowed_lateness == 120
+    assert settings.partitions == 16
+    assert settings.snapshot_ages == (300, 3600)
+    assert settings.horizons == (3600, 86400)
+    assert settings.growth_first == Settings().growth_first
+    assert load(environment=environment, partitions=2).partitions == 2
+
+
+def test_the_environment_of_settings_gives_the_same_settings() -> None:
+    settings = load(environment={}, kafka="a:1,b:2", window="90s", horizons="1h,24h,48h")
+    assert load(environment=settings.environment()) == settings
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"TIDECAST_ALLOWED_LATENES": "1"}, "did you mean allowed_lateness"),
+        ({"TIDECAST_PARTITIONS": "many"}, "partitions: invalid literal"),
+        ({"TIDECAST_PARTITIONS": "0"}, "partitions: got 0; expected more than 0"),
+        ({"TIDECAST_WINDOW": "5 parsecs"}, "window: got '5 parsecs'; expected seconds"),
+        ({"TIDECAST_WINDOW": "-5"}, "window: got '-5'"),
+        ({"TIDECAST_GROWTH_FACTOR": "1"}, "growth_factor: got 1.0; expected more than 1"),
+        ({"TIDECAST_CACHE_SHARE": "1.5"}, "cache_share"),
+        ({"TIDECAST_HORIZONS": "24h,1h"}, "horizons: .* ascending"),
+        ({"TIDECAST_HORIZONS": "7s"}, r"horizons: got \[7.0\] seconds; expected some of 1, 2"),
+        ({"TIDECAST_SNAPSHOT_AGES": "48h"}, "snapshot_ages: .* below the last horizon"),
+    ],
+)
+def test_what_is_not_allowed_is_refused_by_name(environment: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load(environment=environment)
+
+
+def test_a_file_that_is_not_as_it_should_be_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "odd.toml"
+    file.write_text("windw = 3\n")
+    with pytest.raises(
+        SettingsError, match=r"odd\.toml: unknown setting 'windw'; did you mean window"
+    ):
+        load(file, environment={})
+    file.write_text("window = \n")
+    with pytest.raises(SettingsError, match=r"odd\.toml"):
+        load(file, environment={})
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "none.toml", environment={})
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), (90, 90), ("90s", 90), ("1.5m", 90), ("1h", 3600), ("7d", 604800)],
+)
+def test_durations_may_carry_a_unit(text: str | float, seconds: float) -> None:
+    assert Duration.parse(text) == seconds
+
+
+def test_every_setting_has_its_reason() -> None:
+    assert all(entry.metadata["reason"] for entry in dataclasses.fields(Settings))
