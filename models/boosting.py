@@ -4,7 +4,8 @@ Each model gives a quantile of log2(1 + increment) from `models.features`, the a
 among them. The quantiles are stretched about the median until those of the validation part hold
 what they promise (a split-conformal correction), put in order, and kept from falling as the
 horizon moves out. The expected increment is the mean of the distribution that the quantiles draw,
-linear in log2 between them.
+linear in log2 between them; on the validation part it erred less than a model of the mean of
+log2 with a smearing factor, and it needs no trees of its own.
 """
 
 from __future__ import annotations
@@ -107,9 +108,8 @@ class Boosting(Forecaster):
         rows = features_of(batch, np.broadcast_to(horizons, shape))
         raw = self.raw_quantiles(rows.reshape(-1, rows.shape[-1]))
         quantiles = _in_order(_stretch(raw, self.stretches)).reshape(*shape, len(LEVELS))
-        quantiles = np.maximum.accumulate(quantiles, axis=1)
         ahead = horizons > batch.ages[:, None]
-        quantiles = np.where(ahead[:, :, None], quantiles, 0.0)
+        quantiles = np.maximum.accumulate(np.where(ahead[:, :, None], quantiles, 0.0), axis=1)
         return Increments(quantiles, expected_increment(quantiles))
 
     def raw_quantiles(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
