@@ -91,7 +91,7 @@ def infectiousness(
         start = max(lag - age / 2, 0.0)
         level = cumulative(lag, plateau, exponent) - cumulative(start, plateau, exponent)
         slope = first_moment(lag, plateau, exponent) - first_moment(start, plateau, exponent)
-        exposure += weight * (nearness * level + 2 / age * slope)
+        exposure += weight * (nearness * level + 2 * slope / age)
     return (answers + prior_weight * prior_mean) / (exposure + prior_weight)
 
 
