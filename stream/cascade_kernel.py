@@ -99,9 +99,12 @@ def _apply(rules, state, batch, i, opened):
 
     is_root = batch.root[i] and not cascade.rooted
     if is_root or (not cascade.rooted and time < cascade.published):
+        # Not where it is dormant, or woke and ends at a time of its own.
+        follows = cascade.due == cascade.published + rules.ages[cascade.next_age]
         cascade.published = time
-        cascade.due = time + rules.ages[cascade.next_age]
-        push_timer(state, cascade.due, slot)
+        if follows:
+            cascade.due = time + rules.ages[cascade.next_age]
+            push_timer(state, cascade.due, slot)
     cascade.rooted |= is_root
     if is_root:
         parent = ROOT
@@ -122,6 +125,10 @@ def _apply(rules, state, batch, i, opened):
         emit(state, GROWTH, slot, cascade.next_growth, age, cascade.count, i, np.inf)
         grown = np.int64(cascade.next_growth * rules.growth_factor)
         cascade.next_growth = max(grown, cascade.next_growth + 1)
+        if cascade.count == rules.growth_first and age > rules.ages[-1]:  # it wakes
+            cascade.next_age = len(rules.ages) - 1
+            cascade.due = cascade.latest + rules.ages[-1]
+            push_timer(state, cascade.due, slot)
     return ACCEPTED
 
 
@@ -291,9 +298,15 @@ def _fire_due(rules, state, cause):
         if cascade.due != time:
             continue
         k = cascade.next_age
-        age = rules.ages[k]
+        # One that woke late ends at a time of its own.
+        age = (
+            rules.ages[k] if time == cascade.published + rules.ages[k] else time - cascade.published
+        )
         count = _count_until(rules, state, cascade, time, age)
         last = k + 1 == len(rules.ages)
+        if last and cascade.count < rules.growth_first:
+            cascade.due = np.nan  # dormant: no forecast was made, and none is owed an outcome
+            continue
         if count >= rules.growth_first:
             if rules.takes_snapshot[k]:
                 emit(state, AGE, slot, np.int64(age), age, count, cause, time)

@@ -148,13 +148,16 @@ def empty_state(max_events: int, max_cascades: int) -> State:
     )
 
 
-def with_room(state: State, events: int) -> State:
+def with_room(state: State, events: int, max_events: int) -> State:
     """The state with room for `events` more events, whatever they are."""
     tally = state.tally[0]
     slots, free_slots = _grown(state.slots, state.free_slots, tally, "free_slots", events)
     slots["due"][len(state.slots) :] = np.nan
     chunks, free_chunks = _grown(state.chunks, state.free_chunks, tally, "free_chunks", events)
-    rests, free_rests = _grown(state.rests, state.free_rests, tally, "free_rests", events)
+    # Only a cascade that has `max_events` kept has a row, so there are never more than that.
+    rested = (int(tally["kept"]) + events) // max_events
+    in_use = len(state.rests) - int(tally["free_rests"])
+    rests, free_rests = _grown(state.rests, state.free_rests, tally, "free_rests", rested - in_use)
     # An event adds a timer when it opens or moves a cascade and one when a timer goes off.
     timers = _resized(state.timers, int(tally["timers"]) + 2 * events)
     state = state._replace(

@@ -21,6 +21,8 @@ Rules
              partition less the allowed lateness) has passed it, and holds the events up to that
              age. Cascades smaller than the first growth trigger are passed over.
     outcome  likewise at the horizons; the last one closes the cascade.
+    dormant  one that is smaller than the first growth trigger at its last horizon is not closed; if
+             it wakes, it is followed for as long again, and ends with an outcome at that age.
     root     a cascade whose root has not been seen counts from its earliest event; when the root
              comes, publication is its time.
     parent   looked up by event, then by user (the first event of that user); one that has not
@@ -99,17 +101,18 @@ class CascadeStore:
                 later than that (and the clock skew) is refused.
         """
         n = len(events)
+        names = [event.cascade_id for event in events]
         batch = kernel.Batch(
-            cascade=hash_ids([event.cascade_id for event in events]),
+            cascade=hash_ids(names),
             event=hash_ids([event.event_id for event in events]),
             user=hash_ids([event.user_id for event in events]),
-            parent=_hash_optional([event.parent_id for event in events]),
-            parent_user=_hash_optional([event.parent_user_id for event in events]),
+            parent=_hash_optional([event.parent_id or "" for event in events]),
+            parent_user=_hash_optional([event.parent_user_id or "" for event in events]),
             time=np.fromiter([event.timestamp for event in events], np.float64, n),
             root=np.fromiter([event.kind == "post" for event in events], np.bool_, n),
             received=received,
         )
-        return self._run(batch, [event.cascade_id for event in events], -np.inf)
+        return self._run(batch, names, -np.inf)
 
     def advance(self, watermark: float) -> list[Fired]:
         """Moves the watermark to at least `watermark` (unix seconds) without an event."""
@@ -185,7 +188,7 @@ class CascadeStore:
         fired: list[Fired] = []
         position = 0
         while True:
-            self._state = with_room(self._state, n - position)
+            self._state = with_room(self._state, n - position, self._rules.max_events)
             position, finished = kernel.ingest(
                 self._rules, self._state, batch, position, watermark, verdicts, opened
             )
@@ -237,13 +240,14 @@ class CascadeStore:
         return fired
 
 
-def _hash_optional(ids: Sequence[str | None]) -> NDArray[np.uint64]:
-    """Hashes of identifiers, `kernel.NONE` where there is none, shape (len(ids),)."""
-    hashes = hash_ids([name or "" for name in ids])
-    hashes[[name is None for name in ids]] = kernel.NONE
+def _hash_optional(ids: Sequence[str]) -> NDArray[np.uint64]:
+    """Hashes of identifiers, `kernel.NONE` where there is none but "", shape (len(ids),)."""
+    hashes = hash_ids(ids)
+    hashes[hashes == _HASH_OF_NOTHING] = kernel.NONE
     return hashes
 
 
+_HASH_OF_NOTHING = hash_ids([""])[0]
 _NO_HASHES = np.empty(0, np.uint64)
 _NO_EVENTS = kernel.Batch(
     cascade=_NO_HASHES,

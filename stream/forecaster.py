@@ -1,16 +1,17 @@
 """The forecaster: snapshots of cascades in, forecasts of their popularity out.
 
-Each snapshot is answered at every horizon that lies beyond its age; one past the last horizon has
-no forecast. The id of a forecast is a function of the snapshot and of the model's version, so a
-repeat after a crash is recognised. A forecast carries the header `event_timestamp`, the Kafka
-timestamp (milliseconds) of the event that caused its snapshot; the message's own timestamp is
-when it was published, and the difference of the two is how long the way was.
+Each snapshot is answered at every horizon that lies beyond its age; one past the last horizon, of
+a cascade that woke late, at its age and the last horizon together. The id of a forecast is a
+function of the snapshot and of the model's version, so a repeat after a crash is recognised. A
+forecast carries the header `event_timestamp`, the Kafka timestamp (milliseconds) of the event that
+caused its snapshot; the message's own timestamp is when it was published, and the difference of
+the two is how long the way was.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,7 @@ class Metrics:
 
         self.snapshots = counter("snapshots", "Snapshots read")
         self.forecasts = counter("forecasts", "Forecasts made")
-        self.past_horizon = counter("past_horizon", "Snapshots older than the last horizon")
+        self.past_horizon = counter("past_horizon", "Snapshots past the last horizon")
         self.dead_letters = counter("dead_letters", "Snapshots that could not be used")
         self.compute = histogram("compute", "Time to answer a batch")
         self.queue = histogram("queue", "From the event's Kafka timestamp to the batch's start")
@@ -85,11 +86,9 @@ class ForecastBatch:
         with metrics.compute.time():
             usable, outputs = self._decode(messages)
             metrics.dead_letters.inc(len(outputs))
-            ahead = [pair for pair in usable if pair[1].age < self._horizons[-1]]
-            metrics.past_horizon.inc(len(usable) - len(ahead))
-            if ahead:
-                forecasts = self._forecast([snapshot for _, snapshot in ahead])
-                for (message, _), forecast in zip(ahead, forecasts, strict=True):
+            for pairs, horizons in self._by_horizons(usable):
+                forecasts = self._forecast([snapshot for _, snapshot in pairs], horizons)
+                for (message, _), forecast in zip(pairs, forecasts, strict=True):
                     outputs.append((message.partition, _output(message, forecast)))
                 metrics.forecasts.inc(len(forecasts))
         return outputs
@@ -115,8 +114,23 @@ class ForecastBatch:
             )
         return usable, dead
 
-    def _forecast(self, snapshots: Sequence[CascadeSnapshot]) -> list[PopularityForecast]:
-        model, horizons = self._model, self._horizons
+    def _by_horizons(
+        self, usable: Sequence[tuple[Received, CascadeSnapshot]]
+    ) -> Iterator[tuple[Sequence[tuple[Received, CascadeSnapshot]], NDArray[np.float64]]]:
+        """Snapshots that can be answered in one call, with their horizons."""
+        last = self._horizons[-1]
+        ahead = [pair for pair in usable if pair[1].age < last]
+        if ahead:
+            yield ahead, self._horizons
+        for pair in usable:
+            if pair[1].age >= last:
+                self._metrics.past_horizon.inc()
+                yield [pair], np.array([pair[1].age + last])
+
+    def _forecast(
+        self, snapshots: Sequence[CascadeSnapshot], horizons: NDArray[np.float64]
+    ) -> list[PopularityForecast]:
+        model = self._model
         increments: Increments = model.forecast(snapshots, horizons)
         observed = np.array([snapshot.observed_count for snapshot in snapshots], np.float64)
         expected = observed[:, None] + increments.expected

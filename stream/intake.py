@@ -33,7 +33,7 @@ def decode(messages: Sequence[ConsumerRecord], topic: Topic, role: str, largest:
     """Decodes a batch; a message of more than `largest` bytes is refused unread."""
     values = [message.value for message in messages]
     refused: list[Output] = []
-    if max(len(value or b"") for value in values) > largest:
+    if max(map(len, filter(None, values)), default=0) > largest:
         refused = [
             dead_letter(
                 message,
@@ -55,6 +55,6 @@ def decode(messages: Sequence[ConsumerRecord], topic: Topic, role: str, largest:
         ]
         undecodable = {position for position, _ in bad}
         messages = [message for i, message in enumerate(messages) if i not in undecodable]
-    timestamps = (message.timestamp for message in messages)
+    timestamps = [message.timestamp for message in messages]
     received = np.fromiter(timestamps, np.float64, len(messages)) / 1000
     return Intake(messages, records, received, refused)

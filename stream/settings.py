@@ -97,7 +97,7 @@ class Settings:
     )
     max_events: int = _setting(512, "events kept exactly a cascade; later ones are only counted")
     max_cascades: int = _setting(
-        1_000_000, "live cascades a partition; the one idle longest is closed for a new one"
+        500_000, "live cascades a partition; the one idle longest is closed for a new one"
     )
     idle_advance: Duration = _setting(
         Duration(0), "an idle partition's watermark follows the wall clock after this; 0: never"

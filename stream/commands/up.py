@@ -17,7 +17,11 @@ from stream.sources.replay import CascadeReplay, RequestReplay
 from stream.sources.simulate import Simulation
 from stream.up import Plan, Run, Traffic
 
-SIMULATED_SPEED = 60.0  # five minutes of event time, a window, in five seconds
+# The simulated world of a demonstration: a window of five minutes passes in five seconds, and
+# the live cascades of two days, once they are all there, fit into a few hundred megabytes.
+SIMULATED_SPEED = 60.0
+SIMULATED_CASCADES = 0.25  # a second of event time
+SIMULATED_REQUESTS = 50.0
 _RUN_TIME = "%Y%m%d-%H%M%S"
 
 
@@ -50,7 +54,13 @@ def run_up(
         if requests is not None:
             traffic.append(Traffic(RequestReplay(requests, edges=edges), ("historian", "ranker")))
     if not traffic:
-        traffic.append(Traffic(Simulation(seed=seed, edges=edges), tuple(READS)))
+        simulation = Simulation(
+            seed=seed,
+            edges=edges,
+            cascades_per_second=SIMULATED_CASCADES,
+            requests_per_second=SIMULATED_REQUESTS,
+        )
+        traffic.append(Traffic(simulation, tuple(READS)))
         speed = speed or SIMULATED_SPEED
     plan = Plan(traffic, kafka, speed, seconds, folder)
     summary = asyncio.run(Run(plan, settings, console).go())

@@ -30,6 +30,8 @@ class _Cascade:
     rest_delays: list[float] = field(default_factory=list)
     next_growth: int = 0
     next_age: int = 0
+    ends: float | None = None  # of one that woke late
+    dormant: bool = False
 
     @property
     def count(self) -> int:
@@ -85,30 +87,41 @@ class ReferenceStore:
             self.fired.append(self._snapshot(cascade, f"n{cascade.next_growth}", age, math.inf))
             grown = int(cascade.next_growth * settings.growth_factor)
             cascade.next_growth = max(grown, cascade.next_growth + 1)
+            if cascade.count == settings.growth_first and age > self.ages[-1]:
+                cascade.dormant, cascade.ends = False, latest + self.ages[-1]
+                cascade.next_age = len(self.ages) - 1
         return "ACCEPTED"
 
     def advance(self, watermark: float) -> None:
         self.watermark = max(self.watermark, watermark)
         while True:
-            due = [(self._due(c), c.name) for c in self.live.values()]
+            due = [(self._due(c), c.name) for c in self.live.values() if not c.dormant]
             due = [pair for pair in due if pair[0] < self.watermark]
             if not due:
                 return
             self._fire(self.live[min(due)[1]])
 
     def _due(self, cascade: _Cascade) -> float:
-        return cascade.published + self.ages[cascade.next_age]
+        due = cascade.published + self.ages[cascade.next_age]
+        return due if cascade.ends is None else cascade.ends
 
     def _fire(self, cascade: _Cascade) -> None:
         settings, age, due = self.settings, self.ages[cascade.next_age], self._due(cascade)
+        until = age
+        if cascade.ends is not None:
+            age = due - cascade.published
+            until = min((edge for edge in BIN_EDGES if edge >= age), default=math.inf)
         count = sum(kept.event.timestamp <= due for kept in cascade.kept)
-        count += sum(delay <= age for delay in cascade.rest_delays)
+        count += sum(delay <= until for delay in cascade.rest_delays)
         last = cascade.next_age + 1 == len(self.ages)
+        if last and cascade.count < settings.growth_first:
+            cascade.dormant = True
+            return
         if count >= settings.growth_first:
-            if age in settings.snapshot_ages:
+            if self.ages[cascade.next_age] in settings.snapshot_ages:
                 snapshot = self._snapshot(cascade, f"a{int(age)}", age, due, count)
                 self.fired.append(snapshot)
-            if age in settings.horizons:
+            if self.ages[cascade.next_age] in settings.horizons:
                 outcome = CascadeOutcome(cascade.name, cascade.published, age, count, last)
                 self.fired.append(outcome)
         if last:

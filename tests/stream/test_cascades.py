@@ -243,11 +243,19 @@ def test_outcomes_come_at_the_horizons_and_the_last_closes_the_cascade() -> None
     assert verdicts == ["CLOSED"]
 
 
-def test_a_small_cascade_is_closed_without_a_word() -> None:
+def test_a_small_cascade_lies_dormant_until_it_wakes() -> None:
     store = CascadeStore(SMALL)
-    _, fired = ingest(store, [event(number=0, at=100.0), event("late", at=9_000.0)])
+    _, fired = ingest(store, [event(number=0, at=100.0), event(number=1, at=101.0)])
+    fired += [f.record for f in store.advance(9_000.0)]
     assert fired == []
     assert store.live == 1
+    _, fired = ingest(store, [event(number=2, at=10_100.0)])
+    (snapshot,) = snapshots(fired)
+    assert (snapshot.trigger, snapshot.age, snapshot.observed_count) == ("n3", 10_000.0, 3)
+    assert store.advance(10_356.0) == [], "it is followed for as long again"
+    (fired_last,) = store.advance(10_357.0)
+    assert fired_last.record == CascadeOutcome("c", 100.0, 10_256.0, 3, True)
+    assert store.live == 0
 
 
 def test_too_many_cascades_close_the_one_idle_longest() -> None:

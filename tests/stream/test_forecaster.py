@@ -100,14 +100,15 @@ def test_a_snapshot_is_forecast_at_the_horizons_ahead_of_it(batch: ForecastBatch
     assert (forecast.model, forecast.model_version, forecast.degraded) == ("growth", "3", False)
 
 
-def test_a_snapshot_past_the_last_horizon_has_no_forecast_and_is_counted(
+def test_a_snapshot_past_the_last_horizon_is_answered_that_much_later(
     batch: ForecastBatch, registry: CollectorRegistry
 ) -> None:
-    late = snapshot("late", age=48 * HOUR)
+    late = snapshot("late", age=50 * HOUR)
     outputs = batch([message(encoded(late)), message(encoded(snapshot("young")))])
-    assert [forecast_of(output).cascade_id for _, output in outputs] == ["young"]
+    forecasts = {forecast_of(output).cascade_id: forecast_of(output) for _, output in outputs}
+    assert [h.horizon for h in forecasts["late"].horizons] == [98 * HOUR]
     assert registry.get_sample_value("tidecast_forecaster_past_horizon_total") == 1
-    assert registry.get_sample_value("tidecast_forecaster_forecasts_total") == 1
+    assert registry.get_sample_value("tidecast_forecaster_forecasts_total") == 2
     assert registry.get_sample_value("tidecast_forecaster_snapshots_total") == 2
 
 
@@ -175,10 +176,11 @@ def test_a_batch_answers_as_each_snapshot_alone(given_snapshots: list[CascadeSna
     forecasts = [
         forecast_of(output) for _, output in batch([message(encoded(s)) for s in given_snapshots])
     ]
-    expected = [s for s in given_snapshots if s.age < SETTINGS.horizons[-1]]
+    last = SETTINGS.horizons[-1]
+    expected = sorted(given_snapshots, key=lambda s: s.age >= last)
     assert [f.forecast_id for f in forecasts] == [f"{s.snapshot_id}/growth-3" for s in expected]
     for seen, forecast in zip(expected, forecasts, strict=True):
-        ahead = [h for h in SETTINGS.horizons if h > seen.age]
+        ahead = [h for h in SETTINGS.horizons if h > seen.age] or [seen.age + last]
         assert [h.horizon for h in forecast.horizons] == ahead
         for horizon, answer in zip(ahead, forecast.horizons, strict=True):
             alone = model.forecast([seen], np.array([horizon]))
@@ -186,6 +188,6 @@ def test_a_batch_answers_as_each_snapshot_alone(given_snapshots: list[CascadeSna
             assert msgspec.structs.astuple(answer.quantiles) == pytest.approx(
                 seen.observed_count + 2 ** alone.quantiles[0, 0] - 1
             )
-        last = model.forecast([seen], np.array(SETTINGS.horizons[-1:]))
+        furthest = model.forecast([seen], np.array(ahead[-1:]))
         wanted = np.array([SETTINGS.viral_count - seen.observed_count], float)
-        assert forecast.viral_probability == pytest.approx(last.probability_of(wanted)[0])
+        assert forecast.viral_probability == pytest.approx(furthest.probability_of(wanted)[0])
