@@ -90,6 +90,11 @@ def _apply(rules, state, batch, i, opened):
         slot = _open(rules, state, batch.cascade[i], time)
         opened[i] = slot
     cascade = slots[slot]
+    # Past its end it is closed, whether or not the watermark has come there yet.
+    last = len(rules.ages) - 1
+    end = cascade.due if cascade.next_age == last else cascade.published + rules.ages[last]
+    if cascade.count >= rules.growth_first and time > end:
+        return CLOSED
     parent, duplicate = _look_up(state, cascade, batch.event[i], batch.parent[i],
                                  batch.parent_user[i])  # fmt: skip
     if duplicate:
@@ -99,8 +104,10 @@ def _apply(rules, state, batch, i, opened):
 
     is_root = batch.root[i] and not cascade.rooted
     if is_root or (not cascade.rooted and time < cascade.published):
-        # Not where it is dormant, or woke and ends at a time of its own.
-        follows = cascade.due == cascade.published + rules.ages[cascade.next_age]
+        # Not of one that woke and ends at a time of its own.
+        follows = np.isnan(cascade.due) or (
+            cascade.due == cascade.published + rules.ages[cascade.next_age]
+        )
         cascade.published = time
         if follows:
             cascade.due = time + rules.ages[cascade.next_age]

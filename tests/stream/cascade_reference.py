@@ -64,16 +64,22 @@ class ReferenceStore:
             cascade = _Cascade(event.cascade_id, event.timestamp)
             cascade.next_growth = settings.growth_first
             self.live[event.cascade_id] = cascade
+        end = cascade.published + self.ages[-1] if cascade.ends is None else cascade.ends
+        if cascade.count >= settings.growth_first and event.timestamp > end:
+            return "CLOSED"
         known = [kept.event for kept in cascade.kept] + cascade.rest
         if any(other.event_id == event.event_id for other in known):
             return "DUPLICATE"
         if cascade.rooted and event.timestamp < cascade.published - settings.clock_skew:
             return "BEFORE_ROOT"
         parent = self._parent(cascade, event)
+        before = cascade.published
         if event.kind == "post" and not cascade.rooted:
             cascade.rooted, cascade.published, parent = True, event.timestamp, -1
+            cascade.dormant = False
         elif not cascade.rooted:
             cascade.published = min(cascade.published, event.timestamp)
+        cascade.dormant &= cascade.published == before
         if len(cascade.kept) < settings.max_events:
             depth = 0 if parent == -1 else 1 if parent == -2 else cascade.kept[parent].depth + 1
             cascade.kept.append(_Kept(event, parent, depth))
