@@ -18,7 +18,6 @@ writers upstream use.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import time
@@ -47,7 +46,6 @@ from topics.errors import TidecastError
 log = logging.getLogger(__name__)
 
 _POLL_MS = 200  # how long a fetch waits, and so how soon a stop is noticed
-_YOUNG_OBJECTS = 50_000  # several batches
 _RETRY_SECONDS = 1.0
 
 
@@ -198,10 +196,6 @@ class IngestRole(ConsumerRebalanceListener):
         settings = self._settings
         await check_role(settings, self._role)
         telemetry.serve(self._registry, settings)
-        # Messages form no cycles, but come in such numbers that the collector would look at them
-        # several times a batch, and now and then at all that was ever imported.
-        gc.freeze()
-        gc.set_threshold(_YOUNG_OBJECTS)
         self._producer = AIOKafkaProducer(
             bootstrap_servers=settings.kafka,
             acks="all",
