@@ -1,22 +1,16 @@
-"""Measures what cascades and their events take in memory.
+"""Measures what the tracker's store takes for so many cascades of so many events each.
 
-    python benchmarks/cascade_memory.py
+    python benchmarks/cascade_memory.py CASCADES EVENTS
 
-Prints JSON:
-
-    bytes_per_event      what 5,000 cascades of 400 events take beyond as many of 8, an event
-    bytes_per_cascade    what a million cascades of 5 events take, less the price of their events,
-                         a cascade
-    million_cascades_bytes    what that million takes
-
-Each is what the resident set of the process has grown by when the store has taken them in: with
-their names, hash table and timers, and with what freed memory the process has not given back.
+Prints JSON: `bytes`, by which the resident set of this process has grown when the store holds
+them. That is with names, hash table and timers, and with memory that was freed and not given back.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import psutil
@@ -26,39 +20,41 @@ from stream.settings import Settings
 from topics.records import SocialEvent
 
 BATCH = 4_000
-SHORT, LONG = 8, 400  # events a cascade, both whole chunks
+PUBLISHED = 1_577_836_800.0
 
 
 def main() -> None:
-    grown_by(1_000, LONG)  # what the first store leaves, whatever it holds
-    cascades = 5_000
-    an_event = (grown_by(cascades, LONG) - grown_by(cascades, SHORT)) / (cascades * (LONG - SHORT))
-    million = grown_by(1_000_000, 5)
-    report = {
-        "bytes_per_event": an_event,
-        "bytes_per_cascade": million / 1_000_000 - 5 * an_event,
-        "million_cascades_bytes": million,
-    }
-    print(json.dumps(report))
-
-
-def grown_by(cascades: int, events: int) -> int:
-    """Bytes of resident memory that a store of so many cascades of so many events takes."""
+    cascades, events = map(int, sys.argv[1:])
+    filled(10, 400)  # what a first store takes, whatever it holds
     process = psutil.Process()
     before = process.memory_info().rss
-    store = CascadeStore(Settings())
-    received = np.full(BATCH, 1e9)
-    for j in range(events):
-        for start in range(0, cascades, BATCH):
-            batch = [
-                SocialEvent(f"cascade-{i:012d}", f"{i}:{j}", f"user-{i}", 1_000.0 + j, "share")
-                for i in range(start, min(start + BATCH, cascades))
-            ]
-            store.ingest(batch, received[: len(batch)])
-    after: int = process.memory_info().rss
+    store = filled(cascades, events)
+    after = process.memory_info().rss
     if store.kept != cascades * events:
         sys.exit(f"the store kept {store.kept} of {cascades * events} events")
-    return after - before
+    print(json.dumps({"bytes": after - before}))
+
+
+def filled(cascades: int, events: int) -> CascadeStore:
+    """A store that holds them all, as if none of them were older than a second."""
+    store = CascadeStore(Settings(max_cascades=cascades))
+    for batch in batches(cascades, events):
+        store.ingest(batch, np.full(len(batch), PUBLISHED + 1))
+    return store
+
+
+def batches(cascades: int, events: int) -> Iterator[list[SocialEvent]]:
+    """Cascade after cascade, so that no more than a few reach a trigger in one batch."""
+    batch: list[SocialEvent] = []
+    for number in range(cascades):
+        name = f"cascade-{number:012d}"
+        batch += [
+            SocialEvent(name, f"{name}:{j}", f"user-{j}", PUBLISHED + j / events, "share")
+            for j in range(events)
+        ]
+        if len(batch) >= BATCH or number == cascades - 1:
+            yield batch
+            batch = []
 
 
 if __name__ == "__main__":

@@ -21,6 +21,9 @@ the ratios within a round.
 
 The embedded broker saves all that it holds every second or two while anything is written, which
 keeps its core busy. So events and requests have a broker each, and outputs are bounded.
+
+Memory is what a process grows by (`cascade_memory.py`). An event is what 10,000 cascades of 400
+take beyond as many of 8; a cascade is what a million of 5 take beyond the price of their events.
 """
 
 from __future__ import annotations
@@ -80,6 +83,8 @@ def main() -> None:
     # So that a kill timer, too, ends the broker and the contender.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     console = Console(stderr=True)
+    with console.status("memory"):
+        memory = measure_memory()
     rounds: list[Report] = [{} for _ in range(arguments.rounds)]
     for topic, contenders in CONTENDERS.items():
         with (
@@ -96,8 +101,6 @@ def main() -> None:
                     messages = FAUST_EVENTS if name == "faust_table" else arguments.messages
                     with console.status(f"round {number + 1} of {len(rounds)}: {name}"):
                         results[name] = run(name, "ingest_contender.py", name, messages, of=own)
-    with console.status("memory"):
-        memory = run("memory", "cascade_memory.py")
     report = summary(rounds) | memory | {"rounds": rounds}
     text = json.dumps(report, indent=2)
     if arguments.json is not None:
@@ -164,6 +167,22 @@ def run(name: str, script: str, *arguments: object, of: Settings | None = None) 
         sys.exit(f"{name}: ended without a result; see above what it wrote")
     result: Report = json.loads(done.stdout)
     return result
+
+
+def measure_memory() -> Report:
+    """Bytes of an event and of a cascade."""
+
+    def taken(cascades: int, events: int) -> int:
+        name = f"memory of {cascades:,} cascades"
+        return int(run(name, "cascade_memory.py", cascades, events)["bytes"])
+
+    few, many, million = taken(10_000, 8), taken(10_000, 400), taken(1_000_000, 5)
+    an_event = (many - few) / (10_000 * (400 - 8))
+    return {
+        "bytes_per_event": an_event,
+        "bytes_per_cascade": (million - 5_000_000 * an_event) / 1_000_000,
+        "million_cascades_bytes": million,
+    }
 
 
 def summary(rounds: Sequence[Mapping[str, Report]]) -> Report:
