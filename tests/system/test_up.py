@@ -73,7 +73,7 @@ def roles_below(folder: Path) -> list[psutil.Process]:
 
 def test_a_run_accounts_for_everything_and_leaves_nothing_behind(tmp_path: Path) -> None:
     summary_file = tmp_path / "summary.json"
-    process = up(tmp_path / "runs", "--for", "15", "--json", str(summary_file))
+    process = up(tmp_path / "runs", "--for", "25", "--speed", "120", "--json", str(summary_file))
     code, output = finish(process)
     assert code == 0, output
     summary = json.loads(summary_file.read_text())
@@ -117,7 +117,15 @@ def test_ctrl_c_stops_everything_and_still_accounts_for_it(tmp_path: Path) -> No
 async def test_what_kcat_reads_is_what_the_committed_schemas_say(cluster: Cluster) -> None:
     await cluster.publish(CATALOGUE["social.events"], [("odd", b"{}")])
     code, output = finish(
-        up(cluster.folder / "runs", "--kafka", cluster.settings.kafka, "--for", "12")
+        up(
+            cluster.folder / "runs",
+            "--kafka",
+            cluster.settings.kafka,
+            "--for",
+            "25",
+            "--speed",
+            "120",
+        )
     )
     assert code == 0, output
     asyncapi = json.loads((CONTRACT / "asyncapi.json").read_text())
