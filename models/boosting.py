@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from models.batch import gather
 from models.features import HORIZON_NAMES, NAMES, features_of
 from models.interface import LEVELS, Forecaster, Increments
+from models.quantiles import log_mean_of, settle, stretch
 from models.trees import parse, predict
 from topics.records import CascadeSnapshot
 
 CONFIG = "config.json"
-MEDIAN = len(LEVELS) // 2
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,56 +102,13 @@ class Boosting(Forecaster):
     ) -> Increments:
         horizons = np.asarray(horizons, np.float64)
         shape = (len(snapshots), len(horizons))
-        if 0 in shape:
-            return Increments(np.zeros((*shape, len(LEVELS))), np.zeros(shape))
         batch = gather(snapshots)
         rows = features_of(batch, np.broadcast_to(horizons, shape))
         raw = self.raw_quantiles(rows.reshape(-1, rows.shape[-1]))
-        quantiles = _in_order(_stretch(raw, self.stretches)).reshape(*shape, len(LEVELS))
-        ahead = horizons > batch.ages[:, None]
-        quantiles = np.maximum.accumulate(np.where(ahead[:, :, None], quantiles, 0.0), axis=1)
-        return Increments(quantiles, expected_increment(quantiles))
+        quantiles = np.sort(stretch(raw, self.stretches)).reshape(*shape, len(LEVELS))
+        return settle(quantiles, log_mean_of(quantiles), batch.ages, horizons)
 
     def raw_quantiles(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """What the trees say of rows of features, before any correction, shape (rows, levels)."""
         raw: NDArray[np.float64] = predict(self._trees, np.ascontiguousarray(rows))
         return raw
-
-
-def _stretch(raw: NDArray[np.float64], stretches: NDArray[np.float64]) -> NDArray[np.float64]:
-    median = raw[:, MEDIAN, None]
-    return np.asarray(median + stretches * (raw - median))
-
-
-def _in_order(quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ascending along the last axis and at least 0."""
-    return np.sort(np.maximum(quantiles, 0.0), axis=-1)
-
-
-def expected_increment(quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean increment of the distribution that quantiles of log2(1 + increment) draw.
-
-    Between the levels the quantile function is linear, outside it goes on at the slope of its
-    neighbouring piece, as in `Increments.probability_of`; so the mean is a sum of integrals of
-    2^x over straight pieces.
-
-    Args:
-        quantiles: at `LEVELS`, shape (..., levels), ascending.
-
-    Returns:
-        shape (...), at least 0.
-    """
-    step = LEVELS[1] - LEVELS[0]
-    first, second = quantiles[..., :1], quantiles[..., 1:2]
-    last, before = quantiles[..., -1:], quantiles[..., -2:-1]
-    lowest = np.maximum(first - (second - first) * LEVELS[0] / step, 0.0)
-    highest = last + (last - before) * LEVELS[0] / step
-    points = np.concatenate([lowest, quantiles, highest], axis=-1) * np.log(2)
-    share = np.diff(np.concatenate([[0.0], LEVELS, [1.0]]))
-    rise = np.diff(points, axis=-1)
-    # The mean of exp over a straight piece is exp(start) (exp(rise) - 1) / rise.
-    flat = rise < 1e-9
-    mean = np.exp(points[..., :-1]) * np.where(
-        flat, 1.0, np.expm1(rise) / np.where(flat, 1.0, rise)
-    )
-    return np.asarray(np.maximum((share * mean).sum(axis=-1) - 1, 0.0))

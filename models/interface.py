@@ -27,12 +27,16 @@ class Increments:
         quantiles: log2(1 + increment) at `LEVELS`, shape (snapshots, horizons, levels),
             ascending along the last axis, at least 0, float64.
         expected: the expected increment in events, shape (snapshots, horizons), at least 0.
+        log_mean: the mean of log2(1 + increment), shape (snapshots, horizons), at least 0: the
+            point with the least mean squared logarithmic error, which is how forecasts of
+            popularity are compared.
 
-    Where a horizon is not after the snapshot both are 0.
+    Where a horizon is not after the snapshot all are 0.
     """
 
     quantiles: NDArray[np.float64]
     expected: NDArray[np.float64]
+    log_mean: NDArray[np.float64]
 
     def probability_of(self, increment: NDArray[np.float64]) -> NDArray[np.float64]:
         """Probability that the increment at the last horizon is at least `increment`.

@@ -152,6 +152,7 @@ class Seismic(Forecaster):
         return Increments(
             quantiles=np.where(ahead[:, :, None], np.maximum(quantiles, 0), 0.0),
             expected=np.where(ahead, c.expectation * estimate, 0.0),
+            log_mean=np.where(ahead, np.log2(1 + estimate), 0.0),
         )
 
 

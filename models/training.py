@@ -9,10 +9,11 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from models.boosting import MEDIAN, Boosting
+from models.boosting import Boosting
 from models.features import HORIZON_NAMES, NAMES, features_of
 from models.interface import LEVELS
 from models.observations import Observations
+from models.quantiles import MEDIAN
 
 
 class Rows(NamedTuple):

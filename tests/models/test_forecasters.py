@@ -27,10 +27,12 @@ def model(request: pytest.FixtureRequest) -> Forecaster:
 
 def check(forecast: Increments, snapshots: int, horizons: int) -> None:
     assert forecast.quantiles.shape == (snapshots, horizons, len(LEVELS))
-    assert forecast.expected.shape == (snapshots, horizons)
+    assert forecast.expected.shape == forecast.log_mean.shape == (snapshots, horizons)
     assert forecast.quantiles.dtype == forecast.expected.dtype == np.float64
     assert np.isfinite(forecast.quantiles).all()
     assert np.isfinite(forecast.expected).all()
+    assert np.isfinite(forecast.log_mean).all()
+    assert (forecast.log_mean >= 0).all()
     assert (forecast.quantiles >= 0).all()
     assert (forecast.expected >= 0).all()
     assert (np.diff(forecast.quantiles, axis=2) >= 0).all()

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from scipy.integrate import quad
 
 from models import evaluation, training
-from models.boosting import Boosting, expected_increment
+from models.boosting import Boosting
 from models.datasets import ROOT, Cascade, increment, snapshot_at
 from models.interface import LEVELS
 from models.observations import end_of, observe
+from models.quantiles import expected_increment
 
 
 def made(count: int, seed: int = 0) -> list[Cascade]:

@@ -38,7 +38,11 @@ class GrowthByTime(Forecaster):
         expected = np.maximum(horizons[None, :] - ages[:, None], 0) / self.seconds
         spread = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
         quantiles = np.log2(1 + expected)[:, :, None] + spread
-        return Increments(np.where(expected[:, :, None] > 0, np.maximum(quantiles, 0), 0), expected)
+        return Increments(
+            quantiles=np.where(expected[:, :, None] > 0, np.maximum(quantiles, 0), 0),
+            expected=expected,
+            log_mean=np.log2(1 + expected),
+        )
 
 
 def snapshot(cascade: str = "c", age: float = 300.0, count: int = 10) -> CascadeSnapshot:

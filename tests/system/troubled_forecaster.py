@@ -40,7 +40,7 @@ class TroubledForecaster(Forecaster):
             time.sleep(600 if self._trouble == "stall" else 2)
         self._batches -= 1
         shape = (len(snapshots), len(horizons))
-        return Increments(np.zeros((*shape, len(LEVELS))), np.zeros(shape))
+        return Increments(np.zeros((*shape, len(LEVELS))), np.zeros(shape), np.zeros(shape))
 
 
 if __name__ == "__main__":
