@@ -125,8 +125,20 @@ class Settings:
     # Models
     forecaster: str = _setting("boosting", "the model that is served; see `tidecast models list`")
     registry: str = _setting("", "folder of model versions; empty: those that ship")
-    forecast_batch: int = _setting(256, "snapshots a call of the model, at most")
+    forecast_batch: int = _setting(256, "snapshots a batch at most; a batch is one commit")
     forecast_wait: Duration = _setting(Duration(0.02), "how long a batch may wait to fill")
+    forecast_deadline: Duration = _setting(
+        Duration(0.1), "the longest that one call of the model may take; a batch is cut into calls"
+    )
+    degrade_after: Duration = _setting(
+        Duration(0), "SEISMIC answers once even the newest snapshot waited this long; 0: never"
+    )
+    shadows: tuple[str, ...] = _setting(
+        (), "models tried beside the served one, on shadow.forecasts: name or name:version,..."
+    )
+    model_threads: int = _setting(
+        1, "of a model on torch; roles share a machine, and threads that spin stall the others"
+    )
 
     # Operation
     data_dir: Path = _setting(Path("runs/data"), "for what a role keeps on disk")
@@ -138,10 +150,17 @@ class Settings:
         positive = ("partitions", "replication", "poll_records", "max_events", "max_cascades",
                     "max_objects", "max_edges", "max_window_objects", "max_window_requests",
                     "window", "decision_windows", "forecast_batch", "viral_count", "growth_first",
-                    "message_bytes", "event_bytes", "fetch_bytes")  # fmt: skip
+                    "message_bytes", "event_bytes", "fetch_bytes", "forecast_deadline",
+                    "model_threads")  # fmt: skip
         for name in positive:
             if getattr(self, name) <= 0:
                 raise SettingsError(f"{name}: got {getattr(self, name)}; expected more than 0")
+        for shadow in self.shadows:
+            if not re.fullmatch(r"[^:\s]+(:[0-9]+(\.[0-9]+)*)?", shadow):
+                raise SettingsError(
+                    f"shadows: got {shadow!r}; expected a model's name, or its name and version "
+                    "such as boosting:2"
+                )
         if self.growth_factor <= 1:
             raise SettingsError(f"growth_factor: got {self.growth_factor}; expected more than 1")
         if not 0 < self.cache_share <= 1:
@@ -182,11 +201,15 @@ def _spell(value: Any) -> str:
     return ",".join(map(_spell, value)) if isinstance(value, tuple) else str(value)
 
 
+def _split(text: str) -> list[str]:
+    return text.split(",") if text.strip() else []
+
+
 def _convert(name: str, kind: Any, value: Any) -> Any:
     """`value`, from text or TOML, as the setting's type."""
     try:
         if typing.get_origin(kind) is tuple:
-            items = value if isinstance(value, list | tuple) else str(value).split(",")
+            items = value if isinstance(value, list | tuple) else _split(str(value))
             return tuple(_convert(name, typing.get_args(kind)[0], item) for item in items)
         if kind is Duration:
             return Duration.parse(value)

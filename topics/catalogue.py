@@ -77,6 +77,12 @@ POPULARITY_FORECASTS = Topic(
     ("forecaster",), ("social platforms", "scorer", "gateway"),
     "How far each cascade will spread, with intervals, at several horizons.",
 )  # fmt: skip
+SHADOW_FORECASTS = Topic(
+    "shadow.forecasts", "cascade_id", PopularityForecast, "json", "delete", 8 * DAY,
+    ("forecaster",), ("scorer",),
+    "What versions answer that are tried and not served, to be held against what happened.",
+    public=False,
+)  # fmt: skip
 CASCADE_OUTCOMES = Topic(
     "cascade.outcomes", "cascade_id", CascadeOutcome, "json", "delete", 8 * DAY,
     ("tracker",), ("scorer", "gateway"),
@@ -109,7 +115,7 @@ CACHE_DECISIONS = Topic(
 MODEL_UPDATES = Topic(
     "model.updates", "model", ModelUpdate, "json", "compact", None,
     ("operators",), ("forecaster", "ranker"),
-    "Versions of models to serve.",
+    "Versions of models to serve, the latest of each model. `tidecast models publish` writes it.",
     partitioned=False,
 )  # fmt: skip
 DEAD_LETTERS = Topic(
@@ -122,9 +128,9 @@ DEAD_LETTERS = Topic(
 CATALOGUE: dict[str, Topic] = {
     topic.name: topic
     for topic in (
-        SOCIAL_EVENTS, EDGE_REQUESTS, CASCADE_SNAPSHOTS, POPULARITY_FORECASTS, CASCADE_OUTCOMES,
-        FORECAST_SCORES, MODEL_CALIBRATION, EDGE_WINDOWS, CACHE_DECISIONS, MODEL_UPDATES,
-        DEAD_LETTERS,
+        SOCIAL_EVENTS, EDGE_REQUESTS, CASCADE_SNAPSHOTS, POPULARITY_FORECASTS, SHADOW_FORECASTS,
+        CASCADE_OUTCOMES, FORECAST_SCORES, MODEL_CALIBRATION, EDGE_WINDOWS, CACHE_DECISIONS,
+        MODEL_UPDATES, DEAD_LETTERS,
     )
 }  # fmt: skip
 

@@ -33,14 +33,17 @@ RAW_MESSAGE = "DeadLetter"  # the one message that is no record
 # Parties of the catalogue that run outside of a deployment and are upgraded on their own.
 OUTSIDE = frozenset({"social platforms", "edge servers", "edge agents", "operators"})
 _CONTENT_TYPES = {"json": "application/json", "msgpack": "application/vnd.msgpack"}
-# Headers that messages of a topic carry, all of them always; each value is text.
+_FORECAST_HEADERS = {
+    "event_timestamp": (
+        "Kafka timestamp, milliseconds since 1970, of the event that caused the forecast; "
+        "the message's own timestamp is when it was forecast."
+    ),
+}
+# Headers that messages of a topic carry, all of them always; each value is text. Topics that
+# share a record share its headers: both are the message's.
 _HEADERS = {
-    "popularity.forecasts": {
-        "event_timestamp": (
-            "Kafka timestamp, milliseconds since 1970, of the event that caused the forecast; "
-            "the message's own timestamp is when it was forecast."
-        ),
-    },
+    "popularity.forecasts": _FORECAST_HEADERS,
+    "shadow.forecasts": _FORECAST_HEADERS,
     "cache.decisions": {
         "event_timestamp": (
             "Kafka timestamp, milliseconds since 1970, of the request that closed the window; "

@@ -164,10 +164,25 @@ class HorizonForecast(msgspec.Struct, frozen=True):
         float, Meta(ge=0, lt=1e18, description="Expected total count, observed included.")
     ]
     quantiles: Quantiles
+    geometric_mean: (
+        Annotated[
+            float,
+            Meta(
+                ge=0,
+                lt=1e18,
+                description="Total count whose increment, one added, is the geometric mean of what "
+                "may come: the point with the least mean squared logarithmic error (MSLE).",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class PopularityForecast(msgspec.Struct, frozen=True):
-    """How far a cascade will spread. Topic `popularity.forecasts`."""
+    """How far a cascade will spread. Topic `popularity.forecasts`.
+
+    What versions answer that are tried and not served: Topic `shadow.forecasts` (internal).
+    """
 
     forecast_id: Annotated[
         str,
@@ -323,8 +338,21 @@ class ModelUpdate(msgspec.Struct, frozen=True):
 
     name: Id
     version: Id
-    uri: Annotated[str, Meta(min_length=1, max_length=2048)]
-    digest: Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
+    uri: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=2048,
+            description="Folder of the version, <registry>/<name>/<version>: a path or file://.",
+        ),
+    ]
+    digest: Annotated[
+        str,
+        Meta(
+            pattern="^sha256:[0-9a-f]{64}$",
+            description="Of the version's card.json, which holds the digests of its other files.",
+        ),
+    ]
 
 
 Record = (

@@ -45,12 +45,22 @@ def test_the_environment_of_settings_gives_the_same_settings() -> None:
         ({"TIDECAST_CACHE_SHARE": "1.5"}, "cache_share"),
         ({"TIDECAST_HORIZONS": "24h,1h"}, "horizons: .* ascending"),
         ({"TIDECAST_HORIZONS": "7s"}, r"horizons: got \[7.0\] seconds; expected some of 1, 2"),
+        ({"TIDECAST_FORECAST_DEADLINE": "0"}, "forecast_deadline: got 0.0; expected more than 0"),
+        ({"TIDECAST_SHADOWS": "boosting:newest"}, "shadows: got 'boosting:newest'; expected a"),
         ({"TIDECAST_SNAPSHOT_AGES": "48h"}, "snapshot_ages: .* below the last horizon"),
     ],
 )
 def test_what_is_not_allowed_is_refused_by_name(environment: dict[str, str], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         load(environment=environment)
+
+
+def test_a_list_may_be_empty_or_of_texts() -> None:
+    assert load(environment={"TIDECAST_SHADOWS": ""}).shadows == ()
+    shadows = load(environment={"TIDECAST_SHADOWS": "seismic,boosting:1.2"}).shadows
+    assert shadows == ("seismic", "boosting:1.2")
+    with pytest.raises(SettingsError, match="horizons"):
+        load(environment={"TIDECAST_HORIZONS": ""})
 
 
 def test_a_file_that_is_not_as_it_should_be_is_named(tmp_path: Path) -> None:
