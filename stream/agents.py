@@ -5,6 +5,9 @@ commits, one batch at a time:
 
     take a batch -> compute in the model thread -> publish, wait for the broker -> commit -> next
 
+A role may have something to do afterwards, once a batch is committed, while the next may wait: it
+is done step by step in the same thread, and ends early when the role stops.
+
 Faust's own count of acknowledgements cannot carry the promise that nothing is lost.
 `Stream.take_events` acknowledges a batch in a `finally`, hence also one that failed or was
 cancelled; what a rebalance makes a stream skip is acknowledged too; and one message missing at
@@ -21,7 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -56,6 +59,11 @@ class Received(NamedTuple):
 # The outputs of a batch, each with the number of the partition that caused it: it goes to the
 # partition of that number (modulo the output topic's), so that what belongs together stays so.
 Compute = Callable[[Sequence[Received]], Sequence[tuple[int, Output]]]
+# Called with a batch that is committed and with what tells how many messages wait for the next;
+# what each step yields is published before the next step.
+Afterwards = Callable[
+    [Sequence[Received], Callable[[], int]], Iterator[Sequence[tuple[int, Output]]]
+]
 
 
 # Faust logs under the module of a subclass; what it tells of its services belongs to `faust`.
@@ -156,7 +164,15 @@ class Application(faust.App):
     def _new_transport(self) -> _Transport:
         return _Transport(self.conf.broker_consumer, self)
 
-    def consume(self, topic: Topic, compute: Compute, *, size: int, wait: float) -> None:
+    def consume(
+        self,
+        topic: Topic,
+        compute: Compute,
+        *,
+        size: int,
+        wait: float,
+        afterwards: Afterwards | None = None,
+    ) -> None:
         """Gives the messages of `topic` to `compute`, batch by batch, and publishes its outputs.
 
         Args:
@@ -164,6 +180,7 @@ class Application(faust.App):
                 meanwhile; what it raises ends the process.
             size: messages a batch at most.
             wait: seconds a batch may wait to fill.
+            afterwards: called likewise, when a batch is committed; a crash loses what it was at.
         """
         source = self.topic(
             topic.name, key_type=bytes, value_type=bytes,
@@ -179,11 +196,13 @@ class Application(faust.App):
                     # What was fetched before a rebalance is read again by whoever has it now.
                     current = [m for m in messages if m.tenure == self.tenure]
                     if current:
-                        await self._work(current, compute)
+                        received = await self._work(current, compute)
+                        if afterwards is not None:
+                            await self._go_on(afterwards(received, stream.channel.queue.qsize))
 
         self.agent(source, name=topic.name, supervisor_strategy=CrashingSupervisor)(batches)
 
-    async def _work(self, messages: Sequence[Any], compute: Compute) -> None:
+    async def _work(self, messages: Sequence[Any], compute: Compute) -> list[Received]:
         """One batch: computed, published, committed."""
         received = [
             Received(m.topic, m.partition, m.offset, round(m.timestamp * 1000), m.key, m.value)
@@ -196,6 +215,16 @@ class Application(faust.App):
             log.warning(
                 "the group rebalanced before a commit; what it covers is read again: %s", ends
             )
+        return received
+
+    async def _go_on(self, steps: Iterator[Sequence[tuple[int, Output]]]) -> None:
+        """What is to be done afterwards, until it is done or the role stops."""
+        loop = asyncio.get_running_loop()
+        while not self.should_stop:
+            outputs = await loop.run_in_executor(self._model_thread, next, steps, None)
+            if outputs is None:
+                return
+            await self.publish(outputs)
 
     async def publish(self, outputs: Sequence[tuple[int, Output]]) -> None:
         """Sends the outputs in order and waits until all replicas have acknowledged them all."""

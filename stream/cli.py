@@ -12,6 +12,7 @@ from rich.console import Console
 
 from stream import settings as settings_module
 from stream.commands import contract as contract_command
+from stream.commands import publish as publish_command
 from stream.commands import traffic, training
 from stream.commands.traffic import KafkaOption
 from stream.settings import Duration, Settings
@@ -36,6 +37,7 @@ app.add_typer(traffic.replay_app, name="replay")
 app.command("simulate")(traffic.simulate)
 app.add_typer(training.train_app, name="train")
 app.add_typer(training.models_app, name="models")
+training.models_app.command("publish")(publish_command.publish)
 app.command("contract")(contract_command.contract)
 
 console = Console(stderr=True, soft_wrap=True, highlight=False)

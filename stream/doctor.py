@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from models import registry
 from stream.broker import BrokerError, describe
-from stream.forecaster import warm_up
+from stream.loading import load
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE
 from topics.errors import TidecastError
@@ -86,14 +85,11 @@ def _examine_partitions(
 def _examine_model(settings: Settings) -> list[Finding]:
     began = time.perf_counter()
     try:
-        model = registry.load(settings.forecaster, root=settings.registry or None)
-        warm_up(model, settings.horizons)
+        loaded = load(settings, settings.forecaster)
     except TidecastError as error:
         return [Finding("wrong", str(error), "tidecast models list shows what there is")]
     seconds = time.perf_counter() - began
-    return [
-        Finding("ok", f"model {model.name} {model.version} loads and answers in {seconds:.2f} s")
-    ]
+    return [Finding("ok", f"model {loaded} loads and answers in {seconds:.2f} s")]
 
 
 def _examine_clock() -> list[Finding]:

@@ -95,7 +95,7 @@ def test_one_pause_moves_little_and_a_lasting_change_is_followed() -> None:
     assert cost.predict(50, 2_500) < BELIEVED / 2 * usual
     for _ in range(24):
         cost.learn(50, 2_500, 10 * usual)
-    assert cost.predict(50, 2_500) == pytest.approx(10 * usual, rel=0.1)
+    assert cost.predict(50, 2_500) == pytest.approx(10 * usual, rel=0.2)
 
 
 def test_what_calls_do_not_tell_apart_stays_as_it_was() -> None:

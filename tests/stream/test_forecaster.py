@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -15,7 +17,9 @@ from prometheus_client import CollectorRegistry
 from models.interface import Forecaster, Increments
 from stream.agents import Received
 from stream.consumer import Output
-from stream.forecaster import ForecastBatch
+from stream.cost import CallCost
+from stream.forecast_batch import ForecastBatch, fall_back
+from stream.loading import Loaded
 from stream.settings import Duration, Settings
 from topics.catalogue import CASCADE_SNAPSHOTS, DEAD_LETTERS, POPULARITY_FORECASTS
 from topics.records import CascadeSnapshot, PopularityForecast
@@ -72,6 +76,10 @@ def encoded(record: CascadeSnapshot) -> bytes:
     return CASCADE_SNAPSHOTS.codec.encode(record)
 
 
+def loaded(model: Forecaster) -> Loaded:
+    return Loaded(model, CallCost(), "sha256:" + "0" * 64)
+
+
 @pytest.fixture
 def registry() -> CollectorRegistry:
     return CollectorRegistry()
@@ -79,7 +87,8 @@ def registry() -> CollectorRegistry:
 
 @pytest.fixture
 def batch(registry: CollectorRegistry) -> ForecastBatch:
-    return ForecastBatch(GrowthByTime(), SETTINGS, registry)
+    served = loaded(GrowthByTime())
+    return ForecastBatch(lambda: served, SETTINGS, registry)
 
 
 def forecast_of(output: Output) -> PopularityForecast:
@@ -176,22 +185,125 @@ snapshots = st.builds(
 def test_a_batch_answers_as_each_snapshot_alone(given_snapshots: list[CascadeSnapshot]) -> None:
     """The batch against the obvious: one snapshot and one horizon at a time."""
     model = GrowthByTime()
-    batch = ForecastBatch(model, SETTINGS, CollectorRegistry())
+    served = loaded(model)
+    batch = ForecastBatch(lambda: served, SETTINGS, CollectorRegistry())
     forecasts = [
         forecast_of(output) for _, output in batch([message(encoded(s)) for s in given_snapshots])
     ]
     last = SETTINGS.horizons[-1]
-    expected = sorted(given_snapshots, key=lambda s: s.age >= last)
-    assert [f.forecast_id for f in forecasts] == [f"{s.snapshot_id}/growth-3" for s in expected]
-    for seen, forecast in zip(expected, forecasts, strict=True):
+    assert [f.forecast_id for f in forecasts] == [
+        f"{s.snapshot_id}/growth-3" for s in given_snapshots
+    ]
+    for seen, forecast in zip(given_snapshots, forecasts, strict=True):
         ahead = [h for h in SETTINGS.horizons if h > seen.age] or [seen.age + last]
         assert [h.horizon for h in forecast.horizons] == ahead
         for horizon, answer in zip(ahead, forecast.horizons, strict=True):
             alone = model.forecast([seen], np.array([horizon]))
             assert answer.expected == pytest.approx(seen.observed_count + alone.expected[0, 0])
+            assert answer.geometric_mean == pytest.approx(
+                seen.observed_count + 2 ** alone.log_mean[0, 0] - 1
+            )
             assert msgspec.structs.astuple(answer.quantiles) == pytest.approx(
                 seen.observed_count + 2 ** alone.quantiles[0, 0] - 1
             )
         furthest = model.forecast([seen], np.array(ahead[-1:]))
         wanted = np.array([SETTINGS.viral_count - seen.observed_count], float)
         assert forecast.viral_probability == pytest.approx(furthest.probability_of(wanted)[0])
+
+
+class Recorder(GrowthByTime):
+    """Notes how many events each snapshot of each call has."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[int]] = []
+
+    def forecast(
+        self, snapshots: Sequence[CascadeSnapshot], horizons: NDArray[np.float64]
+    ) -> Increments:
+        self.calls.append([len(s.delays()) for s in snapshots])
+        return super().forecast(snapshots, horizons)
+
+
+def test_a_batch_is_cut_into_calls_of_alike_and_answered_in_order() -> None:
+    model = Recorder()
+    served = loaded(model)
+    # A millisecond an event, and 100 of them a call.
+    served.cost.costs = np.array([0.0, 0.0, 1e-3])
+    served.cost.learn = lambda *_: None
+    batch = ForecastBatch(lambda: served, SETTINGS, CollectorRegistry())
+    counts = [40, 300, 10, 50, 20, 45, 10]
+    asked = [snapshot(f"c{at}", count=count) for at, count in enumerate(counts)]
+    outputs = batch([message(encoded(one), at) for at, one in enumerate(asked)])
+    assert model.calls == [[10, 10, 20, 40], [45, 50], [300]]
+    assert [forecast_of(output).cascade_id for _, output in outputs] == [
+        f"c{at}" for at in range(len(counts))
+    ]
+    assert [forecast_of(output).observed_count for _, output in outputs] == counts
+
+
+def test_all_calls_of_a_batch_are_made_by_one_version() -> None:
+    newer = loaded(GrowthByTime())
+    newer.model.version = "4"
+
+    class Replaced(GrowthByTime):
+        def forecast(
+            self, snapshots: Sequence[CascadeSnapshot], horizons: NDArray[np.float64]
+        ) -> Increments:
+            served[0] = newer
+            return super().forecast(snapshots, horizons)
+
+    served = [loaded(Replaced())]
+    served[0].cost.costs = np.array([0.0, 1.0, 0.0])  # a call a snapshot
+    batch = ForecastBatch(lambda: served[0], SETTINGS, CollectorRegistry())
+    messages = [message(encoded(snapshot(f"c{at}")), at) for at in range(3)]
+    versions = [[forecast_of(o).model_version for _, o in batch(messages)] for _ in range(2)]
+    assert versions == [["3"] * 3, ["4"] * 3]
+
+
+class Late(GrowthByTime):
+    name = "late"
+
+
+def test_the_fall_back_answers_while_even_the_newest_has_waited_too_long() -> None:
+    settings = SETTINGS.having(degrade_after=Duration(60))
+    registry = CollectorRegistry()
+    served, fall_back = loaded(Late()), loaded(GrowthByTime())
+    batch = ForecastBatch(lambda: served, settings, registry, fall_back)
+    now = round(time.time() * 1000)
+
+    def answered(*waited: float) -> list[tuple[str, bool]]:
+        messages = [
+            message(encoded(snapshot(f"c{at}")), at)._replace(timestamp=now - round(1000 * seconds))
+            for at, seconds in enumerate(waited)
+        ]
+        forecasts = [forecast_of(output) for _, output in batch(messages)]
+        assert all(f.forecast_id.endswith(f"/{f.model}-3") for f in forecasts)
+        return [(forecast.model, forecast.degraded) for forecast in forecasts]
+
+    assert answered(1, 900) == [("late", False)] * 2
+    assert answered(100, 900) == [("growth", True)] * 2
+    assert registry.get_sample_value("tidecast_forecaster_degraded_total") == 2
+    assert answered(900, 0) == [("late", False)] * 2
+    assert registry.get_sample_value("tidecast_forecaster_degraded_total") == 2
+    never = ForecastBatch(lambda: served, settings, CollectorRegistry())
+    old = [message(encoded(snapshot()))._replace(timestamp=now - 900_000)]
+    assert not forecast_of(never(old)[0][1]).degraded
+
+
+def test_the_fall_back_is_seismic_unless_it_is_served_or_never_asked(tmp_path: Path) -> None:
+    late = Settings(degrade_after=Duration(1))
+    found = fall_back(late.having(registry=str(tmp_path)))
+    assert found is not None and found.model.name == "seismic"
+    assert fall_back(Settings()) is None
+    assert fall_back(late.having(forecaster="seismic")) is None
+
+
+def test_the_costs_of_calls_are_metrics(batch: ForecastBatch, registry: CollectorRegistry) -> None:
+    batch([message(encoded(snapshot()))])
+    costs = [
+        registry.get_sample_value("tidecast_forecaster_cost_seconds", {"of": of})
+        for of in ("call", "snapshot", "event")
+    ]
+    assert all(cost is not None and cost >= 0 for cost in costs)
+    assert registry.get_sample_value("tidecast_forecaster_call_seconds_count") == 1
+    assert registry.get_sample_value("tidecast_forecaster_events_total") == 10

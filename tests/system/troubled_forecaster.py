@@ -16,8 +16,10 @@ from prometheus_client import CollectorRegistry
 
 from models.interface import LEVELS, Forecaster, Increments
 from stream import agents, telemetry
-from stream.forecaster import ROLE, ForecastBatch
-from stream.settings import load
+from stream.cost import CallCost
+from stream.forecast_batch import ROLE, ForecastBatch
+from stream.loading import Loaded
+from stream.settings import Duration, load
 from topics.catalogue import CASCADE_SNAPSHOTS
 from topics.records import CascadeSnapshot
 
@@ -47,11 +49,13 @@ if __name__ == "__main__":
     settings = load()
     telemetry.setup_logging(settings)
     metrics = CollectorRegistry()
-    model = TroubledForecaster(sys.argv[1], int(sys.argv[2]))
+    loaded = Loaded(TroubledForecaster(sys.argv[1], int(sys.argv[2])), CallCost(), digest="")
+    # A batch is a call, however slow the model is.
+    settings = settings.having(forecast_deadline=Duration(3600))
     application = agents.Application(ROLE, settings, metrics)
     application.consume(
         CASCADE_SNAPSHOTS,
-        ForecastBatch(model, settings, metrics),
+        ForecastBatch(lambda: loaded, settings, metrics),
         size=settings.forecast_batch,
         wait=settings.forecast_wait,
     )

@@ -1,0 +1,141 @@
+"""A batch of snapshots answered: forecasts for those that can be used, dead letters for the others.
+
+    decode -> cut into calls -> the served version answers, call by call -> outputs in order
+
+All calls of a batch are made by one version. When even the newest snapshot of the batch has waited
+longer than `degrade_after`, the calls that are left are made by SEISMIC, whose closed form takes
+next to no time, and their forecasts say `degraded`. That is looked at call by call and by the
+clock alone, so it ends by itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from models import registry as model_registry
+from stream.agents import Received
+from stream.answers import Answers, Call, output
+from stream.consumer import Output
+from stream.loading import Loaded, load
+from stream.settings import Settings
+from stream.snapshots import Asked, decode
+from topics.catalogue import POPULARITY_FORECASTS
+from topics.records import PopularityForecast
+
+ROLE = "forecaster"
+FALL_BACK = "seismic"
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+
+
+class Metrics:
+    """What batches export."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, what: str) -> Counter:
+            return Counter(f"tidecast_forecaster_{name}_total", what, registry=registry)
+
+        def histogram(name: str, what: str) -> Histogram:
+            return Histogram(
+                f"tidecast_forecaster_{name}_seconds", what, registry=registry, buckets=_SECONDS
+            )
+
+        self.snapshots = counter("snapshots", "Snapshots read")
+        self.events = counter("events", "Events that they describe")
+        self.forecasts = counter("forecasts", "Forecasts made")
+        self.degraded = counter(
+            "degraded", "Forecasts made by SEISMIC, the served model being late"
+        )
+        self.past_horizon = counter("past_horizon", "Snapshots past the last horizon")
+        self.dead_letters = counter("dead_letters", "Snapshots that could not be used")
+        self.compute = histogram("compute", "Time to answer a batch")
+        self.call = histogram("call", "Time of a call of the served model")
+        self.queue = histogram("queue", "From the event's Kafka timestamp to the batch's start")
+        self.cost = Gauge(
+            "tidecast_forecaster_cost_seconds",
+            "What a call of the served model takes by itself, a snapshot and an event of it",
+            ["of"], registry=registry,
+        )  # fmt: skip
+
+
+class ForecastBatch:
+    """Turns a batch of messages into forecasts and dead letters.
+
+    Args:
+        served: tells which version answers now; it answers all calls of a batch.
+        settings: horizons, the viral count, the deadline of a call, when to fall back.
+        registry: where the metrics go.
+        fall_back: answers when the served version is too late; None: it answers however late.
+    """
+
+    def __init__(
+        self,
+        served: Callable[[], Loaded],
+        settings: Settings,
+        registry: CollectorRegistry,
+        fall_back: Loaded | None = None,
+    ) -> None:
+        self._served = served
+        self._answers = Answers(settings)
+        self._fall_back = fall_back
+        self._degrade_after = settings.degrade_after
+        self._metrics = Metrics(registry)
+
+    def __call__(self, messages: Sequence[Received]) -> list[tuple[int, Output]]:
+        """The outputs of the messages, each beside the partition of the message it answers."""
+        metrics, now = self._metrics, time.time()
+        metrics.snapshots.inc(len(messages))
+        for message in messages:
+            metrics.queue.observe(max(0.0, now - message.timestamp / 1000))
+        with metrics.compute.time():
+            asked, outputs = decode(messages, ROLE)
+            metrics.events.inc(sum(one.events for one in asked))
+            metrics.dead_letters.inc(len(outputs))
+            newest = max((message.timestamp for message in messages), default=0) / 1000
+            forecasts = self._forecast(asked, newest)
+            # In the order of the snapshots, so that of a cascade the latest forecast comes last.
+            outputs += [
+                output(POPULARITY_FORECASTS, asked[at].message, forecasts[at])
+                for at in range(len(asked))
+            ]
+        return outputs
+
+    def _forecast(self, asked: Sequence[Asked], newest: float) -> dict[int, PopularityForecast]:
+        """The forecast of each snapshot by its position."""
+        served, metrics = self._served(), self._metrics
+        forecasts: dict[int, PopularityForecast] = {}
+        for call in self._answers.calls(served, asked):
+            made = self._answer(served, call, newest)
+            forecasts.update(zip((at for at, _ in call.asked), made, strict=True))
+            metrics.forecasts.inc(len(made))
+            if not call.is_usual:
+                metrics.past_horizon.inc(len(made))
+        for of, seconds in zip(("call", "snapshot", "event"), served.cost.costs, strict=True):
+            metrics.cost.labels(of).set(seconds)
+        return forecasts
+
+    def _answer(self, served: Loaded, call: Call, newest: float) -> list[PopularityForecast]:
+        if self._fall_back is not None and time.time() - newest > self._degrade_after:
+            made = self._answers.answer(self._fall_back, call, degraded=True)
+            self._metrics.degraded.inc(len(made))
+            return made
+        with self._metrics.call.time():
+            return self._answers.answer(served, call)
+
+
+def fall_back(settings: Settings) -> Loaded | None:
+    """SEISMIC, where the settings let it answer; the one that ships if the registry has none.
+
+    None also where SEISMIC itself is served: a degraded forecast would have the id of one that is
+    not.
+
+    Raises:
+        BrokenModelError: its files are missing, altered or unreadable.
+    """
+    if settings.degrade_after <= 0 or settings.forecaster == FALL_BACK:
+        return None
+    if FALL_BACK not in model_registry.list_names(settings.registry or None):
+        settings = settings.having(registry="")
+    return load(settings, FALL_BACK)

@@ -1,0 +1,98 @@
+"""Which version a forecaster serves: the one at the start, and those that updates bring.
+
+    start:   the latest update that loads, else the newest version of the registry
+    update:  load -> warm up -> replace, between two batches; what does not load replaces nothing
+
+A batch asks once for the `current` one, so all of it is answered by one version. Updates come in
+a thread of their own, and the old version serves on while the new one is made ready there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from stream.loading import Loaded, load, load_update
+from stream.settings import Settings
+from topics.records import ModelUpdate
+
+log = logging.getLogger(__name__)
+
+
+class Serving:
+    """The version of the model `settings.forecaster` that is served now.
+
+    Args:
+        settings: the model's name, and the registry to begin with where no update does.
+        updates: of that model, those that there are already, the latest last.
+        registry: where the metrics go.
+
+    Raises:
+        RegistryError: no update loads, and the registry has no version that does.
+    """
+
+    def __init__(
+        self, settings: Settings, updates: Sequence[ModelUpdate], registry: CollectorRegistry
+    ) -> None:
+        def counter(name: str, what: str) -> Counter:
+            return Counter(f"tidecast_forecaster_{name}_total", what, registry=registry)
+
+        self._settings = settings
+        self._swaps = counter("swaps", "Versions replaced by others")
+        self._failed = counter("failed_swaps", "Updates that could not be followed")
+        self._info = Gauge(
+            "tidecast_forecaster_model_info", "1 for the version that is served",
+            ["name", "version"], registry=registry,
+        )  # fmt: skip
+        found = next(filter(None, map(self._load, reversed(updates))), None)
+        self._current = found or load(settings, settings.forecaster)
+        self._announce()
+
+    def current(self) -> Loaded:
+        """The version to call. It is replaced whole, so any thread may ask."""
+        return self._current
+
+    def take(self, update: ModelUpdate) -> None:
+        """Serves the version that an update names, once it is ready; stays with this one if not.
+
+        An update of another model, or to the version that is served, changes nothing.
+        """
+        old = self._current
+        if update.name != self._settings.forecaster:
+            return
+        if update.version == old.model.version:
+            if update.digest != old.digest:
+                # Forecasts under one id would contradict each other.
+                self.refuse(
+                    f"{old} is served from a card of digest {old.digest}; the update says "
+                    f"{update.digest}; publish a changed model under another version"
+                )
+            return
+        new = self._load(update)
+        if new is None:
+            return
+        self._current = new
+        self._announce()
+        self._swaps.inc()
+        log.info("%s is served now, in place of %s", new, old)
+
+    def refuse(self, reason: str) -> None:
+        """Counts an update that cannot be followed, and says why."""
+        self._failed.inc()
+        log.error("an update of the model is not followed: %s", reason)
+
+    def _load(self, update: ModelUpdate) -> Loaded | None:
+        """The version that an update names, ready; None if it cannot be had."""
+        try:
+            return load_update(self._settings, update)
+        except Exception as error:  # a version may be broken in ways that only its code knows
+            log.debug("%s %s does not load", update.name, update.version, exc_info=True)
+            self.refuse(f"{type(error).__name__}: {error}")
+            return None
+
+    def _announce(self) -> None:
+        model = self._current.model
+        self._info.clear()
+        self._info.labels(model.name, model.version).set(1)

@@ -1,0 +1,109 @@
+"""Shadows: versions that are tried on what is served, without being served.
+
+When a batch has been published and committed, each shadow answers its snapshots again, and the
+answers go to `shadow.forecasts`. The next batch comes first: a shadow's call is made only while
+what waits for the served version would take it less than a call may take, so a shadow holds it up
+by one call of its own at most. What is not answered for that reason is counted, and so is what was
+in flight when a worker died: nobody repeats it. A shadow that fails is dropped until the next
+start.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+
+from prometheus_client import CollectorRegistry, Counter
+
+from stream.agents import Received
+from stream.answers import Answers, Call, output
+from stream.consumer import Output
+from stream.forecast_batch import ROLE
+from stream.loading import Loaded, load
+from stream.settings import Settings
+from stream.snapshots import Asked, decode
+from topics.catalogue import SHADOW_FORECASTS
+
+log = logging.getLogger(__name__)
+
+
+class Shadows:
+    """The models of the setting `shadows`. None answers before `load`.
+
+    Args:
+        served: tells which version answers now, and must not be held up.
+        settings: which models, horizons, the deadline of a call.
+        registry: where the metrics go.
+    """
+
+    def __init__(
+        self, served: Callable[[], Loaded], settings: Settings, registry: CollectorRegistry
+    ) -> None:
+        def counter(name: str, what: str) -> Counter:
+            return Counter(
+                f"tidecast_forecaster_shadow_{name}_total", what, ["shadow"], registry=registry
+            )
+
+        self._served = served
+        self._settings = settings
+        self._answers = Answers(settings)
+        self._live: dict[str, Loaded] = {}  # by what the setting calls them
+        self._forecasts = counter("forecasts", "Forecasts made by a shadow")
+        self._skipped = counter("skipped", "Snapshots not answered, for the next batch waited")
+        self._failures = counter("failures", "Shadows dropped because they failed")
+
+    def load(self) -> None:
+        """Loads them and warms them up, in whatever thread has the time."""
+        for shadow in self._settings.shadows:
+            name, _, version = shadow.partition(":")
+            try:
+                self._live[shadow] = load(self._settings, name, version or None)
+            except Exception as error:  # a version may be broken in ways that only its code knows
+                self._drop(shadow, error)
+            else:
+                log.info("%s is tried as a shadow", self._live[shadow])
+
+    def __call__(
+        self, messages: Sequence[Received], waiting: Callable[[], int]
+    ) -> Iterator[list[tuple[int, Output]]]:
+        """The shadows' forecasts, call by call, while there is time.
+
+        Args:
+            messages: the batch that has been answered.
+            waiting: how many messages are there for the next.
+        """
+        if not self._live:
+            return
+        asked, _ = decode(messages, ROLE)
+        for shadow, loaded in list(self._live.items()):
+            left = len(asked)
+            for call in self._answers.calls(loaded, asked):
+                if shadow not in self._live or self._is_behind(asked, waiting()):
+                    break
+                left -= len(call.asked)
+                yield self._answer(shadow, loaded, call)
+            if shadow in self._live:
+                self._skipped.labels(shadow).inc(left)
+
+    def _is_behind(self, asked: Sequence[Asked], waiting: int) -> bool:
+        """Whether what waits, if it is like the last batch, would take longer than a call may."""
+        events = sum(one.events for one in asked) / max(len(asked), 1)
+        cost = self._served().cost
+        return cost.predict(waiting, waiting * events) > self._settings.forecast_deadline
+
+    def _answer(self, shadow: str, loaded: Loaded, call: Call) -> list[tuple[int, Output]]:
+        try:
+            forecasts = self._answers.answer(loaded, call)
+        except Exception as error:  # whatever it is, the served version is not to suffer from it
+            del self._live[shadow]
+            self._drop(shadow, error)
+            return []
+        self._forecasts.labels(shadow).inc(len(forecasts))
+        return [
+            output(SHADOW_FORECASTS, one.message, forecast)
+            for (_, one), forecast in zip(call.asked, forecasts, strict=True)
+        ]
+
+    def _drop(self, shadow: str, error: Exception) -> None:
+        self._failures.labels(shadow).inc()
+        log.error("shadow %s is dropped: %s: %s", shadow, type(error).__name__, error)

@@ -1,0 +1,67 @@
+"""What a batch of messages of `cascade.snapshots` holds: snapshots, and what cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from stream.agents import Received
+from stream.consumer import Output, dead_letter
+from topics.catalogue import CASCADE_SNAPSHOTS
+from topics.codecs import DecodeError
+from topics.records import BIN_EDGES, CascadeSnapshot
+
+EVENT_BYTES = 4  # of one event in each packed array
+
+
+class Asked(NamedTuple):
+    """A snapshot, and the message that brought it."""
+
+    message: Received
+    snapshot: CascadeSnapshot
+
+    @property
+    def events(self) -> int:
+        """How many events the snapshot describes: what a model works on."""
+        return len(self.snapshot.delay) // EVENT_BYTES
+
+
+def decode(messages: Sequence[Received], role: str) -> tuple[list[Asked], list[tuple[int, Output]]]:
+    """The usable snapshots, and for each other message its partition and a dead letter.
+
+    Args:
+        role: who cannot use them.
+    """
+    snapshots, undecodable = CASCADE_SNAPSHOTS.codec.decode_batch([m.value for m in messages])
+    reasons = {bad.position: str(bad.error) for bad in undecodable}
+    decoded = iter(snapshots)
+    usable, dead = [], []
+    for position, message in enumerate(messages):
+        reason = reasons.get(position)
+        if reason is None:
+            snapshot = next(decoded)
+            reason = inconsistency(snapshot)
+            if reason is None:
+                usable.append(Asked(message, snapshot))
+                continue
+        dead.append((message.partition, dead_letter(message, role, DecodeError.__name__, reason)))
+    return usable, dead
+
+
+def inconsistency(snapshot: CascadeSnapshot) -> str | None:
+    """What in the snapshot contradicts itself and would mislead or stop a model, if anything."""
+    lengths = {name: len(getattr(snapshot, name)) for name in ("delay", "parent", "depth", "user")}
+    described = lengths["delay"] // EVENT_BYTES
+    if len(set(lengths.values())) > 1 or lengths["delay"] % EVENT_BYTES:
+        return f"packed arrays: got {lengths} bytes; expected equal lengths, 4 bytes an event"
+    if snapshot.observed_count < described:
+        return (
+            f"observed_count: got {snapshot.observed_count}; "
+            f"expected at least the {described} events that are described"
+        )
+    if len(snapshot.rest) not in (0, 4 * (len(BIN_EDGES) + 1)):
+        return (
+            f"rest: got {len(snapshot.rest)} bytes; "
+            f"expected none or {4 * (len(BIN_EDGES) + 1)}, one count for each bin"
+        )
+    return None
