@@ -1,16 +1,20 @@
-"""How each kind of model is made: `RECIPES` maps its name to the function that trains it.
+"""How a kind of model is made: what a recipe is given, what it tells, and the two kinds there are.
 
 A recipe sees the training and validation parts of its sources, never the test parts. It is given
 a seed, and tells how it gets on through a callback, so that commands, evaluation and tests train
-alike.
+alike. Most make a model for any age and horizon; some, which the literature compares with, make
+one for a single window and must be told which. `models.training` has the recipes by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from models.datasets import Cascade
+from models.evaluation import Window
 from models.interface import Forecaster
 
 
@@ -44,17 +48,100 @@ class Report(Protocol):
         """
 
 
-class Recipe(Protocol):
-    """Trains one kind of model."""
-
-    def __call__(
-        self, sources: Sequence[Source], *, seed: int, report: Report
-    ) -> tuple[Forecaster, dict[str, Any]]:
-        """The model, and what the training was told and found, for its card."""
-
-
 def silent(stage: str, done: int, total: int, loss: float | None = None) -> None:
     """A `Report` that tells nobody."""
 
 
-RECIPES: Mapping[str, Recipe] = {}
+class Recipe(ABC):
+    """Trains one kind of model.
+
+    Attributes:
+        description: of what it makes, one line for the model's card.
+        seeded: whether another seed makes another model.
+    """
+
+    description: str
+    seeded: bool
+
+    @abstractmethod
+    def __call__(
+        self,
+        sources: Sequence[Source],
+        *,
+        seed: int,
+        report: Report = silent,
+        window: Window | None = None,
+        **options: Any,
+    ) -> tuple[Forecaster, dict[str, Any]]:
+        """The model, and what the training was told and found, for its card.
+
+        Args:
+            sources: to learn from.
+            seed: the same seed, sources and options make the same model.
+            report: is told how it gets on.
+            window: that the model is for; a recipe for any time does not look at it.
+            options: what this recipe can be told besides.
+        """
+
+
+class AnyTimeTraining(Protocol):
+    """Makes a model for any age and any horizon."""
+
+    def __call__(
+        self, sources: Sequence[Source], *, seed: int, report: Report
+    ) -> tuple[Forecaster, dict[str, Any]]:
+        """As `Recipe`; it may take options besides, which have defaults."""
+
+
+class WindowTraining(Protocol):
+    """Makes a model for one window."""
+
+    def __call__(
+        self, sources: Sequence[Source], *, window: Window, seed: int, report: Report
+    ) -> tuple[Forecaster, dict[str, Any]]:
+        """As `Recipe`; it may take options besides, which have defaults."""
+
+
+@dataclass(frozen=True)
+class AnyTimeRecipe(Recipe):
+    """Of a model that serves any age and any horizon."""
+
+    train: AnyTimeTraining
+    description: str
+    seeded: bool = True
+
+    def __call__(
+        self,
+        sources: Sequence[Source],
+        *,
+        seed: int,
+        report: Report = silent,
+        window: Window | None = None,
+        **options: Any,
+    ) -> tuple[Forecaster, dict[str, Any]]:
+        return self.train(sources, seed=seed, report=report, **options)
+
+
+@dataclass(frozen=True)
+class WindowRecipe(Recipe):
+    """Of a model that serves the window it is trained for, and no other."""
+
+    train: WindowTraining
+    description: str
+    seeded: bool = True
+
+    def __call__(
+        self,
+        sources: Sequence[Source],
+        *,
+        seed: int,
+        report: Report = silent,
+        window: Window | None = None,
+        **options: Any,
+    ) -> tuple[Forecaster, dict[str, Any]]:
+        if window is None:
+            raise ValueError(
+                f"got no window; this is for one window alone ({self.description}), so it has to "
+                "be told which"
+            )
+        return self.train(sources, window=window, seed=seed, report=report, **options)

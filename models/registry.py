@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,42 @@ def load(name: str, version: str | None = None, root: Path | str | None = None) 
         return LOADERS[card.kind](folder, card.version)
     except (OSError, ValueError) as error:
         raise BrokenModelError(f"{folder}: the model cannot be read: {error}") from error
+
+
+def publish(
+    model: Any,
+    root: Path,
+    *,
+    description: str,
+    command: str,
+    data: Sequence[DataSet],
+    training: dict[str, Any],
+    metrics: dict[str, Any],
+) -> Path:
+    """Writes a model with its card to `<root>/<name>/<version>`, and returns that folder.
+
+    Args:
+        model: a forecaster of a class in `LOADERS`, with a method `save(folder)`.
+        root: folder of the registry; it is made where it is missing.
+        description, command, data, training, metrics: as in the card.
+    """
+    folder = root / model.name / model.version
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save(folder)
+    card = ModelCard(
+        name=model.name,
+        version=model.version,
+        kind=type(model).__name__,
+        description=description,
+        created=datetime.now(UTC).date().isoformat(),
+        command=command,
+        data=list(data),
+        training=training,
+        metrics=metrics,
+        files={},
+    )
+    write_card(folder, card)
+    return folder
 
 
 def write_card(folder: Path, card: ModelCard) -> None:

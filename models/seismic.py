@@ -18,9 +18,11 @@ cascades by `tidecast train seismic`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -30,7 +32,8 @@ from numpy.typing import NDArray
 from models.batch import Batch, gather
 from models.interface import LEVELS, Forecaster, Increments
 from models.memory import PAPER_EXPONENT, PAPER_PLATEAU, direct_answers, infectiousness
-from models.observations import Observations
+from models.observations import Observations, observe
+from models.recipes import Report, Source, silent
 from topics.records import CascadeSnapshot
 
 CONSTANTS = "constants.json"
@@ -167,6 +170,33 @@ EXPONENTS = (0.1, 0.242, 0.4, 0.6, 0.8)
 MEAN_DEGREES = (0.0, 0.25, 0.5, 0.75, 1.0)
 DECAYS = tuple(2.0 ** np.arange(-4, 2.25, 0.25))
 LIMITS = (0.5, 0.7, 0.8, 0.9, 0.95)
+
+
+def train(
+    sources: Sequence[Source],
+    *,
+    seed: int,
+    report: Report = silent,
+    ages: int = 6,
+    horizons: int = 3,
+) -> tuple[Seismic, dict[str, Any]]:
+    """The recipe: fits the constants to the training parts; the validation parts are not used.
+
+    Args:
+        sources: to learn from, each of the same weight.
+        seed: of what is drawn.
+        report: is told of each point of the grid.
+        ages: drawn a cascade, beside those of its growth.
+        horizons: drawn an observation.
+    """
+    rng = np.random.default_rng(seed)
+    seen: list[Observations] = []
+    for source in sources:
+        seen.extend(observe(source.train, source.end, rng, ages, horizons))
+    points = itertools.count(1)
+    grid = len(PLATEAUS) * len(EXPONENTS)
+    constants = fit(seen, lambda: report("fitting", next(points), grid))
+    return Seismic(constants), {"ages": ages, "horizons": horizons}
 
 
 def fit(

@@ -1,174 +1,19 @@
-"""Training of the boosting: rows from observations, trees, then stretches."""
+"""`RECIPES`: every kind of model that can be trained, by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
 
-import lightgbm
-import numpy as np
-from numpy.typing import NDArray
+from models import boosting_training, seismic
+from models.recipes import AnyTimeRecipe, Recipe
 
-from models.boosting import Boosting
-from models.features import HORIZON_NAMES, NAMES, features_of
-from models.interface import LEVELS
-from models.observations import Observations
-from models.quantiles import MEDIAN
-
-
-class Rows(NamedTuple):
-    """One row for each observation and horizon.
-
-    Attributes:
-        features: shape (rows, features).
-        targets: log2(1 + increment), shape (rows,).
-        weights: shape (rows,), summing to 1.
-    """
-
-    features: NDArray[np.float64]
-    targets: NDArray[np.float64]
-    weights: NDArray[np.float64]
-
-
-def rows_of(observations: Iterable[Observations], recency: float = 0.0) -> Rows:
-    """The rows of one source.
-
-    Args:
-        observations: of it.
-        recency: the latest cascade counts exp(recency) times as much as the earliest.
-    """
-    features, targets, weights, published = [], [], [], []
-    for chunk in observations:
-        rows = features_of(chunk.batch, chunk.horizons)
-        features.append(rows.reshape(-1, rows.shape[-1]))
-        targets.append(np.log2(1 + chunk.increments).ravel())
-        each = chunk.horizons.shape[1]
-        weights.append(np.repeat(chunk.weights, each))
-        published.append(np.repeat(chunk.batch.published_at, each))
-    time = np.concatenate(published)
-    elapsed = (time - time.min()) / max(np.ptp(time), 1.0)
-    weight = np.concatenate(weights) * np.exp(recency * elapsed)
-    return Rows(np.concatenate(features), np.concatenate(targets), weight / weight.sum())
-
-
-def pool(sources: Sequence[Rows], shares: Sequence[float]) -> Rows:
-    """Several sources as one, each with its share of the weight."""
-    total = sum(shares)
-    return Rows(
-        np.concatenate([rows.features for rows in sources]),
-        np.concatenate([rows.targets for rows in sources]),
-        np.concatenate(
-            [rows.weights * share / total for rows, share in zip(sources, shares, strict=True)]
-        ),
-    )
-
-
-def train(
-    training: Rows,
-    validation: Rows,
-    *,
-    seed: int = 0,
-    rounds: int = 200,
-    leaves: int = 31,
-    learning_rate: float = 0.08,
-    threads: int = 1,
-    on_round: Callable[[float, int], None] | None = None,
-) -> tuple[Boosting, dict[str, Any]]:
-    """Trains a model for each quantile; the validation part stops it and sets the stretches.
-
-    Args:
-        training: the only rows that the trees are grown on.
-        validation: as above.
-        seed: of the feature and row samples; the same seed and data give the same trees.
-        rounds: trees a model at most.
-        leaves: of a tree.
-        learning_rate: of the boosting.
-        threads: of LightGBM.
-        on_round: called with the level and the number of trees after each.
-
-    Returns:
-        The forecaster, and what the training found: trees and stretch of each level.
-    """
-    parameters = {
-        "objective": "quantile",
-        "metric": "quantile",
-        "num_leaves": leaves,
-        "learning_rate": learning_rate,
-        "min_data_in_leaf": 100,
-        "feature_fraction": 0.5,
-        "bagging_fraction": 0.8,
-        "bagging_freq": 1,
-        "seed": seed,
-        "num_threads": threads,
-        "deterministic": True,
-        "force_row_wise": True,
-        "verbose": -1,
-    }
-    # LightGBM wants weights about 1: its limits on a leaf count them.
-    grown = lightgbm.Dataset(
-        training.features,
-        training.targets,
-        weight=training.weights * len(training.weights),
-        feature_name=[*NAMES, *HORIZON_NAMES],
-        free_raw_data=False,
-    )
-    held = lightgbm.Dataset(
-        validation.features,
-        validation.targets,
-        weight=validation.weights * len(validation.weights),
-        reference=grown,
-        free_raw_data=False,
-    )
-    texts, trees = [], []
-    for level in LEVELS:
-        callbacks: list[Any] = [lightgbm.early_stopping(30, verbose=False)]
-        if on_round is not None:
-            callbacks.append(_reporter(on_round, float(level)))
-        booster = lightgbm.train(
-            parameters | {"alpha": float(level)},
-            grown,
-            rounds,
-            valid_sets=[held],
-            callbacks=callbacks,
-        )
-        texts.append(booster.model_to_string(num_iteration=booster.best_iteration))
-        trees.append(booster.best_iteration)
-    raw = Boosting(texts, np.ones(len(LEVELS))).raw_quantiles(validation.features)
-    stretches = conformal_stretches(raw, validation.targets, validation.weights)
-    return Boosting(texts, stretches), {"trees": trees, "stretches": stretches.tolist()}
-
-
-def _reporter(on_round: Callable[[float, int], None], level: float) -> Callable[[Any], None]:
-    return lambda env: on_round(level, env.iteration + 1)
-
-
-def conformal_stretches(
-    raw: NDArray[np.float64], targets: NDArray[np.float64], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """For each level, the least factor of its distance to the median with which it holds.
-
-    An upper quantile holds if at least its level of the weight lies at or below it, a lower one
-    if at least one minus its level lies at or above it.
-
-    Args:
-        raw: quantiles as predicted, shape (rows, levels).
-        targets: shape (rows,).
-        weights: shape (rows,).
-
-    Returns:
-        shape (levels,), between 0 and 4; 1 for the median.
-    """
-    stretches = np.ones(len(LEVELS))
-    factors = np.arange(0, 4.001, 0.02)
-    median = raw[:, MEDIAN]
-    for index, level in enumerate(LEVELS):
-        if index == MEDIAN:
-            continue
-        needed = level if index > MEDIAN else 1 - level
-        for factor in factors:
-            bound = np.maximum(median + factor * (raw[:, index] - median), 0.0)
-            holds = targets <= bound if index > MEDIAN else targets >= bound
-            if np.average(holds, weights=weights) >= needed:
-                break
-        stretches[index] = factor
-    return stretches
+RECIPES: Mapping[str, Recipe] = {
+    "boosting": AnyTimeRecipe(
+        boosting_training.train,
+        "Gradient boosting (LightGBM) on hand features: quantiles for any age and horizon.",
+    ),
+    "seismic": AnyTimeRecipe(
+        seismic.train,
+        "SEISMIC (KDD 2015) in closed form: any age, any horizon, no audience sizes.",
+    ),
+}

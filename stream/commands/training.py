@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from stream.commands.report import Bars
+
 if TYPE_CHECKING:
-    from models.datasets import Cascade, Split
-    from models.registry import DataSet
+    from models.recordings import Recording
 
 console = Console(stderr=True, soft_wrap=True, highlight=False)
 train_app = typer.Typer(
@@ -87,61 +86,16 @@ def train_boosting(
 
     The test parts are not looked at but for the metrics of the model card.
     """
-    import numpy as np
-
-    from models import evaluation, observations, training
-    from models.interface import LEVELS
-
-    sources = _read(cascades, background or [])
-    shares = [1.0] * len(cascades) + [background_weight] * len(background or [])
-    rng = np.random.default_rng(seed)
-    parts: dict[str, list[training.Rows]] = {"train": [], "validation": []}
-    with _progress() as progress:
-        task = progress.add_task("observing", total=2 * len(sources))
-        for _, split, end in sources:
-            for part, rows in parts.items():
-                seen = observations.observe(getattr(split, part), end, rng, ages, horizons)
-                rows.append(training.rows_of(seen, recency if part == "train" else 0.0))
-                progress.advance(task)
-        task = progress.add_task("training", total=len(LEVELS) * rounds)
-
-        def advance(level: float, trees: int) -> None:
-            before = LEVELS.tolist().index(level) * rounds
-            progress.update(
-                task, completed=before + trees, description=f"training quantile {level}"
-            )
-
-        model, found = training.train(
-            training.pool(parts["train"], shares),
-            training.pool(parts["validation"], shares),
-            seed=seed,
-            rounds=rounds,
-            leaves=leaves,
-            learning_rate=learning_rate,
-            threads=threads,
-            on_round=advance,
-        )
-        progress.update(task, completed=len(LEVELS) * rounds, description="trained")
-    told = {
-        "background": [path.name for path in background or []],
-        "background_weight": background_weight,
-        "ages": ages,
-        "horizons": horizons,
-        "rounds": rounds,
-        "leaves": leaves,
-        "learning_rate": learning_rate,
-        "recency": recency,
-        "seed": seed,
-        "rows": {part: sum(map(len, (r.targets for r in rows))) for part, rows in parts.items()},
-    }
-    model.version = version
-    _publish(
-        model,
-        output,
-        "Gradient boosting (LightGBM) on hand features: quantiles for any age and horizon.",
-        sources,
-        told | found,
-        evaluation.by_window(model, {data.file: (split.test, end) for data, split, end in sources}),
+    _train(
+        "boosting",
+        Options(cascades, output, version, seed, background or [], background_weight),
+        ages=ages,
+        horizons=horizons,
+        rounds=rounds,
+        leaves=leaves,
+        learning_rate=learning_rate,
+        recency=recency,
+        threads=threads,
     )
 
 
@@ -160,32 +114,7 @@ def train_seismic(
 
     The validation and test parts are not looked at but for the metrics of the model card.
     """
-    import numpy as np
-
-    from models import evaluation, observations, seismic
-
-    sources = _read(cascades, [])
-    rng = np.random.default_rng(seed)
-    seen: list[observations.Observations] = []
-    grid = len(seismic.PLATEAUS) * len(seismic.EXPONENTS)
-    with _progress() as progress:
-        task = progress.add_task("observing", total=len(sources))
-        for _, split, end in sources:
-            seen.extend(observations.observe(split.train, end, rng, ages, horizons))
-            progress.advance(task)
-        task = progress.add_task("fitting", total=grid)
-        constants = seismic.fit(seen, lambda: progress.advance(task))
-    _publish(
-        seismic.Seismic(constants, version),
-        output,
-        "SEISMIC (KDD 2015) in closed form: any age, any horizon, no audience sizes.",
-        sources,
-        {"ages": ages, "horizons": horizons, "seed": seed},
-        evaluation.by_window(
-            seismic.Seismic(constants, version),
-            {data.file: (split.test, end) for data, split, end in sources},
-        ),
-    )
+    _train("seismic", Options(cascades, output, version, seed), ages=ages, horizons=horizons)
 
 
 @models_app.command("list")
@@ -207,65 +136,72 @@ def list_models(
     Console().print(table)
 
 
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-    )
+class Options(NamedTuple):
+    """What every `tidecast train` is told; see the options of the same names."""
+
+    cascades: Sequence[Path]
+    output: Path
+    version: str
+    seed: int
+    background: Sequence[Path] = ()
+    background_weight: float = 0.0
 
 
-def _read(
-    cascades: Sequence[Path], background: Sequence[Path]
-) -> list[tuple[DataSet, Split, float]]:
-    """Each file's description, chronological parts, and end of recording."""
-    from models.datasets import read_cascades, split_chronologically
-    from models.observations import end_of
-    from models.registry import DataSet, digest
+def _train(name: str, told: Options, **options: Any) -> None:
+    """Trains a model by its recipe, measures it on the test parts and writes it as a version.
 
-    sources = []
-    for path in [*cascades, *background]:
-        read: list[Cascade] = list(read_cascades(path))
-        if len(read) < 20:
-            raise typer.BadParameter(
-                f"{path}: got {len(read)} cascades; expected at least 20, to split and learn from"
-            )
-        data = DataSet(path.name, digest(path), len(read), sum(map(len, read)))
-        sources.append((data, split_chronologically(read), end_of(read)))
-    return sources
+    Args:
+        name: of the recipe, a key of `RECIPES`.
+        told: what every training is told.
+        options: what this recipe is told besides.
+    """
+    from models import evaluation, registry
+    from models.datasets import split_chronologically
+    from models.training import RECIPES
 
-
-def _publish(
-    model: Any,
-    output: Path,
-    description: str,
-    sources: Sequence[tuple[DataSet, Split, float]],
-    told: dict[str, Any],
-    metrics: dict[str, Any],
-) -> None:
-    from models import registry
-
-    folder = output / model.name / model.version
-    folder.mkdir(parents=True, exist_ok=True)
-    model.save(folder)
-    registry.write_card(
-        folder,
-        registry.ModelCard(
-            name=model.name,
-            version=model.version,
-            kind=type(model).__name__,
-            description=description,
-            created=datetime.now(UTC).date().isoformat(),
-            command=_command(),
-            data=[data for data, _, _ in sources],
-            training=told,
-            metrics=metrics,
-            files={},
-        ),
+    files = [*told.cascades, *told.background]
+    shares = [1.0] * len(told.cascades) + [told.background_weight] * len(told.background)
+    recordings = [_read(path) for path in files]
+    splits = [split_chronologically(recording.cascades) for recording in recordings]
+    recipe = RECIPES[name]
+    with Bars(console) as report:
+        model, found = recipe(
+            [
+                recording.source(split, share)
+                for recording, split, share in zip(recordings, splits, shares, strict=True)
+            ],
+            seed=told.seed,
+            report=report,
+            **options,
+        )
+    model.version = told.version
+    tests = {r.data.file: (s.test, r.end) for r, s in zip(recordings, splits, strict=True)}
+    training: dict[str, Any] = {"seed": told.seed}
+    if told.background:
+        training["background"] = [path.name for path in told.background]
+        training["background_weight"] = told.background_weight
+    folder = registry.publish(
+        model,
+        told.output,
+        description=recipe.description,
+        command=_command(),
+        data=[recording.data for recording in recordings],
+        training=training | found,
+        metrics=evaluation.by_window(model, tests),
     )
     console.print(f"{model.name} {model.version} written to {folder}")
+
+
+def _read(path: Path) -> Recording:
+    from models.recordings import read_recording
+
+    recording = read_recording(path)
+    if recording.data.cascades < 20:
+        raise typer.BadParameter(
+            f"{path}: got {recording.data.cascades} cascades; expected at least 20, to split and "
+            "learn from"
+        )
+    return recording
 
 
 def _command() -> str:

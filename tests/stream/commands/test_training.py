@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from models import registry
 from models.interface import Forecaster
-from stream.commands.training import models_app, train_app
+from stream.cli import app
+from stream.commands.training import train_app
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_models_are_trained_written_and_listed(
         "--horizons", 1,
     )  # fmt: skip
     assert loaded(output, "seismic").version == "1"
-    listed = run(models_app, "--root", output)
+    listed = run(app, "models", "list", "--root", output)
     assert "boosting" in listed
     assert "3.1" in listed
     assert "SEISMIC" in listed

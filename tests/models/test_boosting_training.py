@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.integrate import quad
 
-from models import evaluation, training
+from models import boosting_training as training
+from models import evaluation
 from models.boosting import Boosting
 from models.datasets import ROOT, Cascade, increment, snapshot_at
 from models.interface import LEVELS
@@ -117,7 +118,7 @@ def parts() -> tuple[training.Rows, training.Rows]:
 
 
 def trained(parts: tuple[training.Rows, training.Rows]) -> Boosting:
-    return training.train(*parts, seed=5, rounds=40, leaves=8)[0]
+    return training.grow(*parts, seed=5, rounds=40, leaves=8)[0]
 
 
 def test_training_learns_and_its_intervals_hold(parts: tuple[training.Rows, training.Rows]) -> None:

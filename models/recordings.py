@@ -1,0 +1,43 @@
+"""Files of recorded cascades, as training and evaluation take them: whole, with digest and end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from models.datasets import Cascade, Split, read_cascades
+from models.observations import end_of
+from models.recipes import Source
+from models.registry import DataSet, digest
+
+
+class Recording(NamedTuple):
+    """A file of recorded cascades.
+
+    Attributes:
+        data: what a model's card says of it.
+        cascades: in the file's order.
+        end: unix seconds at which the recording ends.
+    """
+
+    data: DataSet
+    cascades: Sequence[Cascade]
+    end: float
+
+    def source(self, split: Split, share: float = 1.0) -> Source:
+        """The training and validation parts of `split`, one of this recording's."""
+        return Source(self.data.file, split.train, split.validation, self.end, share)
+
+
+def read_recording(path: Path | str) -> Recording:
+    """The recording in a file.
+
+    Raises:
+        DataFormatError: it is not in its format.
+        OSError: it cannot be read.
+    """
+    cascades = list(read_cascades(path))
+    events = sum(map(len, cascades))
+    data = DataSet(Path(path).name, digest(Path(path)), len(cascades), events)
+    return Recording(data, cascades, end_of(cascades))
