@@ -1,11 +1,11 @@
 """Shadows: versions that are tried on what is served, without being served.
 
 When a batch has been published and committed, each shadow answers its snapshots again, and the
-answers go to `shadow.forecasts`. The next batch comes first: a shadow's call is made only while
-what waits for the served version would take it less than a call may take, so a shadow holds it up
-by one call of its own at most. What is not answered for that reason is counted, and so is what was
-in flight when a worker died: nobody repeats it. A shadow that fails is dropped until the next
-start.
+answers go to `shadow.forecasts`. The next batch comes first: before each call of a shadow it is
+asked whether what waits would keep the served version longer than a call may; if so the shadows
+give way, and what they do not answer is counted. So they hold the served version up by a call of
+theirs at most. Nobody repeats what they were at when a worker dies. A shadow that fails is dropped
+until the next start.
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ class Shadows:
                 self._skipped.labels(shadow).inc(left)
 
     def _is_behind(self, asked: Sequence[Asked], waiting: int) -> bool:
-        """Whether what waits, if it is like the last batch, would take longer than a call may."""
+        """Whether a whole batch waits, or what, like the last one, takes longer than a call may."""
+        if waiting >= self._settings.forecast_batch:
+            return True
         events = sum(one.events for one in asked) / max(len(asked), 1)
         cost = self._served().cost
         return cost.predict(waiting, waiting * events) > self._settings.forecast_deadline

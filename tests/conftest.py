@@ -1,9 +1,14 @@
 """Fixtures that every room's tests share."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import settings
+
+from models import registry
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -18,3 +23,17 @@ def data_dir() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"the development data is not beside the checkout: no folder {DATA}")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def copy_version() -> Callable[[Path, str, str], Path]:
+    """Copies the first version that ships of a model into a registry, under another version."""
+
+    def copy(root: Path, name: str, version: str) -> Path:
+        folder = root / name / version
+        shutil.copytree(registry.SHIPPED / name / "1", folder)
+        card = registry.read_card(name, "1")
+        registry.write_card(folder, msgspec.structs.replace(card, version=version))
+        return folder
+
+    return copy
