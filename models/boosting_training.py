@@ -186,7 +186,7 @@ def grow(
     for level in LEVELS:
         callbacks = [
             lightgbm.early_stopping(30, verbose=False),
-            _reporter(report, f"quantile {level:g}", rounds),
+            reporter(report, f"quantile {level:g}", rounds),
         ]
         booster = lightgbm.train(
             parameters | {"alpha": float(level)},
@@ -202,7 +202,7 @@ def grow(
     return Boosting(texts, stretches), {"trees": trees, "stretches": stretches.tolist()}
 
 
-def _reporter(report: Report, stage: str, rounds: int) -> Callable[[Any], None]:
+def reporter(report: Report, stage: str, rounds: int) -> Callable[[Any], None]:
     """A callback of LightGBM's: its environment's last entry is the loss on the validation part."""
     return lambda env: report(stage, env.iteration + 1, rounds, env.evaluation_result_list[-1][2])
 

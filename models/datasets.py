@@ -316,3 +316,19 @@ def split_chronologically(
     first = int(len(ordered) * train)
     second = int(len(ordered) * (train + validation))
     return Split(ordered[:first], ordered[first:second], ordered[second:])
+
+
+def split_randomly(
+    cascades: Sequence[Cascade], seed: int = 0, train: float = 0.7, validation: float = 0.15
+) -> Split:
+    """Parts drawn at random, as much of the literature has them; each in order of publication.
+
+    The training part has cascades of the test part's time, so what is measured flatters: for
+    comparison with published figures only.
+    """
+    ordered = sorted(cascades, key=lambda cascade: cascade.published_at)
+    first = int(len(ordered) * train)
+    second = int(len(ordered) * (train + validation))
+    drawn = np.random.default_rng(seed).permutation(len(ordered))
+    parts = np.split(drawn, [first, second])
+    return Split(*([ordered[index] for index in sorted(part)] for part in parts))

@@ -144,7 +144,7 @@ def load(name: str, version: str | None = None, root: Path | str | None = None) 
         raise BrokenModelError(f"{folder}: the model cannot be read: {error}") from error
 
 
-def publish(
+def write(
     model: Any,
     root: Path,
     *,

@@ -1,7 +1,9 @@
-"""Bars on the terminal for a training that reports (`models.recipes.Report`)."""
+"""What a training tells: bars on the terminal, and for the card the command that was typed."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -18,20 +20,16 @@ from rich.progress import (
 
 
 class Bars:
-    """A `Report` that draws a bar for each stage: steps, time left, and the latest loss.
+    """A `Report` that draws a bar for the stage it is in: steps, time left, and the latest loss.
 
-        with Bars(console) as report:
-            report("epochs", 3, 100, loss=1.25)
-
-    Attributes:
-        title: what is being worked on, written before each stage.
+    with Bars(console) as report:
+        report("epochs", 3, 100, loss=1.25)
     """
 
-    def __init__(self, console: Console, title: str = "") -> None:
-        self.title = title
+    def __init__(self, console: Console) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
@@ -54,16 +52,20 @@ class Bars:
         self._progress.stop()
 
     def __call__(self, stage: str, done: int, total: int, loss: float | None = None) -> None:
-        described = f"{self.title} {stage}".strip()
-        if described != self._stage:
-            self._close()
-            self._stage = described
-            self._task = self._progress.add_task(described, total=total, loss="")
+        if stage != self._stage:
+            if self._stage is not None:
+                self._progress.remove_task(self._task)
+            self._stage = stage
+            self._task = self._progress.add_task(stage, total=total, loss="")
         changes: dict[str, Any] = {} if loss is None else {"loss": f"loss {loss:.4f}"}
         self._progress.update(self._task, completed=done, total=total, **changes)
 
-    def _close(self) -> None:
-        """The bar of a stage that ended early is full: what it has done is all there was to do."""
-        if self._stage is not None:
-            [task] = [task for task in self._progress.tasks if task.id == self._task]
-            self._progress.update(self._task, total=task.completed)
+
+def command_line() -> str:
+    """The command line as it was typed, with files by their names and without the output."""
+    words = [Path(word).name if Path(word).is_file() else word for word in sys.argv[1:]]
+    words = [word for word in words if not word.startswith("--output=")]
+    if "--output" in words:
+        at = words.index("--output")
+        del words[at : at + 2]
+    return " ".join(["tidecast", *words])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -11,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from stream.commands.report import Bars
+from stream.commands.report import Bars, command_line
 
 if TYPE_CHECKING:
     from models.recordings import Recording
@@ -180,11 +179,11 @@ def _train(name: str, told: Options, **options: Any) -> None:
     if told.background:
         training["background"] = [path.name for path in told.background]
         training["background_weight"] = told.background_weight
-    folder = registry.publish(
+    folder = registry.write(
         model,
         told.output,
         description=recipe.description,
-        command=_command(),
+        command=command_line(),
         data=[recording.data for recording in recordings],
         training=training | found,
         metrics=evaluation.by_window(model, tests),
@@ -202,13 +201,3 @@ def _read(path: Path) -> Recording:
             "learn from"
         )
     return recording
-
-
-def _command() -> str:
-    """The command line as it was typed, with files by their names and without the output."""
-    words = [Path(word).name if Path(word).is_file() else word for word in sys.argv[1:]]
-    words = [word for word in words if not word.startswith("--output=")]
-    if "--output" in words:
-        at = words.index("--output")
-        del words[at : at + 2]
-    return " ".join(["tidecast", *words])

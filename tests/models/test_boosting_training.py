@@ -131,7 +131,7 @@ def test_training_learns_and_its_intervals_hold(parts: tuple[training.Rows, trai
     realised = evaluation.labels(chosen, window)
     constant = np.exp2(np.log2(1 + realised).mean()) - 1
     assert found["msle"] < 0.6 * evaluation.msle(np.full(len(realised), constant), realised)
-    assert 0.8 <= found["coverage"] <= 1
+    assert 0.8 <= found["coverage_90"] <= 1
 
 
 def test_the_same_seed_gives_the_same_files(

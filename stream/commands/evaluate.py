@@ -1,0 +1,362 @@
+"""`tidecast evaluate cascades`: models side by side on recorded cascades, as figures and a picture.
+
+What is compared and how lies in `models.comparison`; here are the options, the choice of what is
+tested on, and what is shown.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from stream.commands.report import Bars, command_line
+from stream.settings import Duration
+from topics.errors import TidecastError
+
+if TYPE_CHECKING:
+    from models.comparison import Candidate, Comparison, Result
+    from models.datasets import Cascade, Split
+    from models.evaluation import Window
+    from models.recipes import Recipe, Source
+    from models.recordings import Recording
+    from models.registry import DataSet
+
+console = Console(stderr=True, soft_wrap=True, highlight=False)
+evaluate_app = typer.Typer(
+    no_args_is_help=True, help="Measures models on recorded data that they were not trained on."
+)
+
+
+# Fewer cascades than this cannot be split and learnt from.
+MIN_RECORDED = 20
+
+
+class NothingToTestError(TidecastError, ValueError):
+    """No cascade of the file can be tested on in the windows asked for."""
+
+
+@evaluate_app.callback()
+def _group() -> None:
+    """Measures models on recorded data that they were not trained on."""
+
+
+@evaluate_app.command("cascades")
+def evaluate_cascades(
+    file: Annotated[Path, typer.Argument(help="Recorded cascades to test on (plain, .xz or .gz).")],
+    observe: Annotated[
+        list[str],
+        typer.Option(
+            "--observe",
+            help="Age at which cascades are observed, such as 30m or 1h. Repeat it, each with "
+            "its --horizon, for several windows: models for any time are trained once for all.",
+        ),
+    ],
+    horizon: Annotated[
+        list[str],
+        typer.Option("--horizon", help="Age up to which events are forecast, such as 24h or 15d."),
+    ],
+    train: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--train",
+            help="Learn from the training and validation parts of this file instead of FILE's; "
+            "may be repeated.",
+        ),
+    ] = None,
+    pretrained: Annotated[
+        bool,
+        typer.Option(
+            "--pretrained", help="Train nothing: take the newest versions of the registry."
+        ),
+    ] = False,
+    split: Annotated[
+        Literal["chronological", "random"],
+        typer.Option(
+            help="How files are divided 70 / 15 / 15 into training, validation and test part. "
+            "random (seed 0) leaks the future and is for comparison with published figures only."
+        ),
+    ] = "chronological",
+    models: Annotated[
+        str | None,
+        typer.Option(
+            help="Names joined by commas, such as boosting,seismic,mean. Default: all that can be "
+            "trained, or with --pretrained all that the registry holds."
+        ),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Trainings of each model whose training draws anything.")
+    ] = 3,
+    seed: Annotated[int, typer.Option(help="The first of them; the others count up.")] = 0,
+    registry: Annotated[
+        Path | None,
+        typer.Option(help="Registry for --pretrained. Default: the models that ship."),
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for trained models, <keep>/<seed>/<name>/<version>. A run that is "
+            "repeated finds there what it, or another on the same data, has trained."
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file as they come.")
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the picture (PNG) here. Default: beside the JSON, if there is one."
+        ),
+    ] = None,
+) -> None:
+    """Trains models and measures them on the latest cascades of a file, or measures ready ones.
+
+    Without more the models learn from FILE's earliest 70 %, choose by the next 15 % and are tested
+    on the latest 15 %:
+
+        tidecast evaluate cascades weibo.txt.xz --observe 30m --horizon 24h --observe 1h
+        --horizon 24h --models boosting,seismic,mean --json runs/weibo.json
+
+    `--train OTHER` learns from other files and tests on the whole of FILE. `--pretrained` takes the
+    models that ship, or those in `--registry`. A file that a model was trained on, told by its
+    digest, is only ever tested on in its test part.
+
+    Tested on are cascades with at least 10 observed events whose horizon lies inside the recording.
+    The figures: MSLE and MAPE of the forecast's point on log2(1 + increment), with their standard
+    deviation over the seeds; share of the increments inside the 90 % interval; pinball loss; and
+    seconds of one training and of all forecasts.
+    """
+    windows = _windows(observe, horizon)
+    if pretrained and (train or keep or split == "random"):
+        raise typer.BadParameter(
+            "--pretrained trains nothing, so --train, --keep and --split random do not go with it"
+        )
+    if registry is not None and not pretrained:
+        raise typer.BadParameter("--registry is where --pretrained takes models from: add that")
+    named = None if models is None else [name.strip() for name in models.split(",")]
+    for path in [file, *(train or [])]:
+        if not path.is_file():
+            raise typer.BadParameter(f"{path}: no such file")
+
+    from models import comparison
+    from models.recordings import read_recording
+    from models.training import RECIPES
+
+    tested = read_recording(file)
+    told: dict[str, Any] = {"file": file.name, "digest": tested.data.digest, "split": split}
+    candidates: Iterable[Candidate]
+    with Bars(console) as report:
+        if pretrained:
+            ready = comparison.pretrained(_held(named, registry), RECIPES, registry)
+            candidates = [candidate for candidate, _ in ready]
+            learnt_from = [data for _, card in ready for data in card.data]
+            told["versions"] = {card.name: card.version for _, card in ready}
+        else:
+            recordings = [read_recording(path) for path in train] if train else [tested]
+            learnt_from = [recording.data for recording in recordings]
+            kept = keep and comparison.Kept(keep, learnt_from, split, command_line())
+            candidates = comparison.trained(
+                {name: RECIPES[name] for name in _known(named, RECIPES)},
+                [_learnable(recording, split) for recording in recordings],
+                windows,
+                range(seed, seed + seeds),
+                report=report,
+                kept=kept or None,
+                skipped=lambda what: console.print(f"skipped: {what}", style="yellow"),
+            )
+        part = tested.data.digest in {data.digest for data in learnt_from}
+        cascades = _split(tested, split).test if part else tested.cascades
+        told |= {"tested_on": "test part" if part else "whole", "trained_on": _names(learnt_from)}
+        _announce(tested, part, len(cascades), split, _names(learnt_from))
+        compared = comparison.Comparison(cascades, tested.end, windows)
+        _check_sizes(compared, tested, cascades)
+        shown: dict[tuple[str, Window | None], Candidate] = {}
+        for candidate in candidates:
+            console.print(_line(candidate, compared.add(candidate)))
+            shown.setdefault((candidate.name, candidate.window), candidate)
+            if json_file:
+                _write(json_file, told, compared.results())
+    Console(width=None if sys.stdout.isatty() else 110).print(_table(compared.results()))
+    if json_file:
+        console.print(f"figures written to {json_file}")
+    picture = plot or (json_file and json_file.with_suffix(".png"))
+    if picture and shown:
+        from models.comparison_plot import draw
+
+        title = f"{file.name}, {told['tested_on']}"
+        draw(picture, title, list(shown.values()), compared.chosen, cascades, tested.end)
+        console.print(f"picture written to {picture}")
+
+
+# ------------------------------------------------------------------ what is asked for
+
+
+def _windows(observe: Sequence[str], horizon: Sequence[str]) -> list[Window]:
+    from models.evaluation import Window
+
+    if len(observe) != len(horizon):
+        raise typer.BadParameter(
+            f"got {len(observe)} --observe and {len(horizon)} --horizon; expected as many of both: "
+            "they make windows in pairs, in the order given"
+        )
+    windows = []
+    for pair in zip(observe, horizon, strict=True):
+        try:
+            window = Window(*(float(Duration.parse(text)) for text in pair))
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+        if not 0 < window.observed < window.horizon:
+            raise typer.BadParameter(
+                f"got --observe {pair[0]} --horizon {pair[1]}; expected to observe for more than 0 "
+                "and less than the horizon, which counts from publication too"
+            )
+        windows.append(window)
+    return list(dict.fromkeys(windows))
+
+
+def _known(named: list[str] | None, recipes: Mapping[str, Recipe]) -> list[str]:
+    unknown = [name for name in named or [] if name not in recipes]
+    if unknown:
+        raise typer.BadParameter(
+            f"--models: got {', '.join(map(repr, unknown))}; "
+            f"there are recipes for {', '.join(recipes)}"
+        )
+    return list(recipes) if named is None else list(dict.fromkeys(named))
+
+
+def _held(named: list[str] | None, root: Path | None) -> list[str]:
+    from models import registry
+
+    held = registry.list_names(root)
+    if not held:
+        raise registry.UnknownModelError(
+            f"{root} holds no model; write one there with `tidecast train`, or choose another "
+            "--registry"
+        )
+    return held if named is None else list(dict.fromkeys(named))
+
+
+def _split(recording: Recording, split: str) -> Split:
+    from models.datasets import split_chronologically, split_randomly
+
+    divide = split_randomly if split == "random" else split_chronologically
+    return divide(recording.cascades)
+
+
+def _learnable(recording: Recording, split: str) -> Source:
+    if recording.data.cascades < MIN_RECORDED:
+        raise NothingToTestError(
+            f"{recording.data.file}: got {recording.data.cascades} cascades; expected at least "
+            f"{MIN_RECORDED}, to split and learn from; give files to learn from by --train, or "
+            "--pretrained"
+        )
+    return recording.source(_split(recording, split))
+
+
+# ------------------------------------------------------------------ what is shown
+
+
+def _names(data: Sequence[DataSet]) -> list[str]:
+    return list(dict.fromkeys(one.file for one in data))
+
+
+def _announce(
+    tested: Recording, part: bool, cascades: int, split: str, learnt_from: list[str]
+) -> None:
+    told = f"{cascades} of {tested.data.cascades} cascades of {tested.data.file}"
+    trained_on = ", ".join(learnt_from)
+    if part:
+        which = "drawn at random" if split == "random" else "the latest"
+        console.print(f"tested on {told}, {which}: the models learn from the rest ({trained_on})")
+    else:
+        console.print(f"tested on all {told}: the models learn from others ({trained_on})")
+    if split == "random":
+        console.print(
+            "a random split leaks: models learn from cascades that came after those they are "
+            "tested on; use it only beside published figures that were made so",
+            style="yellow",
+        )
+
+
+def _check_sizes(compared: Comparison, tested: Recording, cascades: Sequence[Cascade]) -> None:
+    """Warns of windows with few cascades.
+
+    Raises:
+        NothingToTestError: no window has any.
+    """
+    from models.datasets import count_at
+    from models.evaluation import MIN_CASCADES, MIN_EVENTS
+
+    empty = []
+    for window, chosen in compared.chosen.items():
+        if not chosen:
+            enough = sum(count_at(one, window.observed) >= MIN_EVENTS for one in cascades)
+            inside = sum(one.published_at + window.horizon <= tested.end for one in cascades)
+            empty.append(
+                f"{window}: {enough} of them have {MIN_EVENTS} events when they are observed, and "
+                f"for {inside} the horizon lies inside the recording"
+            )
+        elif len(chosen) < MIN_CASCADES:
+            console.print(
+                f"only {len(chosen)} cascades can be tested on in {window}: figures of fewer than "
+                f"{MIN_CASCADES} say little",
+                style="yellow",
+            )
+    if len(empty) == len(compared.chosen):
+        first = min(one.published_at for one in cascades) if cascades else tested.end
+        raise NothingToTestError(
+            f"{tested.data.file}: none of {len(cascades)} cascades can be tested on. "
+            + "; ".join(empty)
+            + f". From the first of them to the end of the recording it is "
+            f"{(tested.end - first) / 3_600:.1f} h; choose an earlier --horizon, a later "
+            "--observe, or a longer recording"
+        )
+    for line in empty:
+        console.print(f"nothing to test on in {line}", style="yellow")
+
+
+def _line(candidate: Candidate, errors: Mapping[Window, float]) -> str:
+    seed = "" if candidate.seed is None else f", seed {candidate.seed}"
+    took = "" if candidate.seconds is None else f" trained in {candidate.seconds:.1f} s;"
+    found = ", ".join(f"{error:.3f} in {window}" for window, error in errors.items())
+    return f"{candidate.name}{seed}:{took} MSLE {found}"
+
+
+def _write(path: Path, told: dict[str, Any], results: Sequence[Result]) -> None:
+    import msgspec
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = msgspec.json.encode(told | {"results": results})
+    path.write_bytes(msgspec.json.format(content, indent=2) + b"\n")
+
+
+def _table(results: Sequence[Result]) -> Table:
+    table = Table(box=None)
+    for column in ("observe", "horizon", "model"):
+        table.add_column(column)
+    for column in ("n", "MSLE", "±", "95 %", "MAPE", "coverage", "pinball", "train s", "ask s"):
+        table.add_column(column, justify="right")
+    window = None
+    for one in results:
+        new = (one.observe, one.horizon) != window
+        window = (one.observe, one.horizon)
+        hours = [f"{seconds / 3_600:g} h" if new else "" for seconds in window]
+        table.add_row(
+            *hours,
+            one.model,
+            str(one.n),
+            f"{one.msle:.3f}",
+            f"{one.msle_sd:.3f}" if len(one.seeds) > 1 else "",
+            f"{one.msle_interval[0]:.2f}-{one.msle_interval[1]:.2f}",
+            f"{one.mape:.3f}",
+            f"{one.coverage_90:.3f}",
+            f"{one.pinball:.3f}",
+            "" if one.seconds is None else f"{one.seconds:.1f}",
+            f"{one.forecast_seconds:.2f}",
+        )
+    return table
