@@ -46,7 +46,7 @@ def draw(
     windows = [window for window, some in chosen.items() if some]
     names = list(dict.fromkeys(candidate.name for candidate in candidates))
     any_time = [candidate for candidate in candidates if candidate.window is None]
-    columns = max(len(names), FANS)
+    columns = max(len(names), FANS if any_time else 1)
     rows = len(windows) + (2 if any_time else 0)
     figure = Figure(figsize=(2.6 * columns, 2.7 * rows + 0.4), layout="constrained")
     figure.suptitle(title)
