@@ -24,11 +24,10 @@ from numpy.typing import NDArray
 
 from models import registry
 from models.baselines import TooFewError
+from models.candidates import Candidate, Kept
 from models.datasets import Cascade
 from models.evaluation import Window, eligible, forecast_window, labels, measure
-from models.interface import Forecaster
 from models.recipes import AnyTimeRecipe, Recipe, Report, Source, silent
-from models.registry import DataSet
 from topics.errors import TidecastError
 
 # Resamples of the test cascades for the interval of an error.
@@ -37,24 +36,6 @@ RESAMPLES = 1_000
 
 class ComparisonError(TidecastError, ValueError):
     """A comparison that cannot be made as it was asked for."""
-
-
-class Candidate(NamedTuple):
-    """A model that is ready to be measured.
-
-    Attributes:
-        name: as asked for; that of its recipe, or of the registry.
-        window: that it is for; None if for any.
-        seed: that it was trained with; None where it came from a registry.
-        model: the forecaster.
-        seconds: that its training took; None where that is not known.
-    """
-
-    name: str
-    window: Window | None
-    seed: int | None
-    model: Forecaster
-    seconds: float | None
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -87,62 +68,6 @@ class Result(msgspec.Struct, frozen=True):
     seconds: float | None
     forecast_seconds: float
     seeds: list[dict[str, Any]]
-
-
-class Kept:
-    """Trained models in a folder, `<folder>/<seed>/<name>/<version>`, found again by their cards.
-
-    A model is taken from there if its recipe, seed, split and the digests of its data are those
-    asked for. That a recipe itself has changed cannot be seen: then begin with another folder.
-    """
-
-    def __init__(self, folder: Path, data: Sequence[DataSet], split: str, command: str) -> None:
-        """Args:
-        folder: made where it is missing.
-        data: that models are trained on.
-        split: how it is divided.
-        command: that trains them, for their cards.
-        """
-        self.folder = folder
-        self.data = data
-        self.split = split
-        self.command = command
-
-    def find(self, name: str, seed: int) -> Candidate | None:
-        """The newest that fits, if there is one."""
-        root = self.folder / str(seed)
-        for version in reversed(registry.list_versions(name, root)):
-            card = registry.read_card(name, version, root)
-            told = card.training
-            fits = (told.get("recipe"), told.get("seed"), told.get("split")) == (
-                name,
-                seed,
-                self.split,
-            )
-            if fits and _digests(card.data) == _digests(self.data):
-                model = registry.load(name, version, root)
-                return Candidate(name, None, seed, model, told.get("seconds"))
-        return None
-
-    def keep(self, made: Candidate, recipe: Recipe, found: dict[str, Any]) -> None:
-        """Writes a model under the next version that is free."""
-        root = self.folder / str(made.seed)
-        versions = registry.list_versions(made.name, root)
-        made.model.version = str(int(versions[-1]) + 1) if versions else "1"
-        told = {"recipe": made.name, "seed": made.seed, "split": self.split}
-        registry.write(
-            made.model,
-            root,
-            description=recipe.description,
-            command=self.command,
-            data=self.data,
-            training=found | told | {"seconds": made.seconds},
-            metrics={},
-        )
-
-
-def _digests(data: Sequence[DataSet]) -> list[str]:
-    return sorted(one.digest for one in data)
 
 
 def trained(

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from models.comparison import Candidate
+from models.candidates import Candidate
 from models.datasets import Cascade, snapshot_at
 from models.evaluation import MIN_CASCADES, Window, eligible, evaluate, forecast_window, labels
 

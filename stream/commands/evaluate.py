@@ -13,21 +13,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from stream.commands import evaluate_display as shown
+from stream.commands.evaluate_display import console
 from stream.commands.report import Bars, command_line
 from stream.settings import Duration
-from topics.errors import TidecastError
 
 if TYPE_CHECKING:
-    from models.comparison import Candidate, Comparison, Result
-    from models.datasets import Cascade, Split
+    from models.candidates import Candidate
+    from models.datasets import Split
     from models.evaluation import Window
     from models.recipes import Recipe, Source
     from models.recordings import Recording
-    from models.registry import DataSet
 
-console = Console(stderr=True, soft_wrap=True, highlight=False)
 evaluate_app = typer.Typer(
     no_args_is_help=True, help="Measures models on recorded data that they were not trained on."
 )
@@ -35,10 +33,6 @@ evaluate_app = typer.Typer(
 
 # Fewer cascades than this cannot be split and learnt from.
 MIN_RECORDED = 20
-
-
-class NothingToTestError(TidecastError, ValueError):
-    """No cascade of the file can be tested on in the windows asked for."""
 
 
 @evaluate_app.callback()
@@ -144,6 +138,7 @@ def evaluate_cascades(
             raise typer.BadParameter(f"{path}: no such file")
 
     from models import comparison
+    from models.candidates import Kept
     from models.recordings import read_recording
     from models.training import RECIPES
 
@@ -159,7 +154,7 @@ def evaluate_cascades(
         else:
             recordings = [read_recording(path) for path in train] if train else [tested]
             learnt_from = [recording.data for recording in recordings]
-            kept = keep and comparison.Kept(keep, learnt_from, split, command_line())
+            kept = keep and Kept(keep, learnt_from, split, command_line())
             candidates = comparison.trained(
                 {name: RECIPES[name] for name in _known(named, RECIPES)},
                 [_learnable(recording, split) for recording in recordings],
@@ -171,25 +166,28 @@ def evaluate_cascades(
             )
         part = tested.data.digest in {data.digest for data in learnt_from}
         cascades = _split(tested, split).test if part else tested.cascades
-        told |= {"tested_on": "test part" if part else "whole", "trained_on": _names(learnt_from)}
-        _announce(tested, part, len(cascades), split, _names(learnt_from))
+        told |= {
+            "tested_on": "test part" if part else "whole",
+            "trained_on": shown.names(learnt_from),
+        }
+        shown.announce(tested, part, len(cascades), split, shown.names(learnt_from))
         compared = comparison.Comparison(cascades, tested.end, windows)
-        _check_sizes(compared, tested, cascades)
-        shown: dict[tuple[str, Window | None], Candidate] = {}
+        shown.check_sizes(compared, tested, cascades)
+        first: dict[tuple[str, Window | None], Candidate] = {}
         for candidate in candidates:
-            console.print(_line(candidate, compared.add(candidate)))
-            shown.setdefault((candidate.name, candidate.window), candidate)
+            console.print(shown.line(candidate, compared.add(candidate)))
+            first.setdefault((candidate.name, candidate.window), candidate)
             if json_file:
-                _write(json_file, told, compared.results())
-    Console(width=None if sys.stdout.isatty() else 110).print(_table(compared.results()))
+                shown.write(json_file, told, compared.results())
+    Console(width=None if sys.stdout.isatty() else 110).print(shown.table(compared.results()))
     if json_file:
         console.print(f"figures written to {json_file}")
     picture = plot or (json_file and json_file.with_suffix(".png"))
-    if picture and shown:
+    if picture and first:
         from models.comparison_plot import draw
 
         title = f"{file.name}, {told['tested_on']}"
-        draw(picture, title, list(shown.values()), compared.chosen, cascades, tested.end)
+        draw(picture, title, list(first.values()), compared.chosen, cascades, tested.end)
         console.print(f"picture written to {picture}")
 
 
@@ -250,113 +248,9 @@ def _split(recording: Recording, split: str) -> Split:
 
 def _learnable(recording: Recording, split: str) -> Source:
     if recording.data.cascades < MIN_RECORDED:
-        raise NothingToTestError(
+        raise shown.NothingToTestError(
             f"{recording.data.file}: got {recording.data.cascades} cascades; expected at least "
             f"{MIN_RECORDED}, to split and learn from; give files to learn from by --train, or "
             "--pretrained"
         )
     return recording.source(_split(recording, split))
-
-
-# ------------------------------------------------------------------ what is shown
-
-
-def _names(data: Sequence[DataSet]) -> list[str]:
-    return list(dict.fromkeys(one.file for one in data))
-
-
-def _announce(
-    tested: Recording, part: bool, cascades: int, split: str, learnt_from: list[str]
-) -> None:
-    told = f"{cascades} of {tested.data.cascades} cascades of {tested.data.file}"
-    trained_on = ", ".join(learnt_from)
-    if part:
-        which = "drawn at random" if split == "random" else "the latest"
-        console.print(f"tested on {told}, {which}: the models learn from the rest ({trained_on})")
-    else:
-        console.print(f"tested on all {told}: the models learn from others ({trained_on})")
-    if split == "random":
-        console.print(
-            "a random split leaks: models learn from cascades that came after those they are "
-            "tested on; use it only beside published figures that were made so",
-            style="yellow",
-        )
-
-
-def _check_sizes(compared: Comparison, tested: Recording, cascades: Sequence[Cascade]) -> None:
-    """Warns of windows with few cascades.
-
-    Raises:
-        NothingToTestError: no window has any.
-    """
-    from models.datasets import count_at
-    from models.evaluation import MIN_CASCADES, MIN_EVENTS
-
-    empty = []
-    for window, chosen in compared.chosen.items():
-        if not chosen:
-            enough = sum(count_at(one, window.observed) >= MIN_EVENTS for one in cascades)
-            inside = sum(one.published_at + window.horizon <= tested.end for one in cascades)
-            empty.append(
-                f"{window}: {enough} of them have {MIN_EVENTS} events when they are observed, and "
-                f"for {inside} the horizon lies inside the recording"
-            )
-        elif len(chosen) < MIN_CASCADES:
-            console.print(
-                f"only {len(chosen)} cascades can be tested on in {window}: figures of fewer than "
-                f"{MIN_CASCADES} say little",
-                style="yellow",
-            )
-    if len(empty) == len(compared.chosen):
-        first = min(one.published_at for one in cascades) if cascades else tested.end
-        raise NothingToTestError(
-            f"{tested.data.file}: none of {len(cascades)} cascades can be tested on. "
-            + "; ".join(empty)
-            + f". From the first of them to the end of the recording it is "
-            f"{(tested.end - first) / 3_600:.1f} h; choose an earlier --horizon, a later "
-            "--observe, or a longer recording"
-        )
-    for line in empty:
-        console.print(f"nothing to test on in {line}", style="yellow")
-
-
-def _line(candidate: Candidate, errors: Mapping[Window, float]) -> str:
-    seed = "" if candidate.seed is None else f", seed {candidate.seed}"
-    took = "" if candidate.seconds is None else f" trained in {candidate.seconds:.1f} s;"
-    found = ", ".join(f"{error:.3f} in {window}" for window, error in errors.items())
-    return f"{candidate.name}{seed}:{took} MSLE {found}"
-
-
-def _write(path: Path, told: dict[str, Any], results: Sequence[Result]) -> None:
-    import msgspec
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    content = msgspec.json.encode(told | {"results": results})
-    path.write_bytes(msgspec.json.format(content, indent=2) + b"\n")
-
-
-def _table(results: Sequence[Result]) -> Table:
-    table = Table(box=None)
-    for column in ("observe", "horizon", "model"):
-        table.add_column(column)
-    for column in ("n", "MSLE", "±", "95 %", "MAPE", "coverage", "pinball", "train s", "ask s"):
-        table.add_column(column, justify="right")
-    window = None
-    for one in results:
-        new = (one.observe, one.horizon) != window
-        window = (one.observe, one.horizon)
-        hours = [f"{seconds / 3_600:g} h" if new else "" for seconds in window]
-        table.add_row(
-            *hours,
-            one.model,
-            str(one.n),
-            f"{one.msle:.3f}",
-            f"{one.msle_sd:.3f}" if len(one.seeds) > 1 else "",
-            f"{one.msle_interval[0]:.2f}-{one.msle_interval[1]:.2f}",
-            f"{one.mape:.3f}",
-            f"{one.coverage_90:.3f}",
-            f"{one.pinball:.3f}",
-            "" if one.seconds is None else f"{one.seconds:.1f}",
-            f"{one.forecast_seconds:.2f}",
-        )
-    return table

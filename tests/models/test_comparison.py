@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from models import comparison
-from models.comparison import Comparison, Kept, trained
+from models.candidates import Candidate, Kept
+from models.comparison import Comparison, trained
 from models.datasets import split_chronologically, split_randomly
 from models.evaluation import Window
 from models.interface import Forecaster, Increments
@@ -93,7 +94,7 @@ def test_results_are_means_over_seeds_with_their_deviation() -> None:
     cascades = made(200)
     compared = Comparison(cascades, 2e9, WINDOWS[:1])
     for seed, value in enumerate((4.0, 6.0)):
-        compared.add(comparison.Candidate("constant", None, seed, Constant(value), seed + 1.0))
+        compared.add(Candidate("constant", None, seed, Constant(value), seed + 1.0))
     [result] = compared.results()
     targets = np.log2([1 + np.sum((c.delays > HOUR) & (c.delays <= DAY))
                        for c in cascades if np.sum(c.delays <= HOUR) >= 10])  # fmt: skip
@@ -112,8 +113,8 @@ def test_results_are_means_over_seeds_with_their_deviation() -> None:
 
 def test_a_model_for_one_window_is_measured_there_alone() -> None:
     compared = Comparison(made(100), 2e9, WINDOWS)
-    compared.add(comparison.Candidate("constant", WINDOWS[1], 0, Constant(1.0), 0.1))
-    compared.add(comparison.Candidate("seismic", None, 0, Seismic(Constants()), 0.1))
+    compared.add(Candidate("constant", WINDOWS[1], 0, Constant(1.0), 0.1))
+    compared.add(Candidate("seismic", None, 0, Seismic(Constants()), 0.1))
     assert [(one.model, one.observe) for one in compared.results()] == [
         ("seismic", HOUR), ("constant", 2 * HOUR), ("seismic", 2 * HOUR),
     ]  # fmt: skip
