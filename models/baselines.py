@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.batch import Batch
 from models.datasets import Cascade, count_at
 from models.evaluation import Window, eligible, labels
 from models.interface import LEVELS, Forecaster, Increments
 from models.quantiles import settle
 from models.recipes import Report, Source, silent
 from topics.errors import TidecastError
-from topics.records import CascadeSnapshot
 
 # A line needs two points, and residuals of fewer than this have no tails.
 MIN_EXAMPLES = 10
@@ -39,27 +39,23 @@ class WindowForecaster(Forecaster):
         self.window = window
 
     @abstractmethod
-    def answer(
-        self, snapshots: Sequence[CascadeSnapshot]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def answer(self, batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Quantiles of log2(1 + increment), (snapshots, levels), and its mean, (snapshots,)."""
 
-    def forecast(
-        self, snapshots: Sequence[CascadeSnapshot], horizons: NDArray[np.float64]
-    ) -> Increments:
+    def forecast_batch(self, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
         """As of any forecaster.
 
         Raises:
             ValueError: a snapshot of another age or another horizon than those of the window.
         """
-        ages = np.array([snapshot.age for snapshot in snapshots], np.float64)
-        if (ages != self.window.observed).any() or list(horizons) != [self.window.horizon]:
+        asked = np.unique(horizons).tolist()
+        if (batch.ages != self.window.observed).any() or asked not in ([], [self.window.horizon]):
             raise ValueError(
                 f"{self.name} was fitted for {self.window} alone; got ages "
-                f"{sorted(set(ages.tolist()))} and horizons {list(map(float, horizons))} seconds"
+                f"{np.unique(batch.ages).tolist()} and horizons {asked} seconds"
             )
-        quantiles, log_mean = self.answer(snapshots)
-        return settle(quantiles[:, None], log_mean[:, None], ages, np.asarray(horizons))
+        quantiles, log_mean = self.answer(batch)
+        return settle(quantiles[:, None], log_mean[:, None], batch.ages, horizons)
 
 
 class LogPolynomial(WindowForecaster):
@@ -82,11 +78,10 @@ class LogPolynomial(WindowForecaster):
         self.coefficients = coefficients
         self.residuals = residuals
 
-    def answer(
-        self, snapshots: Sequence[CascadeSnapshot]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        counts = np.array([snapshot.observed_count for snapshot in snapshots], np.float64)
-        log_mean = np.polyval(self.coefficients, np.log2(np.maximum(counts, 1))).astype(np.float64)
+    def answer(self, batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        log_mean = np.polyval(self.coefficients, np.log2(np.maximum(batch.counts, 1))).astype(
+            np.float64
+        )
         return log_mean[:, None] + self.residuals, log_mean
 
 

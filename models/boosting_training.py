@@ -1,4 +1,9 @@
-"""Training of the boosting: rows from observations, trees, then stretches."""
+"""Training of the boosting: rows from observations, trees, what corrects them, and trees again.
+
+Trees are grown on the training part and stopped by the validation part, on which their shift and
+stretches are then set. Trees of the same number are grown anew on both parts: what is latest tells
+most of what comes next. Later cascades also weigh more, by their rank in time.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +11,32 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import lightgbm
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from models.boosting import Boosting
+from models.calibration import calibrate, held_out
+from models.datasets import Cascade
 from models.features import HORIZON_NAMES, NAMES, features_of
 from models.interface import LEVELS
 from models.observations import Observations, observe
-from models.quantiles import MEDIAN
-from models.recipes import Report, Source, silent
+from models.recipes import Report, Source, Trained, silent
+from models.trees import MAX_LEAVES
+
+# The mean is what models are compared by: it learns at half the rate by trees of twice the leaves,
+# which the validation part liked. The quantiles would cost five times as much for little.
+MEAN_RATE = 0.5
+MEAN_LEAVES = 2
+# Rounds without a better validation loss after which no more trees are grown.
+PATIENCE = 50
+
+
+MEAN = "mean"
+# Of the models: one a quantile, and the mean.
+OBJECTIVES: dict[str, dict[str, Any]] = {
+    f"quantile {level:g}": {"objective": "quantile", "alpha": float(level)} for level in LEVELS
+} | {MEAN: {"objective": "regression"}}
 
 
 class Rows(NamedTuple):
@@ -36,7 +58,8 @@ def rows_of(observations: Iterable[Observations], recency: float = 0.0) -> Rows:
 
     Args:
         observations: of it.
-        recency: the latest cascade counts exp(recency) times as much as the earliest.
+        recency: the latest cascade counts exp(recency) times as much as the earliest, those
+            between by their rank in order of publication.
     """
     features, targets, weights, published = [], [], [], []
     for chunk in observations:
@@ -46,9 +69,8 @@ def rows_of(observations: Iterable[Observations], recency: float = 0.0) -> Rows:
         each = chunk.horizons.shape[1]
         weights.append(np.repeat(chunk.weights, each))
         published.append(np.repeat(chunk.batch.published_at, each))
-    time = np.concatenate(published)
-    elapsed = (time - time.min()) / max(np.ptp(time), 1.0)
-    weight = np.concatenate(weights) * np.exp(recency * elapsed)
+    times, rank = np.unique(np.concatenate(published), return_inverse=True)
+    weight = np.concatenate(weights) * np.exp(recency * rank / max(len(times) - 1, 1))
     return Rows(np.concatenate(features), np.concatenate(targets), weight / weight.sum())
 
 
@@ -69,38 +91,51 @@ def train(
     *,
     seed: int,
     report: Report = silent,
-    ages: int = 24,
+    ages: int = 20,
     horizons: int = 4,
-    rounds: int = 200,
+    rounds: int = 600,
     leaves: int = 31,
-    learning_rate: float = 0.08,
+    learning_rate: float = 0.05,
     recency: float = 1.0,
     threads: int = 1,
-) -> tuple[Boosting, dict[str, Any]]:
-    """The recipe: observes the sources, grows the trees and sets the stretches.
+) -> Trained:
+    """The recipe.
 
     Args:
-        sources: the training parts grow the trees; the validation parts stop them.
+        sources: to learn from; their validation parts stop the trees and correct them.
         seed: of what is drawn.
         report: is told of each tree.
         ages: drawn a cascade, beside those of its growth.
         horizons: drawn an observation.
-        rounds: trees a quantile at most.
-        leaves: of a tree.
-        learning_rate: of the boosting.
+        rounds: trees a model at most.
+        leaves: of a tree of the quantiles; the mean's have `MEAN_LEAVES` times as many.
+        learning_rate: of the quantiles' boosting; the mean's is `MEAN_RATE` of it.
         recency: the latest training cascade counts exp(recency) times the earliest.
         threads: of LightGBM.
     """
     rng = np.random.default_rng(seed)
-    grown, held = [], []
-    for done, source in enumerate(sources):
-        report("observing", done, len(sources))
-        seen = observe(source.train, source.end, rng, ages, horizons)
-        grown.append(rows_of(seen, recency))
-        seen = observe(source.validation, source.end, rng, ages, horizons)
-        held.append(rows_of(seen))
-    report("observing", len(sources), len(sources))
     shares = [source.share for source in sources]
+
+    def rows(parts: Callable[[Source], Sequence[Cascade]], recency: float) -> Rows:
+        return pool(
+            [
+                rows_of(observe(parts(source), source.end, rng, ages, horizons), recency)
+                for source in sources
+            ],
+            shares,
+        )
+
+    report("observing", 0, 3)
+    grown = rows(lambda source: source.train, recency)
+    report("observing", 1, 3)
+    held = rows(lambda source: source.validation, 0.0)
+    report("observing", 2, 3)
+    whole = rows(lambda source: [*source.train, *source.validation], recency)
+    report("observing", 3, 3)
+    grower = Grower(
+        rounds=rounds, leaves=leaves, learning_rate=learning_rate, seed=seed, threads=threads
+    )
+    trained = fit(grown, held, whole, held_out(sources), grower, report)
     told = {
         "ages": ages,
         "horizons": horizons,
@@ -108,132 +143,112 @@ def train(
         "leaves": leaves,
         "learning_rate": learning_rate,
         "recency": recency,
-        "rows": {
-            "train": sum(len(rows.targets) for rows in grown),
-            "validation": sum(len(rows.targets) for rows in held),
-        },
+        "rows": {"train": len(grown.targets), "validation": len(held.targets)},
     }
-    model, found = grow(
-        pool(grown, shares),
-        pool(held, shares),
-        seed=seed,
-        rounds=rounds,
-        leaves=leaves,
-        learning_rate=learning_rate,
-        threads=threads,
-        report=report,
-    )
-    return model, told | found
+    return trained._replace(found=told | trained.found)
 
 
-def grow(
+class Grower(NamedTuple):
+    """How trees are grown; see `train`."""
+
+    rounds: int = 600
+    leaves: int = 31
+    learning_rate: float = 0.05
+    seed: int = 0
+    threads: int = 1
+
+    def parameters(self, name: str) -> dict[str, Any]:
+        """For LightGBM, of one of the `OBJECTIVES`."""
+        mean = name == MEAN
+        return OBJECTIVES[name] | {
+            "num_leaves": min(self.leaves * (MEAN_LEAVES if mean else 1), MAX_LEAVES),
+            "learning_rate": self.learning_rate * (MEAN_RATE if mean else 1),
+            "min_data_in_leaf": 100,
+            "feature_fraction": 0.5,
+            "bagging_fraction": 0.8,
+            "bagging_freq": 1,
+            "seed": self.seed,
+            "num_threads": self.threads,
+            "deterministic": True,
+            "force_row_wise": True,
+            "verbose": -1,
+        }
+
+
+def fit(
     training: Rows,
     validation: Rows,
-    *,
-    seed: int = 0,
-    rounds: int = 200,
-    leaves: int = 31,
-    learning_rate: float = 0.08,
-    threads: int = 1,
+    whole: Rows,
+    held: Sequence[Observations],
+    grower: Grower,
     report: Report = silent,
-) -> tuple[Boosting, dict[str, Any]]:
-    """Grows a model for each quantile; the validation part stops it and sets the stretches.
+) -> Trained:
+    """Grows the models, corrects them, and grows them anew.
 
     Args:
-        training: the only rows that the trees are grown on.
-        validation: as above.
-        seed: of the feature and row samples; the same seed and data give the same trees.
-        rounds: trees a model at most.
-        leaves: of a tree.
-        learning_rate: of the boosting.
-        threads: of LightGBM.
+        training: what the first trees are grown on.
+        validation: what stops them.
+        whole: of both parts, what the trees are grown on that the model has.
+        held: of the validation part, what calibrates it.
+        grower: how; the same and the same rows give the same trees.
         report: is told of each tree.
-
-    Returns:
-        The forecaster, and what the training found: trees and stretch of each level.
     """
-    parameters = {
-        "objective": "quantile",
-        "metric": "quantile",
-        "num_leaves": leaves,
-        "learning_rate": learning_rate,
-        "min_data_in_leaf": 100,
-        "feature_fraction": 0.5,
-        "bagging_fraction": 0.8,
-        "bagging_freq": 1,
-        "seed": seed,
-        "num_threads": threads,
-        "deterministic": True,
-        "force_row_wise": True,
-        "verbose": -1,
-    }
-    # LightGBM wants weights about 1: its limits on a leaf count them.
-    grown = lightgbm.Dataset(
-        training.features,
-        training.targets,
-        weight=training.weights * len(training.weights),
+    grown, stopping = _dataset(training), _dataset(validation)
+    stopping.set_reference(grown)
+    first = []
+    for name in OBJECTIVES:
+        callbacks = [
+            lightgbm.early_stopping(PATIENCE, verbose=False),
+            reporter(report, name, grower.rounds),
+        ]
+        first.append(
+            lightgbm.train(
+                grower.parameters(name),
+                grown,
+                grower.rounds,
+                valid_sets=[stopping],
+                callbacks=callbacks,
+            )
+        )
+    trees = [booster.best_iteration for booster in first]
+    rehearsal = Boosting.of_texts(_texts(first))
+    rehearsal.calibration = calibrate(rehearsal, held)
+    everything = _dataset(whole)
+    again = []
+    for name, number in zip(OBJECTIVES, trees, strict=True):
+        again.append(
+            lightgbm.train(
+                grower.parameters(name),
+                everything,
+                number,
+                callbacks=[reporter(report, f"{name} again", number)],
+            )
+        )
+    model = Boosting.of_texts(_texts(again), rehearsal.calibration)
+    found = {"trees": trees, "calibration": msgspec.to_builtins(model.calibration)}
+    return Trained(model, found, rehearsal)
+
+
+def _texts(boosters: Sequence[lightgbm.Booster]) -> list[str]:
+    return [booster.model_to_string() for booster in boosters]
+
+
+def _dataset(rows: Rows) -> lightgbm.Dataset:
+    """LightGBM wants weights about 1: its limits on a leaf count them."""
+    return lightgbm.Dataset(
+        rows.features,
+        rows.targets,
+        weight=rows.weights * len(rows.weights),
         feature_name=[*NAMES, *HORIZON_NAMES],
         free_raw_data=False,
     )
-    held = lightgbm.Dataset(
-        validation.features,
-        validation.targets,
-        weight=validation.weights * len(validation.weights),
-        reference=grown,
-        free_raw_data=False,
-    )
-    texts, trees = [], []
-    for level in LEVELS:
-        callbacks = [
-            lightgbm.early_stopping(30, verbose=False),
-            reporter(report, f"quantile {level:g}", rounds),
-        ]
-        booster = lightgbm.train(
-            parameters | {"alpha": float(level)},
-            grown,
-            rounds,
-            valid_sets=[held],
-            callbacks=callbacks,
-        )
-        texts.append(booster.model_to_string(num_iteration=booster.best_iteration))
-        trees.append(booster.best_iteration)
-    raw = Boosting(texts, np.ones(len(LEVELS))).raw_quantiles(validation.features)
-    stretches = conformal_stretches(raw, validation.targets, validation.weights)
-    return Boosting(texts, stretches), {"trees": trees, "stretches": stretches.tolist()}
 
 
 def reporter(report: Report, stage: str, rounds: int) -> Callable[[Any], None]:
-    """A callback of LightGBM's: its environment's last entry is the loss on the validation part."""
-    return lambda env: report(stage, env.iteration + 1, rounds, env.evaluation_result_list[-1][2])
+    """A callback of LightGBM's that reports each tree, with the validation loss if there is one."""
 
+    def after_each(environment: Any) -> None:
+        results = environment.evaluation_result_list
+        report(stage, environment.iteration + 1, rounds, results[-1][2] if results else None)
 
-def conformal_stretches(
-    raw: NDArray[np.float64], targets: NDArray[np.float64], weights: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """For each level, the least factor of its distance to the median with which it holds.
-
-    An upper quantile holds if at least its level of the weight lies at or below it, a lower one
-    if at least one minus its level lies at or above it.
-
-    Args:
-        raw: quantiles as predicted, shape (rows, levels).
-        targets: shape (rows,).
-        weights: shape (rows,).
-
-    Returns:
-        shape (levels,), between 0 and 4; 1 for the median.
-    """
-    stretches = np.ones(len(LEVELS))
-    factors = np.arange(0, 4.001, 0.02)
-    median = raw[:, MEDIAN]
-    for index, level in enumerate(LEVELS):
-        if index == MEDIAN:
-            continue
-        needed = level if index > MEDIAN else 1 - level
-        for factor in factors:
-            bound = np.maximum(median + factor * (raw[:, index] - median), 0.0)
-            holds = targets <= bound if index > MEDIAN else targets >= bound
-            if np.average(holds, weights=weights) >= needed:
-                break
-        stretches[index] = factor
-    return stretches
+    return after_each

@@ -19,31 +19,14 @@ from models.batch import Batch, gather
 from models.memory import (
     PAPER_EXPONENT,
     PAPER_PLATEAU,
-    bin_bounds,
     direct_answers,
     infectiousness,
 )
+from models.timing import TIMING_NAMES, count_until, timing
 from topics.records import CascadeSnapshot
 
-EARLY_SHARES = (1 / 64, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)
-RECENT_SHARES = (1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32)
-SPANS = (60.0, 300.0, 900.0, 3600.0, 14400.0)
-LAST = (1, 3, 10)
-QUARTERS = (0.25, 0.5, 0.75)
-
 NAMES: tuple[str, ...] = (
-    "log_count",
-    "log_age",
-    "log_rate",
-    *(f"share_by_{share:.3g}_of_age" for share in EARLY_SHARES),
-    *(f"log_count_in_last_{share:.3g}_of_age" for share in RECENT_SHARES),
-    *(f"log_count_by_{span:.0f}s" for span in SPANS),
-    *(f"log_count_in_last_{span:.0f}s" for span in SPANS),
-    *(f"log_time_since_last_{rank}" for rank in LAST),
-    *(f"age_share_at_{quarter:.2g}_of_count" for quarter in QUARTERS),
-    "log_first_delay",
-    "mean_log_gap",
-    "deviation_log_gap",
+    *TIMING_NAMES,
     "mean_log_reaction",
     "mean_depth",
     "max_depth",
@@ -71,87 +54,6 @@ HORIZON_NAMES: tuple[str, ...] = (
 PRIOR_WEIGHT = 1.0
 PRIOR_MEAN = 0.5
 _DAY = 86_400.0
-
-
-@njit(cache=True, nogil=True)
-def count_until(
-    delays: NDArray[np.float32], rest: NDArray[np.int32], age: float, time: float
-) -> float:
-    """Events with a delay of at most `time`; a bin that `time` cuts counts in proportion."""
-    count = float(np.searchsorted(delays, time, side="right"))
-    if len(rest) and time > delays[-1]:
-        for bin_ in range(len(rest)):
-            if rest[bin_]:
-                low, high = bin_bounds(bin_, delays[-1], age)
-                if time >= high:
-                    count += rest[bin_]
-                elif time > low:
-                    count += rest[bin_] * (time - low) / (high - low)
-    return count
-
-
-@njit(cache=True, nogil=True)
-def delay_of(delays: NDArray[np.float32], rest: NDArray[np.int32], age: float, rank: int) -> float:
-    """Delay of the event of that rank (the root's is 1), in [0, age]; 0 for ranks below 1."""
-    if rank < 1:
-        return 0.0
-    if rank <= len(delays):
-        return min(max(float(delays[rank - 1]), 0.0), age)
-    left = rank - len(delays)
-    for bin_ in range(len(rest)):
-        if left <= rest[bin_]:
-            low, high = bin_bounds(bin_, delays[-1], age)
-            return low + (high - low) * left / rest[bin_]
-        left -= rest[bin_]
-    return age
-
-
-@njit(cache=True, nogil=True)
-def _timing(
-    delays: NDArray[np.float32],
-    rest: NDArray[np.int32],
-    age: float,
-    count: int,
-    out: NDArray[np.float64],
-) -> int:
-    """Writes the features that depend on time alone; returns how many."""
-    position = 3
-    out[0] = math.log2(max(count, 1))
-    out[1] = math.log2(1 + age)
-    out[2] = out[0] - out[1]
-    for share in EARLY_SHARES:
-        out[position] = count_until(delays, rest, age, age * share) / max(count, 1)
-        position += 1
-    for share in RECENT_SHARES:
-        before = count_until(delays, rest, age, age * (1 - share))
-        out[position] = math.log2(1 + max(count - before, 0.0))
-        position += 1
-    for span in SPANS:
-        out[position] = math.log2(1 + count_until(delays, rest, age, min(span, age)))
-        position += 1
-    for span in SPANS:
-        before = count_until(delays, rest, age, age - span) if span < age else 0.0
-        out[position] = math.log2(1 + max(count - before, 0.0))
-        position += 1
-    for rank in LAST:
-        out[position] = math.log2(1 + age - delay_of(delays, rest, age, count - rank + 1))
-        position += 1
-    for quarter in QUARTERS:
-        rank = math.ceil(count * quarter)
-        out[position] = delay_of(delays, rest, age, rank) / max(age, 1.0)
-        position += 1
-    out[position] = math.log2(1 + (delay_of(delays, rest, age, 2) if count > 1 else age))
-    position += 1
-    total = squares = 0.0
-    gaps = max(len(delays) - 1, 0)
-    for event in range(gaps):
-        gap = math.log2(1 + max(float(delays[event + 1]) - float(delays[event]), 0.0))
-        total += gap
-        squares += gap * gap
-    mean = total / gaps if gaps else out[1]
-    out[position] = mean
-    out[position + 1] = math.sqrt(max(squares / gaps - mean * mean, 0.0)) if gaps else 0.0
-    return position + 2
 
 
 @njit(cache=True, nogil=True)
@@ -237,7 +139,7 @@ def _fill(
         rest = batch.rest[line] if line >= 0 else np.empty(0, np.int32)
         age = max(batch.ages[row], 0.0)
         first = out[row, 0]
-        position = _timing(delays, rest, age, batch.counts[row], first)
+        position = timing(delays, rest, age, batch.counts[row], first)
         position += _tree(
             delays,
             batch.parents[kept],

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.batch import Batch, gather
 from topics.records import CascadeSnapshot, EdgeWindow
 
 # Levels of the quantiles that forecasts state, those of `topics.records.Quantiles`.
@@ -79,15 +80,20 @@ class Forecaster(ABC):
     version: str
 
     @abstractmethod
+    def forecast_batch(self, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
+        """The distribution of each cascade's increment at each of its own horizons.
+
+        Args:
+            batch: snapshots of any age and size, gathered.
+            horizons: ages in seconds since publication, shape (snapshots, horizons), ascending.
+        """
+
     def forecast(
         self, snapshots: Sequence[CascadeSnapshot], horizons: NDArray[np.float64]
     ) -> Increments:
-        """The distribution of each cascade's increment at each horizon.
-
-        Args:
-            snapshots: of any age and size.
-            horizons: ages in seconds since publication, shape (horizons,), ascending.
-        """
+        """`forecast_batch` of snapshots that share their horizons, shape (horizons,)."""
+        shared = np.broadcast_to(np.asarray(horizons, np.float64), (len(snapshots), len(horizons)))
+        return self.forecast_batch(gather(snapshots), np.ascontiguousarray(shared))
 
 
 class Ranker(ABC):

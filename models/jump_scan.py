@@ -27,11 +27,9 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.dense import add_product
 from models.flows import AffineFlow, Flow
 from models.vector_math import VECTORISES, exp, sigmoid, tanh
-
-# A step multiplies by this many rows of a matrix at a time, to load and store the sum less often.
-_UNROLL = 4
 
 
 class JumpODE(nn.Module):
@@ -45,14 +43,12 @@ class JumpODE(nn.Module):
 
     Args:
         members: networks side by side.
-        width: of the state, a multiple of 4.
+        width: of the state.
         flow: an `AffineFlow` by default.
     """
 
     def __init__(self, members: int, width: int, flow: Flow | None = None) -> None:
         super().__init__()
-        if width % _UNROLL:
-            raise ValueError(f"got width {width}; expected a multiple of {_UNROLL}")
         self.flow = AffineFlow(members, width) if flow is None else flow
         self.start = nn.Parameter(torch.zeros(members, width))
         self.recurrent = nn.Parameter(torch.empty(members, width, 3 * width))
@@ -186,19 +182,6 @@ def _in_threads(
 # --------------------------------------------------------------------------- kernels
 
 
-@njit(inline="always", **VECTORISES)
-def _add_product(vector, matrix, out):
-    """out += vector @ matrix; the length of the vector is a multiple of 4."""
-    for row in range(0, len(vector), _UNROLL):
-        a, b, c, d = vector[row], vector[row + 1], vector[row + 2], vector[row + 3]
-        first, second = matrix[row], matrix[row + 1]
-        third, fourth = matrix[row + 2], matrix[row + 3]
-        for column in range(len(out)):
-            out[column] += (
-                a * first[column] + b * second[column] + c * third[column] + d * fourth[column]
-            )
-
-
 @njit(**VECTORISES)
 def _forward(
     first, last, offsets,
@@ -223,7 +206,7 @@ def _forward(
                     pre[i] = line + b[i] * elapsed + faded
                 now += elapsed
                 product[:] = u
-                _add_product(pre, matrix, product)
+                add_product(pre, matrix, product)
                 for i in range(2 * width):
                     gate[i] = sigmoid(x[i] + product[i])
                 kept = hidden[member, jump]
@@ -268,7 +251,7 @@ def _backward(
                     d_x[i], d_x[width + i], d_x[2 * width + i] = d_r, d_z, d_n
                     d_g[i], d_g[width + i], d_g[2 * width + i] = d_r, d_z, d_n * r
                     d_pre[i] = d * z + d_in[i]
-                _add_product(d_g, matrix, d_pre)
+                add_product(d_g, matrix, d_pre)
                 since = clock[jump - 1] if jump > begin else np.float32(0)
                 elapsed = max(clock[jump] - since, np.float32(0))
                 state = after[member, jump - 1] if jump > begin else start[member]

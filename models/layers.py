@@ -7,6 +7,8 @@ that all of them are one batched matrix product.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -30,6 +32,9 @@ class MemberLinear(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         return torch.baddbmm(self.bias, inputs, self.weight)
 
+    if TYPE_CHECKING:
+        __call__ = forward
+
 
 class PiecewiseLinear(nn.Module):
     """Each number as its position within each of its quantile bins, cut to [0, 1].
@@ -37,6 +42,9 @@ class PiecewiseLinear(nn.Module):
     What makes networks as good on tables as trees are (Gorishniy et al., On Embeddings for
     Numerical Features, NeurIPS 2022, section 3.1).
     """
+
+    low: Tensor
+    scale: Tensor
 
     def __init__(self, columns: int, bins: int) -> None:
         super().__init__()
@@ -75,12 +83,28 @@ class Head(nn.Module):
             self.last.bias[..., :2] = mean
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """(members, n, inputs) to means (members, n) and quantiles (members, n, levels)."""
-        hidden = functional.dropout(inputs, self.dropout / 2, self.training)
+        """Means and quantiles.
+
+        Args:
+            inputs: shape (members, n, questions, inputs); the questions to one observation drop
+                out the same numbers.
+
+        Returns:
+            shapes (members, n, questions) and (members, n, questions, levels).
+        """
+        shape = inputs.shape[:3]
+        hidden = self._drop(inputs, self.dropout / 2)
         for layer in (self.first, self.second):
-            hidden = functional.dropout(functional.silu(layer(hidden)), self.dropout, self.training)
-        outputs = self.last(hidden)
+            hidden = functional.silu(layer(hidden.flatten(1, 2))).view(*shape, -1)
+            hidden = self._drop(hidden, self.dropout)
+        outputs = self.last(hidden.flatten(1, 2)).view(*shape, -1)
         return outputs[..., 0], ordered(outputs[..., 1:])
+
+    def _drop(self, inputs: Tensor, share: float) -> Tensor:
+        if not self.training or not share:
+            return inputs
+        kept = torch.empty_like(inputs[:, :, :1]).bernoulli_(1 - share)
+        return inputs * (kept / (1 - share))
 
 
 def ordered(raw: Tensor) -> Tensor:

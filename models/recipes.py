@@ -36,6 +36,21 @@ class Source(NamedTuple):
     share: float = 1.0
 
 
+class Trained(NamedTuple):
+    """What a training makes.
+
+    Attributes:
+        model: for use.
+        found: what the training was told and found, for the model's card.
+        rehearsal: the model as it was before it learnt from the validation part, which a mixture
+            of models is chosen by; the model itself where it never did.
+    """
+
+    model: Forecaster
+    found: dict[str, Any]
+    rehearsal: Forecaster
+
+
 class Report(Protocol):
     """Told how a training gets on."""
 
@@ -87,9 +102,7 @@ class Recipe(ABC):
 class AnyTimeTraining(Protocol):
     """Makes a model for any age and any horizon."""
 
-    def __call__(
-        self, sources: Sequence[Source], *, seed: int, report: Report
-    ) -> tuple[Forecaster, dict[str, Any]]:
+    def __call__(self, sources: Sequence[Source], *, seed: int, report: Report) -> Trained:
         """As `Recipe`; it may take options besides, which have defaults."""
 
 
@@ -119,7 +132,8 @@ class AnyTimeRecipe(Recipe):
         window: Window | None = None,
         **options: Any,
     ) -> tuple[Forecaster, dict[str, Any]]:
-        return self.train(sources, seed=seed, report=report, **options)
+        made = self.train(sources, seed=seed, report=report, **options)
+        return made.model, made.found
 
 
 @dataclass(frozen=True)

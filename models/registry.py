@@ -11,26 +11,30 @@ read. A version is whole numbers joined by dots; the highest is the newest.
 
 from __future__ import annotations
 
-import hashlib
+import importlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from models.boosting import Boosting
+from models.files import CARD, digest
 from models.interface import Forecaster
-from models.seismic import Seismic
+from models.served import Served
 from topics.errors import TidecastError
 
-CARD = "card.json"
 SHIPPED = Path(__file__).parent / "weights"
-# How each class of model is read from its folder; a card can name no other.
-LOADERS: Mapping[str, Callable[[Path, str], Forecaster]] = {
-    "Boosting": Boosting.load,
-    "Seismic": Seismic.load,
+# The class of each kind of model, which reads it from its folder; a card can name no other. They
+# are imported when they are needed: a network needs PyTorch, which takes seconds to import.
+KINDS: Mapping[str, str] = {
+    "Boosting": "models.boosting",
+    "CasFT": "models.neural_forecaster",
+    "ConCat": "models.neural_forecaster",
+    "MLP": "models.neural_forecaster",
+    "Seismic": "models.seismic",
+    "Served": "models.served",
 }
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+)*")
 
@@ -60,7 +64,7 @@ class ModelCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a version is and where it comes from.
 
     Attributes:
-        kind: class of the model, a key of `LOADERS`.
+        kind: class of the model, a key of `KINDS`.
         created: date, ISO 8601.
         command: what made it.
         data: what it was trained on.
@@ -79,16 +83,6 @@ class ModelCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     training: dict[str, Any]
     metrics: dict[str, Any]
     files: dict[str, str]
-
-
-def digest(path: Path) -> str:
-    """`sha256:` and the hexadecimal digest of a file.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    with path.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def list_names(root: Path | str | None = None) -> list[str]:
@@ -139,7 +133,11 @@ def load(name: str, version: str | None = None, root: Path | str | None = None) 
                 "install the version again"
             )
     try:
-        return LOADERS[card.kind](folder, card.version)
+        kind = getattr(importlib.import_module(KINDS[card.kind]), card.kind)
+        if kind is Served:
+            return Served.load(folder, card.version, lambda *of: load(of[0], of[1], root))
+        model: Forecaster = kind.load(folder, card.version)
+        return model
     except (OSError, ValueError) as error:
         raise BrokenModelError(f"{folder}: the model cannot be read: {error}") from error
 
@@ -157,10 +155,23 @@ def write(
     """Writes a model with its card to `<root>/<name>/<version>`, and returns that folder.
 
     Args:
-        model: a forecaster of a class in `LOADERS`, with a method `save(folder)`.
+        model: a forecaster of a class in `KINDS`, with a method `save(folder)`.
         root: folder of the registry; it is made where it is missing.
         description, command, data, training, metrics: as in the card.
     """
+    if isinstance(model, Served):
+        shared = {key: training[key] for key in ("seed", "split") if key in training}
+        for member, _ in model.members:
+            member.version = model.version
+            write(
+                member,
+                root,
+                description=f"A member of {model.name} {model.version}.",
+                command=command,
+                data=data,
+                training=training["members"][member.name] | {"recipe": member.name} | shared,
+                metrics=metrics.get("members", {}).get(member.name, {}),
+            )
     folder = root / model.name / model.version
     folder.mkdir(parents=True, exist_ok=True)
     model.save(folder)
@@ -234,8 +245,8 @@ def _read_card(folder: Path) -> ModelCard:
             f"{folder / CARD}: the card is that of {card.name} {card.version}; "
             "a version lies in <registry>/<name>/<version>"
         )
-    if card.kind not in LOADERS:
+    if card.kind not in KINDS:
         raise BrokenModelError(
-            f"{folder / CARD}: got kind {card.kind!r}; expected one of {', '.join(LOADERS)}"
+            f"{folder / CARD}: got kind {card.kind!r}; expected one of {', '.join(KINDS)}"
         )
     return card

@@ -22,19 +22,17 @@ import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
 
 import msgspec
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.batch import Batch, gather
+from models.batch import Batch
 from models.interface import LEVELS, Forecaster, Increments
 from models.memory import PAPER_EXPONENT, PAPER_PLATEAU, direct_answers, infectiousness
 from models.observations import Observations, observe
-from models.recipes import Report, Source, silent
-from topics.records import CascadeSnapshot
+from models.recipes import Report, Source, Trained, silent
 
 CONSTANTS = "constants.json"
 # Standard normal deviates of the levels.
@@ -136,14 +134,7 @@ class Seismic(Forecaster):
         content = msgspec.json.format(msgspec.json.encode(self.constants), indent=2)
         (folder / CONSTANTS).write_bytes(content + b"\n")
 
-    def forecast(
-        self, snapshots: Sequence[CascadeSnapshot], horizons: NDArray[np.float64]
-    ) -> Increments:
-        shared = np.broadcast_to(np.asarray(horizons, np.float64), (len(snapshots), len(horizons)))
-        return self.forecast_batch(gather(snapshots), np.ascontiguousarray(shared))
-
     def forecast_batch(self, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
-        """`forecast` for a batch whose snapshots each have their own horizons, shape (s, h)."""
         c = self.constants
         answers, direct = _memory_of(
             batch, horizons, c.plateau, c.exponent, c.prior_weight, c.prior_mean
@@ -179,7 +170,7 @@ def train(
     report: Report = silent,
     ages: int = 6,
     horizons: int = 3,
-) -> tuple[Seismic, dict[str, Any]]:
+) -> Trained:
     """The recipe: fits the constants to the training parts; the validation parts are not used.
 
     Args:
@@ -196,7 +187,8 @@ def train(
     points = itertools.count(1)
     grid = len(PLATEAUS) * len(EXPONENTS)
     constants = fit(seen, lambda: report("fitting", next(points), grid))
-    return Seismic(constants), {"ages": ages, "horizons": horizons}
+    model = Seismic(constants)
+    return Trained(model, {"ages": ages, "horizons": horizons}, model)
 
 
 def fit(

@@ -188,12 +188,12 @@ class Cuts(NamedTuple):
     """Observations of sequences.
 
     Attributes:
-        last: index of the last jump at or before the age, within its cascade; -1 where there is
-            none, int64, shape (observations,).
+        jump: index of the last jump at or before the age; -1 where the cascade has none, int64,
+            shape (observations,).
         context: what is known beside the jumps, float32, shape (observations, len(CONTEXT)).
     """
 
-    last: NDArray[np.int64]
+    jump: NDArray[np.int64]
     context: NDArray[np.float32]
 
 
@@ -215,7 +215,7 @@ def cut(
         published_at: unix seconds, shape (observations,).
     """
     size = len(rows)
-    last = np.empty(size, np.int64)
+    jump = np.empty(size, np.int64)
     context = np.empty((size, len(CONTEXT)), np.float32)
     for index in range(size):
         row, age = rows[index], max(ages[index], 0.0)
@@ -223,7 +223,7 @@ def cut(
         # Delays are float32: one may be a rounding error past the age that it was observed at.
         reach = max(age, float(np.float32(age)))
         at = np.searchsorted(sequences.times[first:end], reach, side="right") - 1
-        last[index] = at
+        jump[index] = first + at if at >= 0 else -1
         seen = sequences.counts[first + at] if at >= 0 else 0
         silence = age - sequences.times[first + at] if at >= 0 else age
         out = context[index]
@@ -242,7 +242,7 @@ def cut(
         hours = out[5 + len(TRACES) :]
         hours[0], hours[1] = math.sin(published), math.cos(published)
         hours[2], hours[3] = math.sin(observed), math.cos(observed)
-    return Cuts(last, context)
+    return Cuts(jump, context)
 
 
 HORIZON: tuple[str, ...] = (

@@ -2,15 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
 
-from models import baselines, boosting_training, seismic, window_boosting
-from models.recipes import AnyTimeRecipe, Recipe, WindowRecipe
+from models import baselines, boosting_training, neural_recipes, seismic, window_boosting
+from models.recipes import (
+    AnyTimeRecipe,
+    AnyTimeTraining,
+    Recipe,
+    Report,
+    Source,
+    Trained,
+    WindowRecipe,
+    silent,
+)
+from models.served_training import train as train_served
+
+
+class Once:
+    """A training that is not run again for the same sources, seed and options.
+
+    The members of a mixture are models in their own right: who asks for both trains them once.
+    """
+
+    def __init__(self, train: AnyTimeTraining) -> None:
+        self._train = train
+        self._made: dict[tuple[Any, ...], tuple[Sequence[Source], Trained]] = {}
+
+    def __call__(
+        self, sources: Sequence[Source], *, seed: int, report: Report = silent, **options: Any
+    ) -> Trained:
+        key = (seed, repr(sorted(options.items())), *(id(source.train) for source in sources))
+        if key not in self._made:
+            # The sources are held, so that none can come to be under the identity of another.
+            self._made[key] = sources, self._train(sources, seed=seed, report=report, **options)
+        return self._made[key][1]
+
+
+_BOOSTING = Once(boosting_training.train)
+_MLP = Once(neural_recipes.train_mlp)
+_CONCAT = Once(neural_recipes.train_concat)
 
 RECIPES: Mapping[str, Recipe] = {
+    "served": AnyTimeRecipe(
+        partial(train_served, members={"boosting": _BOOSTING, "mlp": _MLP, "concat": _CONCAT}),
+        "What is served: the mean of the models that did best together on the validation parts.",
+    ),
+    "concat": AnyTimeRecipe(
+        _CONCAT, "ConCat: a neural jump ODE over the events, for any age and horizon."
+    ),
+    "casft": AnyTimeRecipe(
+        neural_recipes.train_casft,
+        "CasFT: the jump ODE carried on to the horizon, and trends drawn by diffusion.",
+    ),
+    "mlp": AnyTimeRecipe(
+        _MLP, "A perceptron on hand features encoded piecewise-linearly, any age and horizon."
+    ),
     "boosting": AnyTimeRecipe(
-        boosting_training.train,
-        "Gradient boosting (LightGBM) on hand features: quantiles for any age and horizon.",
+        _BOOSTING,
+        "Gradient boosting (LightGBM) on hand features: quantiles and mean, any age and horizon.",
     ),
     "window-boosting": WindowRecipe(
         window_boosting.train,

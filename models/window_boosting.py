@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.baselines import Examples, WindowForecaster, examples
+from models.batch import Batch
 from models.boosting_training import reporter
 from models.datasets import snapshot_at
 from models.evaluation import Window
-from models.features import features
+from models.features import features, features_of
 from models.interface import LEVELS
 from models.recipes import Report, Source, silent
-from topics.records import CascadeSnapshot
 
 ROUNDS = 2_000
 PATIENCE = 60
@@ -55,12 +55,10 @@ class WindowBoosting(WindowForecaster):
         self.mean = mean
         self.quantiles = list(quantiles)
 
-    def answer(
-        self, snapshots: Sequence[CascadeSnapshot]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        if not snapshots:
+    def answer(self, batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        if not len(batch.ages):
             return np.empty((0, len(LEVELS))), np.empty(0)
-        rows = features(snapshots, np.array([self.window.horizon]))[:, 0]
+        rows = features_of(batch, np.full((len(batch.ages), 1), self.window.horizon))[:, 0]
         quantiles = np.stack([model.predict(rows) for model in self.quantiles], axis=-1)
         return quantiles, np.asarray(self.mean.predict(rows))
 

@@ -2,7 +2,9 @@
 
 import hashlib
 import itertools
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from models.datasets import ROOT, Cascade, increment, snapshot_at
 from models.interface import LEVELS
 from models.observations import end_of, observe
 from models.quantiles import expected_increment
+from models.recipes import Source
 
 
 def made(count: int, seed: int = 0) -> list[Cascade]:
@@ -68,7 +71,15 @@ def test_later_cascades_weigh_more_by_the_recency() -> None:
     seen = list(observe(made(60), 2e9, np.random.default_rng(0), ages=3))
     plain, recent = training.rows_of(seen), training.rows_of(seen, recency=2.0)
     ratio = recent.weights / plain.weights
-    assert ratio[-1] / ratio[0] == pytest.approx(np.exp(2.0), rel=0.05)
+    assert ratio[-1] / ratio[0] == pytest.approx(np.exp(2.0))
+
+
+def test_the_weight_goes_by_rank_and_not_by_time() -> None:
+    cascades = [replace(c, published_at=1.4e9 + 10.0**n) for n, c in enumerate(made(5))]
+    seen = list(observe(cascades, 2e9, np.random.default_rng(0), ages=1, horizons=1))
+    plain, recent = training.rows_of(seen), training.rows_of(seen, recency=2.0)
+    ratios = np.unique(np.round(np.log(recent.weights / plain.weights), 6))
+    assert np.diff(ratios) == pytest.approx(0.5)
     assert recent.weights.sum() == pytest.approx(1)
 
 
@@ -97,32 +108,19 @@ def test_the_expected_increment_is_the_mean_of_what_the_quantiles_draw(
     assert got == pytest.approx(mean - 1, rel=1e-6, abs=1e-6)
 
 
-def test_stretches_make_quantiles_hold() -> None:
-    rng = np.random.default_rng(0)
-    targets = rng.normal(8, 1.5, 20_000)
-    # Quantiles of a normal distribution two thirds as wide as the truth.
-    raw = np.tile(8 + np.array([-1.645, -0.674, 0, 0.674, 1.645]), (20_000, 1))
-    stretches = training.conformal_stretches(raw, targets, np.ones(20_000))
-    assert stretches == pytest.approx([1.5, 1.5, 1, 1.5, 1.5], abs=0.05)
-
-
 @pytest.fixture(scope="module")
-def parts() -> tuple[training.Rows, training.Rows]:
+def source() -> Source:
     cascades = made(300)
-    rng = np.random.default_rng(0)
-    end = end_of(cascades)
-    return tuple(
-        training.rows_of(observe(part, end, rng, ages=6, horizons=2))
-        for part in (cascades[:220], cascades[220:])
-    )
+    return Source("made", cascades[:220], cascades[220:], end_of(cascades))
 
 
-def trained(parts: tuple[training.Rows, training.Rows]) -> Boosting:
-    return training.grow(*parts, seed=5, rounds=40, leaves=8)[0]
+def trained(source: Source) -> Boosting:
+    options: dict[str, Any] = {"ages": 6, "horizons": 2, "rounds": 60, "leaves": 8}
+    return training.train([source], seed=5, learning_rate=0.08, **options).model
 
 
-def test_training_learns_and_its_intervals_hold(parts: tuple[training.Rows, training.Rows]) -> None:
-    model = trained(parts)
+def test_training_learns_and_its_intervals_hold(source: Source) -> None:
+    model = trained(source)
     fresh = made(300, seed=1)
     window = evaluation.WINDOWS[1]
     chosen = evaluation.eligible(fresh, window, 2e9)
@@ -134,28 +132,45 @@ def test_training_learns_and_its_intervals_hold(parts: tuple[training.Rows, trai
     assert 0.8 <= found["coverage_90"] <= 1
 
 
-def test_the_same_seed_gives_the_same_files(
-    parts: tuple[training.Rows, training.Rows], tmp_path: Path
-) -> None:
+def test_the_rehearsal_has_other_trees_and_the_same_calibration(source: Source) -> None:
+    trained_ = training.train([source], seed=5, ages=4, horizons=1, rounds=20, leaves=8)
+    assert trained_.rehearsal.calibration == trained_.model.calibration
+    assert not np.array_equal(trained_.rehearsal.trees.leaves, trained_.model.trees.leaves)
+
+
+def test_a_report_tells_each_tree_and_its_loss(source: Source) -> None:
+    told: list[tuple[str, int, int, float | None]] = []
+
+    def report(stage: str, done: int, total: int, loss: float | None = None) -> None:
+        told.append((stage, done, total, loss))
+
+    training.train([source], seed=0, report=report, ages=2, horizons=1, rounds=4, leaves=4)
+    assert [stage for stage, done, _, _ in told if done == 1] == [
+        "observing", *training.OBJECTIVES, *(f"{name} again" for name in training.OBJECTIVES),
+    ]  # fmt: skip
+    losses = [loss for stage, *_, loss in told if stage == "mean"]
+    assert len(losses) == 4
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_the_same_seed_gives_the_same_files(source: Source, tmp_path: Path) -> None:
     digests = []
     for name in ("first", "second"):
         folder = tmp_path / name
         folder.mkdir()
-        trained(parts).save(folder)
+        trained(source).save(folder)
         digests.append(
             {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
         )
     assert digests[0] == digests[1]
 
 
-def test_a_saved_model_answers_as_before(
-    parts: tuple[training.Rows, training.Rows], tmp_path: Path
-) -> None:
-    model = trained(parts)
+def test_a_saved_model_answers_as_before(source: Source, tmp_path: Path) -> None:
+    model = trained(source)
     model.save(tmp_path)
     snapshots = [snapshot_at(cascade, 3_600.0) for cascade in made(20, seed=2)]
     horizons: NDArray[np.float64] = np.array([7_200.0, 86_400.0])
     again = Boosting.load(tmp_path, "1")
-    np.testing.assert_array_equal(
-        again.forecast(snapshots, horizons).quantiles, model.forecast(snapshots, horizons).quantiles
-    )
+    before, after = (one.forecast(snapshots, horizons) for one in (model, again))
+    np.testing.assert_array_equal(after.quantiles, before.quantiles)
+    np.testing.assert_array_equal(after.log_mean, before.log_mean)

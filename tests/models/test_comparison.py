@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models import comparison
+from models.batch import Batch
 from models.candidates import Candidate, Kept
 from models.comparison import Comparison, trained
 from models.datasets import split_chronologically, split_randomly
@@ -20,7 +21,6 @@ from models.registry import DataSet, UnknownModelError
 from models.seismic import Constants, Seismic
 from models.training import RECIPES
 from tests.models.test_boosting_training import made
-from topics.records import CascadeSnapshot
 
 HOUR, DAY = 3_600.0, 86_400.0
 WINDOWS = (Window(HOUR, DAY), Window(2 * HOUR, DAY))
@@ -35,11 +35,8 @@ class Constant(Forecaster):
     def __init__(self, value: float) -> None:
         self.value = value
 
-    def forecast(
-        self, snapshots: Sequence[CascadeSnapshot], horizons: NDArray[np.float64]
-    ) -> Increments:
-        shape = (len(snapshots), len(horizons))
-        means = np.full(shape, self.value)
+    def forecast_batch(self, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
+        means = np.full(horizons.shape, self.value)
         return Increments(np.stack([means - 1, means, means, means, means + 1], -1), means, means)
 
 

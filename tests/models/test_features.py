@@ -10,20 +10,9 @@ from scipy.integrate import quad
 
 from models.batch import gather
 from models.datasets import Cascade, snapshot_at
-from models.features import (
-    EARLY_SHARES,
-    HORIZON_NAMES,
-    LAST,
-    NAMES,
-    PRIOR_MEAN,
-    PRIOR_WEIGHT,
-    QUARTERS,
-    RECENT_SHARES,
-    SPANS,
-    features,
-    features_of,
-)
+from models.features import HORIZON_NAMES, NAMES, PRIOR_MEAN, PRIOR_WEIGHT, features, features_of
 from models.memory import PAPER_EXPONENT, PAPER_PLATEAU, cumulative, first_moment
+from models.timing import EARLY_SHARES, LAST, PARTS, QUARTERS, RECENT_SHARES, SPANS, TURNS
 from tests.models.strategies import cascades
 from topics.records import BIN_EDGES, CascadeSnapshot
 
@@ -97,6 +86,26 @@ def reference(snapshot: CascadeSnapshot, horizon: float) -> dict[str, float]:
     for quarter in QUARTERS:
         reached = delay_of(snapshot, math.ceil(count * quarter))
         f[f"age_share_at_{quarter:.2g}_of_count"] = reached / max(age, 1)
+    for turn in TURNS:
+        until_turn = [until(snapshot, age * (1 - turns * turn)) for turns in (1, 2)]
+        last, before = max(count - until_turn[0], 0), max(until_turn[0] - until_turn[1], 0)
+        f[f"log_ratio_of_last_two_{turn:.3g}_of_age"] = math.log2((1 + last) / (1 + before))
+    ends = [until(snapshot, age * (part + 1) / PARTS) for part in range(PARTS - 1)]
+    inside = np.maximum(np.diff([0.0, *ends, count]), 0)
+    busiest = next(part for part in range(PARTS) if inside[part] >= inside.max() - 1e-6)
+    f["log_count_in_busiest_16th_of_age"] = math.log2(1 + inside.max())
+    f["place_of_busiest_16th_of_age"] = busiest / PARTS
+    shares = inside[inside > 0] / count
+    f["entropy_of_16ths_of_age"] = -float(np.sum(shares * np.log2(shares)))
+    scale = max(age, 1)
+    moments = [0.0, 0.0]
+    for low, high, weight in pieces(snapshot):
+        low, high = min(low, age) / scale, min(high, age) / scale
+        moments[0] += weight * (low + high) / 2 / count
+        spread = (high - low) ** 2 / 12
+        moments[1] += weight * (((low + high) / 2) ** 2 + spread) / count
+    f["mean_delay_over_age"] = moments[0]
+    f["deviation_delay_over_age"] = math.sqrt(max(moments[1] - moments[0] ** 2, 0))
     f["log_first_delay"] = math.log2(1 + (delay_of(snapshot, 2) if count > 1 else age))
     gaps = np.log2(1 + np.diff(delays))
     f["mean_log_gap"] = gaps.mean() if len(gaps) else f["log_age"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
+from models.batch import Batch
 from models.interface import Forecaster, Increments
 from stream.agents import Received
 from stream.consumer import Output
@@ -35,11 +35,8 @@ class GrowthByTime(Forecaster):
     version = "3"
     seconds = 60.0
 
-    def forecast(
-        self, snapshots: Sequence[CascadeSnapshot], horizons: NDArray[np.float64]
-    ) -> Increments:
-        ages = np.array([snapshot.age for snapshot in snapshots])
-        expected = np.maximum(horizons[None, :] - ages[:, None], 0) / self.seconds
+    def forecast_batch(self, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
+        expected = np.maximum(horizons - batch.ages[:, None], 0) / self.seconds
         spread = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
         quantiles = np.log2(1 + expected)[:, :, None] + spread
         return Increments(
@@ -217,11 +214,9 @@ class Recorder(GrowthByTime):
     def __init__(self) -> None:
         self.calls: list[list[int]] = []
 
-    def forecast(
-        self, snapshots: Sequence[CascadeSnapshot], horizons: NDArray[np.float64]
-    ) -> Increments:
-        self.calls.append([len(s.delays()) for s in snapshots])
-        return super().forecast(snapshots, horizons)
+    def forecast_batch(self, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
+        self.calls.append(np.diff(batch.offsets).tolist())
+        return super().forecast_batch(batch, horizons)
 
 
 def test_a_batch_is_cut_into_calls_of_alike_and_answered_in_order() -> None:
@@ -246,11 +241,9 @@ def test_all_calls_of_a_batch_are_made_by_one_version() -> None:
     newer.model.version = "4"
 
     class Replaced(GrowthByTime):
-        def forecast(
-            self, snapshots: Sequence[CascadeSnapshot], horizons: NDArray[np.float64]
-        ) -> Increments:
+        def forecast_batch(self, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
             served[0] = newer
-            return super().forecast(snapshots, horizons)
+            return super().forecast_batch(batch, horizons)
 
     served = [loaded(Replaced())]
     served[0].cost.costs = np.array([0.0, 1.0, 0.0])  # a call a snapshot

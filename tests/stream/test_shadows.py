@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
+from models.batch import Batch
 from models.interface import Forecaster, Increments
 from stream.agents import Received
 from stream.cost import CallCost
@@ -40,9 +41,7 @@ class Failing(Forecaster):
     name = "failing"
     version = "1"
 
-    def forecast(
-        self, snapshots: Sequence[CascadeSnapshot], horizons: NDArray[np.float64]
-    ) -> Increments:
+    def forecast_batch(self, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
         raise ArithmeticError("no answer")
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
+from models.batch import Batch
 from models.interface import LEVELS, Forecaster, Increments
 from stream import agents, telemetry
 from stream.cost import CallCost
@@ -21,7 +21,6 @@ from stream.forecast_batch import ROLE, ForecastBatch
 from stream.loading import Loaded
 from stream.settings import Duration, load
 from topics.catalogue import CASCADE_SNAPSHOTS
-from topics.records import CascadeSnapshot
 
 
 class TroubledForecaster(Forecaster):
@@ -32,16 +31,14 @@ class TroubledForecaster(Forecaster):
         self._trouble = trouble
         self._batches = batches
 
-    def forecast(
-        self, snapshots: Sequence[CascadeSnapshot], horizons: NDArray[np.float64]
-    ) -> Increments:
+    def forecast_batch(self, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
         if self._batches == 0:
             print("trouble begins", file=sys.stderr, flush=True)
             if self._trouble == "fail":
                 raise ArithmeticError("the model has no answer")
             time.sleep(600 if self._trouble == "stall" else 2)
         self._batches -= 1
-        shape = (len(snapshots), len(horizons))
+        shape = horizons.shape
         return Increments(np.zeros((*shape, len(LEVELS))), np.zeros(shape), np.zeros(shape))
 
 

@@ -1,0 +1,132 @@
+"""What a model's answers are corrected by, as the validation part shows.
+
+The validation part is later than what a model learnt from, so its bias there tells of drift: in age
+and span, since young cascades and long spans drift the most. Half of it is corrected, for a drift
+seldom goes on for long, and the validation part is a sample too. Then the quantiles are stretched
+about the median until they hold what they promise (split conformal prediction).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from models.interface import LEVELS, Forecaster
+from models.observations import Observations, observe
+from models.quantiles import MEDIAN, stretch
+from models.recipes import Source
+
+SHARE = 0.5
+# Pseudo-observations at no slope that hold the correction's slopes, in effective cascades.
+_HELD = 30.0
+_CENTRE = np.array([0.0, 12.0, 16.0])
+_SCALE = np.array([1.0, 4.0, 4.0])
+_FACTORS = np.arange(0.4, 4.001, 0.02)
+
+
+class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A correction of log2(1 + increment).
+
+    Attributes:
+        shift: coefficients of 1, log2(1 + age) and log2(1 + span) (centred and scaled).
+        stretches: of each level's distance to the median.
+    """
+
+    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    stretches: tuple[float, ...] = (1.0,) * len(LEVELS)
+
+    def apply(
+        self,
+        mean: NDArray[np.float64],
+        quantiles: NDArray[np.float64],
+        ages: NDArray[np.float64],
+        horizons: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and quantiles corrected.
+
+        Args:
+            mean: shape (n, horizons).
+            quantiles: shape (n, horizons, levels).
+            ages: seconds, shape (n,).
+            horizons: seconds, shape (n, horizons).
+        """
+        shift = _terms(ages, horizons) @ np.array(self.shift)
+        return mean + shift, stretch(quantiles, np.array(self.stretches)) + shift[..., None]
+
+
+def _terms(ages: NDArray[np.float64], horizons: NDArray[np.float64]) -> NDArray[np.float64]:
+    age = np.maximum(ages, 0.0)[:, None]
+    span = np.maximum(horizons - age, 0.0)
+    terms = [np.ones_like(span), np.broadcast_to(np.log2(1 + age), span.shape), np.log2(1 + span)]
+    return (np.stack(terms, axis=-1) - _CENTRE) / _SCALE
+
+
+def held_out(sources: Sequence[Source], ages: int = 8) -> list[Observations]:
+    """Observations of the validation parts, the same whoever asks, weighted by the shares."""
+    rng = np.random.default_rng(0)
+    return [
+        seen._replace(weights=seen.weights * source.share)
+        for source in sources
+        for seen in observe(source.validation, source.end, rng, ages, horizons=4)
+    ]
+
+
+def calibrate(
+    model: Forecaster, observations: Sequence[Observations], shifts: bool = True
+) -> Calibration:
+    """The correction that a model's answers on the validation part ask for.
+
+    Args:
+        model: before any correction of its own.
+        observations: of the validation part.
+        shifts: whether to correct the bias too, not the spread alone.
+    """
+    answers = [model.forecast_batch(seen.batch, seen.horizons) for seen in observations]
+    mean = np.concatenate([answer.log_mean for answer in answers])
+    quantiles = np.concatenate([answer.quantiles for answer in answers])
+    ages = np.concatenate([seen.batch.ages for seen in observations])
+    horizons = np.concatenate([seen.horizons for seen in observations])
+    targets = np.log2(1 + np.concatenate([seen.increments for seen in observations]))
+    weights = np.concatenate([seen.weights for seen in observations])
+    weight = np.broadcast_to(weights[:, None] / targets.shape[1], targets.shape).ravel()
+    terms = _terms(ages, horizons).reshape(-1, len(_CENTRE))
+    normal = (terms * weight[:, None]).T @ terms + np.diag([0.0, _HELD, _HELD])
+    shift = SHARE * np.linalg.solve(normal, (terms * weight[:, None]).T @ (targets - mean).ravel())
+    corrected = Calibration(shift=tuple(shift.tolist())) if shifts else Calibration()
+    _, moved = corrected.apply(mean, quantiles, ages, horizons)
+    found = conformal_stretches(moved.reshape(-1, len(LEVELS)), targets.ravel(), weight)
+    return msgspec.structs.replace(corrected, stretches=tuple(found.tolist()))
+
+
+def conformal_stretches(
+    raw: NDArray[np.float64], targets: NDArray[np.float64], weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """For each level, the least factor of its distance to the median with which it holds.
+
+    An upper quantile holds if at least its level of the weight lies at or below it, a lower one
+    if at least one minus its level lies at or above it.
+
+    Args:
+        raw: quantiles as predicted, shape (rows, levels).
+        targets: shape (rows,).
+        weights: shape (rows,).
+
+    Returns:
+        shape (levels,), between 0.4 and 4; 1 for the median.
+    """
+    stretches = np.ones(len(LEVELS))
+    median = raw[:, MEDIAN]
+    for index, level in enumerate(LEVELS):
+        if index == MEDIAN:
+            continue
+        needed = level if index > MEDIAN else 1 - level
+        for factor in _FACTORS:
+            bound = np.maximum(median + factor * (raw[:, index] - median), 0.0)
+            holds = targets <= bound if index > MEDIAN else targets >= bound
+            if np.average(holds, weights=weights) >= needed:
+                break
+        stretches[index] = factor
+    return stretches

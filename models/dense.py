@@ -1,0 +1,127 @@
+"""Layers of trained networks as compiled kernels: what inference on a CPU runs.
+
+An answer does not depend on what else is asked in the same call, to the bit, since each row is
+worked on by itself; a library's matrix product may choose another order of sums for another
+number of rows. `models.layers` has the same layers for training; tests hold the two together.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from models.vector_math import VECTORISES, sigmoid
+
+_UNROLL = 4
+
+
+@njit(inline="always", **VECTORISES)
+def add_product(vector, matrix, out):
+    """out += vector @ matrix, for shapes (n,), (n, m), (m,)."""
+    whole = len(vector) - len(vector) % _UNROLL
+    # Several rows of the matrix at a time, to load and store the sum less often.
+    for row in range(0, whole, _UNROLL):
+        a, b, c, d = vector[row], vector[row + 1], vector[row + 2], vector[row + 3]
+        first, second = matrix[row], matrix[row + 1]
+        third, fourth = matrix[row + 2], matrix[row + 3]
+        for column in range(len(out)):
+            out[column] += (
+                a * first[column] + b * second[column] + c * third[column] + d * fourth[column]
+            )
+    for row in range(whole, len(vector)):
+        a, only = vector[row], matrix[row]
+        for column in range(len(out)):
+            out[column] += a * only[column]
+
+
+@njit(**VECTORISES)
+def dense(inputs, weight, bias):
+    """`MemberLinear` on inputs that all members share.
+
+    Args:
+        inputs: float32, shape (n, inputs).
+        weight: shape (members, inputs, outputs).
+        bias: shape (members, 1, outputs).
+
+    Returns:
+        shape (members, n, outputs).
+    """
+    members, _, outputs = weight.shape
+    out = np.empty((members, len(inputs), outputs), np.float32)
+    for member in range(members):
+        for row in range(len(inputs)):
+            out[member, row] = bias[member, 0]
+            add_product(inputs[row], weight[member], out[member, row])
+    return out
+
+
+@njit(**VECTORISES)
+def encode(values, low, scale, out):
+    """`PiecewiseLinear` of one row: `values` of shape (columns,), into (columns x bins,)."""
+    bins = low.shape[1]
+    for column in range(len(values)):
+        for bin_ in range(bins):
+            position = (values[column] - low[column, bin_]) * scale[column, bin_]
+            out[column * bins + bin_] = min(max(position, np.float32(0)), np.float32(1))
+
+
+@njit(**VECTORISES)
+def _hidden(inputs, weight, bias, out):
+    out[:] = bias
+    add_product(inputs, weight, out)
+    for index in range(len(out)):
+        out[index] *= sigmoid(out[index])
+
+
+@njit(**VECTORISES)
+def head(states, table, low, scale, first, first_bias, second, second_bias, last, last_bias):
+    """`Head` on the state of each member beside the encoded table, in `ordered` form.
+
+    Args:
+        states: float32, shape (members, n, width); a width of 0 where there is none.
+        table: numbers before `PiecewiseLinear`, float32, shape (n, questions, columns).
+        low, scale: of the encoding.
+        first, first_bias, ...: of the layers, shape (members, inputs, outputs) and (members, 1,
+            outputs).
+
+    Returns:
+        the mean over members of the mean and the quantiles, float64, shape (n, questions, 1 +
+        levels).
+    """
+    members, rows, width = states.shape
+    _, questions, columns = table.shape
+    outputs = last.shape[2]
+    steps = (outputs - 2) // 2
+    encoded = columns * low.shape[1]
+    inputs = np.empty(width + encoded, np.float32)
+    one = np.empty(first.shape[2], np.float32)
+    two = np.empty(second.shape[2], np.float32)
+    raw = np.empty(outputs, np.float32)
+    out = np.zeros((rows, questions, outputs))
+    for row in range(rows):
+        for question in range(questions):
+            encode(table[row, question], low, scale, inputs[width:])
+            answer = out[row, question]
+            for member in range(members):
+                inputs[:width] = states[member, row]
+                _hidden(inputs, first[member], first_bias[member, 0], one)
+                _hidden(one, second[member], second_bias[member, 0], two)
+                raw[:] = last_bias[member, 0]
+                add_product(two, last[member], raw)
+                median = float(raw[1])
+                answer[0] += raw[0]
+                answer[1 + steps] += median
+                below = above = median
+                for step in range(steps):
+                    below -= _softplus(raw[2 + step] - 0.5)
+                    above += _softplus(raw[2 + steps + step] - 0.5)
+                    answer[steps - step] += below
+                    answer[2 + steps + step] += above
+    return out / members
+
+
+@njit(cache=True, nogil=True)
+def _softplus(x):
+    return max(x, 0.0) + math.log1p(math.exp(-abs(x)))

@@ -1,0 +1,95 @@
+"""A conditional diffusion model of short vectors: Gaussian noise out, samples in.
+
+Noise comes by the cosine schedule (Nichol and Dhariwal, 2021, with s = 0.008); the network is told
+the noisy vector, the step and the condition, and says what the clean vector was. Samples are drawn
+by DDIM (Song et al., 2021) in few steps with eta = 1.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.layers import MemberLinear
+
+STEPS = 1_000
+TIME_WIDTH = 20
+_OFFSET = 0.008
+
+
+def signal_share(step: Tensor) -> Tensor:
+    """Product of the alphas, the share of the clean vector's variance, at steps in [0, STEPS]."""
+    angle = (step / STEPS + _OFFSET) / (1 + _OFFSET) * math.pi / 2
+    start = math.cos(_OFFSET / (1 + _OFFSET) * math.pi / 2) ** 2
+    return (torch.cos(angle) ** 2 / start).clamp(1e-5, 1)
+
+
+class Denoiser(nn.Module):
+    """Three hidden layers on the noisy vector, the step and the condition, for each member.
+
+    Args:
+        members: networks side by side.
+        size: of the vector.
+        condition: numbers of the condition.
+        width: of the hidden layers.
+    """
+
+    def __init__(self, members: int, size: int, condition: int, width: int = 128) -> None:
+        super().__init__()
+        self.size = size
+        sizes = [size + TIME_WIDTH + condition, width, width, width]
+        self.layers = nn.ModuleList(
+            MemberLinear(members, a, b) for a, b in itertools.pairwise(sizes)
+        )
+        self.last = MemberLinear(members, width, size, gain=0.1)
+
+    def forward(self, noisy: Tensor, step: Tensor, condition: Tensor) -> Tensor:
+        """What the clean vectors were.
+
+        Args:
+            noisy: shape (members, n, size).
+            step: shape (n,), in [0, STEPS].
+            condition: shape (members, n, numbers).
+        """
+        octaves = torch.arange(TIME_WIDTH // 2, device=step.device) / (TIME_WIDTH // 2)
+        angles = step[:, None] * torch.exp(-octaves * math.log(1e4))
+        time = torch.cat([torch.sin(angles), torch.cos(angles)], -1).expand(len(noisy), -1, -1)
+        hidden = torch.cat([noisy, time, condition], -1)
+        for layer in self.layers:
+            hidden = functional.silu(layer(hidden))
+        return self.last(hidden)
+
+    def noised(self, clean: Tensor, step: Tensor) -> Tensor:
+        """Vectors of shape (members, n, size) with the noise of their steps, shape (n,)."""
+        share = signal_share(step)[:, None]
+        return share.sqrt() * clean + (1 - share).sqrt() * torch.randn_like(clean)
+
+    def sample(self, condition: Tensor, noise: Tensor) -> Tensor:
+        """Samples, made of given noise so that the same condition has the same samples.
+
+        Args:
+            condition: shape (members, n, numbers).
+            noise: standard normal, shape (steps + 1, n, size): the first is what is begun with,
+                the others are added a step.
+
+        Returns:
+            shape (members, n, size).
+        """
+        taken = len(noise) - 1
+        members, n, _ = condition.shape
+        steps = torch.linspace(STEPS, 0, taken + 1, device=condition.device)
+        vector = noise[0].expand(members, -1, -1)
+        for index in range(taken):
+            now, later = signal_share(steps[index]), signal_share(steps[index + 1])
+            clean = self(vector, steps[index].expand(n), condition)
+            if index == taken - 1:
+                return clean
+            implied = (vector - now.sqrt() * clean) / (1 - now).sqrt()
+            added = ((1 - later) / (1 - now) * (1 - now / later)).clamp_min(0)
+            direction = (1 - later - added).clamp_min(0).sqrt() * implied
+            vector = later.sqrt() * clean + direction + added.sqrt() * noise[index + 1]
+        return vector

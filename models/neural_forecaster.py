@@ -1,0 +1,152 @@
+"""A trained network as a forecaster: what it reads, its calibration, and its files.
+
+A version is three files: `config.json` (the network's configuration and the calibration),
+`weights.safetensors` (half precision), and the card.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from models import casft, concat, mlp
+from models.batch import Batch
+from models.calibration import Calibration
+from models.features import HORIZON_NAMES, NAMES, features_of
+from models.interface import Forecaster, Increments
+from models.quantiles import settle
+
+CONFIG = "config.json"
+WEIGHTS = "weights.safetensors"
+
+
+class NeuralForecaster(Forecaster):
+    """A network that answers for the members' mean.
+
+    Attributes:
+        network: in evaluation mode.
+        calibration: of its answers.
+    """
+
+    network_class: ClassVar[type[Any]]
+    config_class: ClassVar[type[Any]]
+
+    def __init__(
+        self, network: Any, calibration: Calibration | None = None, version: str = "0"
+    ) -> None:
+        self.network = network.eval()
+        self.calibration = Calibration() if calibration is None else calibration
+        self.version = version
+
+    @abstractmethod
+    def observe(self, batch: Batch, horizons: NDArray[np.float64]) -> Any:
+        """What the network reads of snapshots, each with horizons of its own, shape (n, h)."""
+
+    def forecast_batch(self, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
+        mean, quantiles = self.network.predict(self.observe(batch, horizons))
+        mean, quantiles = self.calibration.apply(mean, quantiles, batch.ages, horizons)
+        return settle(quantiles, mean, batch.ages, horizons)
+
+    @classmethod
+    def load(cls, folder: Path, version: str) -> Self:
+        """The forecaster in a folder that `save` wrote.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: a file is not what it should be, or is of another network than this
+                program's.
+        """
+        stored = msgspec.json.decode((folder / CONFIG).read_bytes())
+        try:
+            config = msgspec.convert(stored["network"], cls.config_class)
+            calibration = msgspec.convert(stored["calibration"], Calibration)
+            if stored["reads"] != cls.reads():
+                raise ValueError(
+                    "it was trained on other inputs than this program computes; train it again"
+                )
+            network = cls.network_class(config)
+            weights = load_file(folder / WEIGHTS)
+            network.load_state_dict({name: value.float() for name, value in weights.items()})
+        except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise ValueError(f"{folder}: {error}") from error
+        return cls(network, calibration, version)
+
+    def save(self, folder: Path) -> None:
+        """Writes the configuration and the weights into a folder that exists."""
+        weights = {
+            name: value.detach().half().contiguous()
+            for name, value in self.network.state_dict().items()
+        }
+        save_file(weights, folder / WEIGHTS)
+        content = {
+            "network": self.network.config,
+            "calibration": self.calibration,
+            "reads": self.reads(),
+        }
+        (folder / CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(content)) + b"\n")
+
+    @classmethod
+    @abstractmethod
+    def reads(cls) -> list[str]:
+        """Names of the numbers that the network reads, in order."""
+
+
+class ConCat(NeuralForecaster):
+    """The jump ODE; see `models.concat`."""
+
+    name = "concat"
+    network_class = concat.ConCatNetwork
+    config_class = concat.Config
+
+    def observe(self, batch: Batch, horizons: NDArray[np.float64]) -> concat.Observed:
+        rows = np.arange(len(batch.ages))
+        components = self.network.config.components
+        return concat.observe(
+            batch, rows, batch.ages, batch.counts, horizons, "structure" in components
+        )
+
+    @classmethod
+    def reads(cls) -> list[str]:
+        return [*concat.FEATURES, *concat.CONTEXT, *concat.HORIZON]
+
+
+class CasFT(NeuralForecaster):
+    """The jump ODE carried on to the horizon, and trends; see `models.casft`."""
+
+    name = "casft"
+    network_class = casft.CasFTNetwork
+    config_class = casft.Config
+
+    def observe(self, batch: Batch, horizons: NDArray[np.float64]) -> concat.Observed:
+        rows = np.arange(len(batch.ages))
+        components = self.network.config.base.components
+        return concat.observe(
+            batch, rows, batch.ages, batch.counts, horizons, "structure" in components
+        )
+
+    @classmethod
+    def reads(cls) -> list[str]:
+        return ConCat.reads()
+
+
+class MLP(NeuralForecaster):
+    """The perceptron on hand features; see `models.mlp`."""
+
+    name = "mlp"
+    network_class = mlp.MLPNetwork
+    config_class = mlp.Config
+
+    def observe(self, batch: Batch, horizons: NDArray[np.float64]) -> torch.Tensor:
+        return torch.from_numpy(features_of(batch, horizons).astype(np.float32))
+
+    @classmethod
+    def reads(cls) -> list[str]:
+        return [*NAMES, *HORIZON_NAMES]
