@@ -16,11 +16,11 @@ from models.datasets import split_chronologically, split_randomly
 from models.evaluation import Window
 from models.interface import Forecaster, Increments
 from models.observations import end_of
-from models.recipes import AnyTimeRecipe, Recipe, Report, Source, WindowRecipe
+from models.recipes import AnyTimeRecipe, Recipe, Report, Source, Trained, WindowRecipe
 from models.registry import DataSet, UnknownModelError
 from models.seismic import Constants, Seismic
 from models.training import RECIPES
-from tests.models.test_boosting_training import made
+from tests.models.recorded import made
 
 HOUR, DAY = 3_600.0, 86_400.0
 WINDOWS = (Window(HOUR, DAY), Window(2 * HOUR, DAY))
@@ -46,12 +46,11 @@ class Trainings:
     def __init__(self) -> None:
         self.seen: list[tuple[int, Window | None]] = []
 
-    def any_time(
-        self, sources: Sequence[Source], *, seed: int, report: Report
-    ) -> tuple[Forecaster, dict[str, Any]]:
+    def any_time(self, sources: Sequence[Source], *, seed: int, report: Report) -> Trained:
         report("epochs", 1, 1)
         self.seen.append((seed, None))
-        return Seismic(Constants(deviation=1.0 + seed)), {"epochs": 1}
+        model = Seismic(Constants(deviation=1.0 + seed))
+        return Trained(model, {"epochs": 1}, model)
 
     def one_window(
         self, sources: Sequence[Source], *, window: Window, seed: int, report: Report
