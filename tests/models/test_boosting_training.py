@@ -16,25 +16,12 @@ from scipy.integrate import quad
 from models import boosting_training as training
 from models import evaluation
 from models.boosting import Boosting
-from models.datasets import ROOT, Cascade, increment, snapshot_at
+from models.datasets import increment, snapshot_at
 from models.interface import LEVELS
 from models.observations import end_of, observe
 from models.quantiles import expected_increment
 from models.recipes import Source
-
-
-def made(count: int, seed: int = 0) -> list[Cascade]:
-    """Cascades whose answers thin out as a power of time, of many sizes."""
-    rng = np.random.default_rng(seed)
-    cascades = []
-    for number in range(count):
-        answers = int(np.exp(rng.uniform(0, 5)))
-        delays = np.append(0.0, np.sort(np.exp(rng.normal(8, 2, answers))))
-        parents = np.array([ROOT] + [0] * answers, np.int32)
-        users = [str(user) for user in range(answers + 1)]
-        published = 1.4e9 + 3_600 * number
-        cascades.append(Cascade(f"c{number}", "0", published, users, parents, delays))
-    return cascades
+from tests.models.recorded import made
 
 
 def test_observations_ask_only_what_the_recording_can_answer() -> None:
