@@ -24,7 +24,7 @@ EXACT = 100
 # They are the state of a Hawkes process with a sum of exponential kernels, hence its intensity for
 # any weights of the kernels.
 TRACES = (60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0)
-# Columns of `Sequences.features`; logarithms are to base 2, of one plus the value.
+# Columns of `Sequences.features`; logarithms are to base 2, of one plus the value where it may be 0.
 FEATURES: tuple[str, ...] = (
     "log_delay",
     "log_gap",
@@ -92,7 +92,8 @@ def sequences_of(batch: Batch) -> Sequences:
     longest = 1
     for row in range(size):
         events = batch.offsets[row + 1] - batch.offsets[row]
-        most += min(events, EXACT) + (bins if batch.counts[row] > EXACT else 0)
+        exact = min(events, EXACT)
+        most += exact + (bins if batch.counts[row] > exact else 0)
         longest = max(longest, events)
     offsets = np.zeros(size + 1, np.int64)
     times = np.empty(most)
