@@ -24,7 +24,8 @@ EXACT = 100
 # They are the state of a Hawkes process with a sum of exponential kernels, hence its intensity for
 # any weights of the kernels.
 TRACES = (60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0)
-# Columns of `Sequences.features`; logarithms are to base 2, of one plus the value where it may be 0.
+# Columns of `Sequences.features`; logarithms are to base 2, of one plus the value where that may
+# be 0.
 FEATURES: tuple[str, ...] = (
     "log_delay",
     "log_gap",
