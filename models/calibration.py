@@ -20,6 +20,9 @@ from models.quantiles import MEDIAN, stretch
 from models.recipes import Source
 
 SHARE = 0.5
+# Seconds. Drift is wider for the young than for the old, so their intervals are stretched apart.
+YOUNG = 3_600.0
+OLD = 43_200.0
 # Pseudo-observations at no slope that hold the correction's slopes, in effective cascades.
 _HELD = 30.0
 _CENTRE = np.array([0.0, 12.0, 16.0])
@@ -32,11 +35,13 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Attributes:
         shift: coefficients of 1, log2(1 + age) and log2(1 + span) (centred and scaled).
-        stretches: of each level's distance to the median.
+        young: stretches of each level's distance to the median, at ages up to `YOUNG`.
+        old: the same at ages from `OLD`; between them they go over in the logarithm of the age.
     """
 
     shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    stretches: tuple[float, ...] = (1.0,) * len(LEVELS)
+    young: tuple[float, ...] = (1.0,) * len(LEVELS)
+    old: tuple[float, ...] = (1.0,) * len(LEVELS)
 
     def apply(
         self,
@@ -54,7 +59,10 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             horizons: seconds, shape (n, horizons).
         """
         shift = _terms(ages, horizons) @ np.array(self.shift)
-        return mean + shift, stretch(quantiles, np.array(self.stretches)) + shift[..., None]
+        aged = np.interp(np.log(np.maximum(ages, 1.0)), np.log([YOUNG, OLD]), [0.0, 1.0])
+        young, old = np.array(self.young), np.array(self.old)
+        stretches = young + aged[:, None, None] * (old - young)
+        return mean + shift, stretch(quantiles, stretches) + shift[..., None]
 
 
 def _terms(ages: NDArray[np.float64], horizons: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -97,8 +105,16 @@ def calibrate(
     shift = SHARE * np.linalg.solve(normal, (terms * weight[:, None]).T @ (targets - mean).ravel())
     corrected = Calibration(shift=tuple(shift.tolist())) if shifts else Calibration()
     _, moved = corrected.apply(mean, quantiles, ages, horizons)
-    found = conformal_stretches(moved.reshape(-1, len(LEVELS)), targets.ravel(), weight)
-    return msgspec.structs.replace(corrected, stretches=tuple(found.tolist()))
+    middle = np.sqrt(YOUNG * OLD)
+    found = []
+    for chosen in (ages < middle, ages >= middle):
+        stretches = np.ones(len(LEVELS))
+        if chosen.any():
+            rows = moved[chosen].reshape(-1, len(LEVELS))
+            weight = np.repeat(weights[chosen], targets.shape[1])
+            stretches = conformal_stretches(rows, targets[chosen].ravel(), weight)
+        found.append(tuple(stretches.tolist()))
+    return msgspec.structs.replace(corrected, young=found[0], old=found[1])
 
 
 def conformal_stretches(

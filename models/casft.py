@@ -2,12 +2,13 @@
 
 The time to the horizon is cut into equal parts of the clock. The flow goes on through them, and the
 intensity along it, with the state, is the condition of the trend Y: log2(1 + events) in each part,
-standardised. A diffusion model draws trends from it, and the head reads the state and a trend.
-Forecasts are those of many trends: their mean, and the quantiles of the mixture that they make. In
-training the head reads what the denoiser makes of a trend with noise, so that its loss reaches the
-denoiser too.
+standardised. A diffusion model learns how trends are distributed under it. Asked at full noise it
+says the mean trend, which the head reads beside the state: so the head's loss reaches the denoiser,
+and the point needs no sampling. Trends that are drawn give the spread: each has a total, and the
+quantiles are those of the totals about the point.
 
-    trend       instead of the diffusion: the mean trend by regression (a named ablation)
+    trend       `regression` instead of `diffusion`: the mean trend alone, and quantiles from the
+                head (a named ablation)
 """
 
 from __future__ import annotations
@@ -26,8 +27,6 @@ from models.interface import LEVELS
 from models.neural import Network
 
 TRENDS = ("diffusion", "regression")
-# Share of the distribution that each quantile of one trend's forecast stands for in the mixture.
-_SHARES = np.diff(np.concatenate([[0.0], (LEVELS[1:] + LEVELS[:-1]) / 2, [1.0]]))
 _SEED = 409_16619
 
 
@@ -46,8 +45,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     base: concat.Config = concat.Config(components=("likelihood",), members=2)
     trend: str = "diffusion"
     parts: int = 8
-    steps: int = 12
-    samples: int = 24
+    steps: int = 10
+    samples: int = 16
     weight: float = 0.5
 
     def __post_init__(self) -> None:
@@ -75,7 +74,7 @@ class CasFTNetwork(Network):
         self.register_buffer("trend_mean", torch.zeros(parts))
         self.register_buffer("trend_scale", torch.ones(parts))
         noise = torch.randn(
-            config.steps + 1, config.samples, parts, generator=torch.Generator().manual_seed(_SEED)
+            config.steps, config.samples, parts, generator=torch.Generator().manual_seed(_SEED)
         )
         self.register_buffer("noise", noise, persistent=False)
 
@@ -113,81 +112,68 @@ class CasFTNetwork(Network):
     def loss(self, observed: Observed, targets: Targets) -> Tensor:
         """The head's loss, the trend's and the likelihood's, over members."""
         condition, read, likelihood = self.conditions(observed)
-        members, n, horizons, _ = condition.shape
+        trend = self._mean_trend(condition)
+        mean, quantiles = self.front.answer(torch.cat([read, trend], -1), observed.table)
         clean = ((targets.trend - self.trend_mean) / self.trend_scale).flatten(0, 1)
-        clean = clean.expand(members, -1, -1)
+        clean = clean.expand(self.members, -1, -1)
         if self.config.trend == "diffusion":
-            step = torch.rand(n * horizons, device=clean.device) * STEPS
+            step = torch.rand(clean.shape[1], device=clean.device) * STEPS
             noisy = self.denoiser.noised(clean, step)
+            said = self.denoiser(noisy, step, condition.flatten(1, 2))
         else:
-            step, noisy = clean.new_full((n * horizons,), STEPS), torch.zeros_like(clean)
-        trend = self.denoiser(noisy, step, condition.flatten(1, 2))
+            said = trend.flatten(1, 2)
+        horizons = condition.shape[2]
         weights = targets.weights[:, None].expand(-1, horizons).flatten()[:, None]
-        squared = (weights * (trend - clean) ** 2).mean((1, 2)).sum()
-        beside = torch.cat([read, trend.view(members, n, horizons, -1)], -1)
-        mean, quantiles = self.front.answer(beside, observed.table)
-        base = self.config.base
+        squared = (weights * (said - clean) ** 2).mean((1, 2)).sum()
         return (
             point_loss(mean, quantiles, targets)
             + self.config.weight * squared
-            - base.likelihood * likelihood
+            - self.config.base.likelihood * likelihood
         )
 
-    @torch.no_grad()
-    def trends(self, observed: Observed, samples: int | None = None) -> Tensor:
-        """Trends, standardised, shape (members, samples, n, horizons, parts)."""
-        condition, _, _ = self.conditions(observed)
-        return self._trends(condition, self.config.samples if samples is None else samples)
-
-    def _trends(self, condition: Tensor, samples: int) -> Tensor:
-        members, n, horizons = condition.shape[:3]
+    def _mean_trend(self, condition: Tensor) -> Tensor:
+        """What the denoiser says at full noise, shape (members, n, horizons, parts)."""
         flat = condition.flatten(1, 2)
-        if self.config.trend == "regression":
-            step = flat.new_full((n * horizons,), STEPS)
-            start = flat.new_zeros(members, n * horizons, self.config.parts)
-            return self.denoiser(start, step, flat).view(members, 1, n, horizons, -1)
-        repeated = flat[:, None].expand(-1, samples, -1, -1).flatten(1, 2)
-        noise = self.noise[:, :samples, None].expand(-1, -1, n * horizons, -1).flatten(1, 2)
-        return self.denoiser.sample(repeated, noise).view(members, samples, n, horizons, -1)
+        nothing = flat.new_zeros(*flat.shape[:2], self.config.parts)
+        said = self.denoiser(nothing, flat.new_full((flat.shape[1],), STEPS), flat)
+        return said.view(*condition.shape[:3], -1)
 
     @torch.no_grad()
-    def predict(
-        self, observed: Observed, samples: int | None = None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean, shape (n, horizons), and quantiles of the mixture over members and trends."""
-        condition, read, _ = self.conditions(observed)
-        trends = self._trends(condition, self.config.samples if samples is None else samples)
-        means, quantiles = [], []
-        for trend in trends.unbind(1):
-            answer = self.front.answer(torch.cat([read, trend], -1), observed.table)
-            means.append(answer[0])
-            quantiles.append(answer[1])
-        mean = torch.stack(means).flatten(0, 1).mean(0).double().cpu().numpy()
+    def trends(self, observed: Observed) -> NDArray[np.float64]:
+        """Growth curves: log2(1 + events) in each part of the time to each horizon.
+
+        Returns:
+            drawn trends, shape (members x samples, n, horizons, parts); with regression, the mean
+            trend of each member.
+        """
+        return self._drawn(self.conditions(observed)[0]).double().cpu().numpy()
+
+    def _drawn(self, condition: Tensor) -> Tensor:
+        members, n, horizons = condition.shape[:3]
         if self.config.trend == "regression":
-            return mean, quantiles[0].mean(0).double().cpu().numpy()
-        pooled = torch.stack(quantiles, 1).mean(0).double().cpu().numpy()
-        return mean, mixture_quantiles(np.moveaxis(pooled, 0, -2))
+            drawn = self._mean_trend(condition)[:, None]
+        else:
+            drawn = self.denoiser.sample(condition.flatten(1, 2), self.noise)
+            drawn = drawn.view(members, n, horizons, self.config.samples, -1).permute(0, 3, 1, 2, 4)
+        return (drawn * self.trend_scale + self.trend_mean).clamp_min(0).flatten(0, 1)
 
+    @torch.no_grad()
+    def point(self, observed: Observed) -> NDArray[np.float64]:
+        condition, read, _ = self.conditions(observed)
+        beside = torch.cat([read, self._mean_trend(condition)], -1)
+        mean, _ = self.front.answer(beside, observed.table)
+        return mean.mean(0).double().cpu().numpy()
 
-def mixture_quantiles(quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Quantiles at `LEVELS` of an equal mixture of distributions known by theirs.
-
-    Args:
-        quantiles: at `LEVELS`, shape (..., components, levels).
-
-    Returns:
-        shape (..., levels).
-    """
-    components = quantiles.shape[-2]
-    values = quantiles.reshape(*quantiles.shape[:-2], -1)
-    order = np.argsort(values, axis=-1)
-    ordered = np.take_along_axis(values, order, -1)
-    shares = np.tile(_SHARES / components, components)[order]
-    middle = np.cumsum(shares, -1) - shares / 2
-    flat = [
-        np.interp(LEVELS, at, row)
-        for at, row in zip(
-            middle.reshape(-1, values.shape[-1]), ordered.reshape(-1, values.shape[-1]), strict=True
-        )
-    ]
-    return np.array(flat).reshape(*quantiles.shape[:-2], len(LEVELS))
+    @torch.no_grad()
+    def predict(self, observed: Observed) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean, shape (n, horizons), and quantiles: of the totals of trends, about the mean."""
+        condition, read, _ = self.conditions(observed)
+        beside = torch.cat([read, self._mean_trend(condition)], -1)
+        answer = self.front.answer(beside, observed.table)
+        mean = answer[0].mean(0).double().cpu().numpy()
+        if self.config.trend == "regression":
+            return mean, answer[1].mean(0).double().cpu().numpy()
+        trends = self._drawn(condition).double().cpu().numpy()
+        totals = np.log2(1 + np.expm1(np.log(2) * trends).sum(axis=-1))
+        quantiles = np.moveaxis(np.quantile(totals, LEVELS, axis=0), 0, -1)
+        return mean, quantiles + (mean - totals.mean(axis=0))[..., None]

@@ -7,7 +7,6 @@ by DDIM (Song et al., 2021) in few steps with eta = 1.
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import torch
@@ -38,13 +37,14 @@ class Denoiser(nn.Module):
         width: of the hidden layers.
     """
 
-    def __init__(self, members: int, size: int, condition: int, width: int = 128) -> None:
+    def __init__(self, members: int, size: int, condition: int, width: int = 96) -> None:
         super().__init__()
         self.size = size
-        sizes = [size + TIME_WIDTH + condition, width, width, width]
-        self.layers = nn.ModuleList(
-            MemberLinear(members, a, b) for a, b in itertools.pairwise(sizes)
-        )
+        # The first layer in two parts: that of the condition is the same at every step.
+        self.condition = MemberLinear(members, condition, width)
+        self.first = MemberLinear(members, size + TIME_WIDTH, width)
+        self.second = MemberLinear(members, width, width)
+        self.third = MemberLinear(members, width, width)
         self.last = MemberLinear(members, width, size, gain=0.1)
 
     def forward(self, noisy: Tensor, step: Tensor, condition: Tensor) -> Tensor:
@@ -55,13 +55,18 @@ class Denoiser(nn.Module):
             step: shape (n,), in [0, STEPS].
             condition: shape (members, n, numbers).
         """
+        return self._clean(noisy, step, self.condition(condition))
+
+    def _clean(self, noisy: Tensor, step: Tensor, conditioned: Tensor) -> Tensor:
         octaves = torch.arange(TIME_WIDTH // 2, device=step.device) / (TIME_WIDTH // 2)
         angles = step[:, None] * torch.exp(-octaves * math.log(1e4))
         time = torch.cat([torch.sin(angles), torch.cos(angles)], -1).expand(len(noisy), -1, -1)
-        hidden = torch.cat([noisy, time, condition], -1)
-        for layer in self.layers:
+        hidden = functional.silu(self.first(torch.cat([noisy, time], -1)) + conditioned)
+        for layer in (self.second, self.third):
             hidden = functional.silu(layer(hidden))
-        return self.last(hidden)
+        # The layers say what the noisy vector does not: little where there is little noise.
+        share = signal_share(step)[:, None]
+        return share.sqrt() * noisy + (1 - share).sqrt() * self.last(hidden)
 
     def noised(self, clean: Tensor, step: Tensor) -> Tensor:
         """Vectors of shape (members, n, size) with the noise of their steps, shape (n,)."""
@@ -73,23 +78,27 @@ class Denoiser(nn.Module):
 
         Args:
             condition: shape (members, n, numbers).
-            noise: standard normal, shape (steps + 1, n, size): the first is what is begun with,
+            noise: standard normal, shape (steps, samples, size): the first is what is begun with,
                 the others are added a step.
 
         Returns:
-            shape (members, n, size).
+            shape (members, n, samples, size).
         """
-        taken = len(noise) - 1
+        taken, samples, size = noise.shape
         members, n, _ = condition.shape
         steps = torch.linspace(STEPS, 0, taken + 1, device=condition.device)
-        vector = noise[0].expand(members, -1, -1)
+        conditioned = self.condition(condition)[:, :, None].expand(-1, -1, samples, -1)
+        conditioned = conditioned.flatten(1, 2)
+        drawn = noise[:, None].expand(-1, n, -1, -1).flatten(1, 2)
+        vector = drawn[0].expand(members, -1, -1)
         for index in range(taken):
             now, later = signal_share(steps[index]), signal_share(steps[index + 1])
-            clean = self(vector, steps[index].expand(n), condition)
+            clean = self._clean(vector, steps[index].expand(n * samples), conditioned)
             if index == taken - 1:
-                return clean
+                vector = clean
+                break
             implied = (vector - now.sqrt() * clean) / (1 - now).sqrt()
             added = ((1 - later) / (1 - now) * (1 - now / later)).clamp_min(0)
             direction = (1 - later - added).clamp_min(0).sqrt() * implied
-            vector = later.sqrt() * clean + direction + added.sqrt() * noise[index + 1]
-        return vector
+            vector = later.sqrt() * clean + direction + added.sqrt() * drawn[index + 1]
+        return vector.view(members, n, samples, size)

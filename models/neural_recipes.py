@@ -20,6 +20,7 @@ from models import casft, concat, mlp
 from models.batch import gather
 from models.boosting_training import Rows, pool, rows_of
 from models.calibration import calibrate, held_out
+from models.checkpoint import Checkpoint
 from models.concat import Observed, Targets
 from models.datasets import Cascade, snapshot_at
 from models.neural import Block, Schedule, train, train_again
@@ -173,7 +174,9 @@ def fit(
     held = make(lambda source: source.validation, sources, 0.0, 1)
     network.fit_inputs(*next(training.blocks(np.random.default_rng(seed))))
     blocks = list(held.blocks(np.random.default_rng(1)))
-    found = train(network, training, blocks, schedule, seed, report)
+    data = [(s.name, s.share, s.end, len(s.train), len(s.validation)) for s in sources]
+    identity = [forecaster.name, config, asdict(schedule), seed, data, forecaster.reads()]
+    found = train(network, training, blocks, schedule, seed, report, Checkpoint(identity))
     rehearsal = forecaster(copy.deepcopy(network))
     rehearsal.calibration = calibrate(rehearsal, held_out(sources))
     both = make(lambda source: [*source.train, *source.validation], sources, RECENCY, seed)

@@ -16,6 +16,8 @@ from models.observations import Observations
 from models.recipes import AnyTimeTraining, Report, Source, Trained, silent
 from models.served import Member, Served
 
+TOLERANCE = 0.005
+
 
 def train(
     sources: Sequence[Source],
@@ -27,8 +29,9 @@ def train(
     """Trains the members and mixes those that did best on the validation part together.
 
     Every non-empty set of members is tried, with equal weights: weights fitted to a validation
-    part of some hundred cascades would fit its chance. The members are tried as they were before
-    they learnt from that part.
+    part of some hundred cascades would fit its chance. For the same reason the largest set within
+    `TOLERANCE` of the least error is taken: more members are safer. They are tried as they were
+    before they learnt from that part.
 
     Args:
         sources: to learn from.
@@ -52,7 +55,8 @@ def train(
         for size in range(1, len(trained) + 1)
         for chosen in itertools.combinations(trained, size)
     }
-    best = min(errors, key=errors.__getitem__)
+    enough = (1 + TOLERANCE) * min(errors.values())
+    best = max(errors, key=lambda chosen: (errors[chosen] <= enough, len(chosen), -errors[chosen]))
     share = 1 / len(best)
     rehearsal = Served([Member(trained[name].rehearsal, share) for name in best])
     rehearsal.calibration = calibrate(rehearsal, held, shifts=False)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from models import baselines, boosting_training, neural_recipes, seismic, window_boosting
+from models.concat import COMPONENTS
 from models.recipes import (
     AnyTimeRecipe,
     AnyTimeTraining,
@@ -80,5 +81,46 @@ RECIPES: Mapping[str, Recipe] = {
         baselines.train_mean,
         "The mean of log2(1 + increment), for one window alone.",
         seeded=False,
+    ),
+}
+
+
+def _variant(train: AnyTimeTraining, name: str, description: str, **options: Any) -> Recipe:
+    def trained(sources: Sequence[Source], *, seed: int, report: Report = silent) -> Trained:
+        made = train(sources, seed=seed, report=report, **options)
+        made.model.name = name
+        return made
+
+    return AnyTimeRecipe(trained, description)
+
+
+# What is compared to tell which parts of a model earn their cost; none of it is served.
+VARIANTS: Mapping[str, Recipe] = {
+    **{
+        f"concat+{component}": _variant(
+            neural_recipes.train_concat,
+            f"concat+{component}",
+            f"ConCat with its {component}.",
+            components=(component,),
+        )
+        for component in COMPONENTS
+    },
+    "concat-full": _variant(
+        neural_recipes.train_concat,
+        "concat-full",
+        "ConCat with all the parts of the paper's model.",
+        components=COMPONENTS,
+    ),
+    "casft-regression": _variant(
+        neural_recipes.train_casft,
+        "casft-regression",
+        "CasFT with the mean trend by regression instead of the diffusion.",
+        trend="regression",
+    ),
+    "concat-neural-flow": _variant(
+        neural_recipes.train_concat,
+        "concat-neural-flow",
+        "ConCat with a flow of one hidden layer, by Runge-Kutta steps.",
+        flow="neural",
     ),
 }

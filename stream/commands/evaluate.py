@@ -140,7 +140,7 @@ def evaluate_cascades(
     from models import comparison
     from models.candidates import Kept
     from models.recordings import read_recording
-    from models.training import RECIPES
+    from models.training import RECIPES, VARIANTS
 
     tested = read_recording(file)
     told: dict[str, Any] = {"file": file.name, "digest": tested.data.digest, "split": split}
@@ -156,7 +156,7 @@ def evaluate_cascades(
             learnt_from = [recording.data for recording in recordings]
             kept = keep and Kept(keep, learnt_from, split, command_line())
             candidates = comparison.trained(
-                {name: RECIPES[name] for name in _known(named, RECIPES)},
+                _known(named, RECIPES, VARIANTS),
                 [_learnable(recording, split) for recording in recordings],
                 windows,
                 range(seed, seed + seeds),
@@ -217,14 +217,21 @@ def _windows(observe: Sequence[str], horizon: Sequence[str]) -> list[Window]:
     return list(dict.fromkeys(windows))
 
 
-def _known(named: list[str] | None, recipes: Mapping[str, Recipe]) -> list[str]:
-    unknown = [name for name in named or [] if name not in recipes]
+def _known(
+    named: list[str] | None, recipes: Mapping[str, Recipe], variants: Mapping[str, Recipe]
+) -> dict[str, Recipe]:
+    """The recipes of the models named; those of `variants` only where they are named."""
+    if named is None:
+        return dict(recipes)
+    known = {**recipes, **variants}
+    unknown = [name for name in named if name not in known]
     if unknown:
         raise typer.BadParameter(
             f"--models: got {', '.join(map(repr, unknown))}; "
-            f"there are recipes for {', '.join(recipes)}"
+            f"there are recipes for {', '.join(recipes)}, and for the variants "
+            f"{', '.join(variants)}"
         )
-    return list(recipes) if named is None else list(dict.fromkeys(named))
+    return {name: known[name] for name in named}
 
 
 def _held(named: list[str] | None, root: Path | None) -> list[str]:

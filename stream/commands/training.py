@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 from rich.console import Console
@@ -52,6 +52,25 @@ VersionOption = Annotated[
 SeedOption = Annotated[
     int, typer.Option(help="The same seed, data and options give the same model.")
 ]
+ComponentsOption = Annotated[
+    str,
+    typer.Option(
+        help="Parts of the paper's model, joined by commas: structure, users, encoder, likelihood."
+    ),
+]
+MembersOption = Annotated[
+    int, typer.Option(min=1, help="Networks trained side by side, whose answers are averaged.")
+]
+EpochsOption = Annotated[
+    int, typer.Option(min=1, help="At most; the validation parts stop it earlier.")
+]
+ThreadsOption = Annotated[int, typer.Option(min=1, help="Of the processor.")]
+ResumeOption = Annotated[
+    bool,
+    typer.Option(
+        help="Go on where a training with the same data, seed and options was interrupted."
+    ),
+]
 
 
 @train_app.command("boosting")
@@ -63,11 +82,11 @@ def train_boosting(
     background_weight: BackgroundWeightOption = 0.1,
     ages: Annotated[
         int, typer.Option(min=1, help="Ages drawn a cascade, beside those of its growth.")
-    ] = 24,
+    ] = 14,
     horizons: Annotated[int, typer.Option(min=1, help="Horizons drawn an observation.")] = 4,
     rounds: Annotated[
-        int, typer.Option(min=1, help="Trees a quantile at most; more forecast slower.")
-    ] = 200,
+        int, typer.Option(min=1, help="Trees a model at most; more forecast slower.")
+    ] = 500,
     leaves: Annotated[int, typer.Option(min=2, help="Leaves a tree.")] = 31,
     learning_rate: Annotated[float, typer.Option(min=0.001, max=1, help="Of the boosting.")] = 0.08,
     recency: Annotated[
@@ -96,6 +115,88 @@ def train_boosting(
         recency=recency,
         threads=threads,
     )
+
+
+@train_app.command("concat")
+def train_concat(
+    cascades: CascadesOption,
+    output: OutputOption = Path("runs/models"),
+    version: VersionOption = "1",
+    components: ComponentsOption = "",
+    flow: Annotated[
+        Literal["affine", "neural"],
+        typer.Option(help="affine has a closed form; neural is a network, by Runge-Kutta steps."),
+    ] = "affine",
+    members: MembersOption = 4,
+    epochs: EpochsOption = 14,
+    threads: ThreadsOption = 1,
+    seed: SeedOption = 0,
+    resume: ResumeOption = True,
+) -> None:
+    """Trains ConCat, a neural jump ODE over a cascade's events, for any age and horizon.
+
+    The paper's model in full: `--components structure,users,encoder,likelihood`.
+    """
+    _train_network(
+        "concat", Options(cascades, output, version, seed), threads, resume,
+        components=_components(components), flow=flow, members=members, epochs=epochs,
+    )  # fmt: skip
+
+
+@train_app.command("casft")
+def train_casft(
+    cascades: CascadesOption,
+    output: OutputOption = Path("runs/models"),
+    version: VersionOption = "1",
+    components: ComponentsOption = "likelihood",
+    trend: Annotated[
+        Literal["diffusion", "regression"],
+        typer.Option(help="How the trend to the horizon is had; regression gives its mean alone."),
+    ] = "diffusion",
+    members: MembersOption = 2,
+    epochs: EpochsOption = 14,
+    threads: ThreadsOption = 1,
+    seed: SeedOption = 0,
+    resume: ResumeOption = True,
+) -> None:
+    """Trains CasFT: the jump ODE carried on to the horizon, and trends drawn by diffusion."""
+    _train_network(
+        "casft", Options(cascades, output, version, seed), threads, resume,
+        components=_components(components), trend=trend, members=members, epochs=epochs,
+    )  # fmt: skip
+
+
+@train_app.command("mlp")
+def train_mlp(
+    cascades: CascadesOption,
+    output: OutputOption = Path("runs/models"),
+    version: VersionOption = "1",
+    members: MembersOption = 4,
+    epochs: EpochsOption = 8,
+    threads: ThreadsOption = 1,
+    seed: SeedOption = 0,
+    resume: ResumeOption = True,
+) -> None:
+    """Trains a perceptron on the hand features, encoded piecewise-linearly."""
+    _train_network(
+        "mlp", Options(cascades, output, version, seed), threads, resume,
+        members=members, epochs=epochs,
+    )  # fmt: skip
+
+
+@train_app.command("served")
+def train_served(
+    cascades: CascadesOption,
+    output: OutputOption = Path("runs/models"),
+    version: VersionOption = "1",
+    threads: ThreadsOption = 1,
+    seed: SeedOption = 0,
+    resume: ResumeOption = True,
+) -> None:
+    """Trains what is served: boosting, perceptron and ConCat, and those of them mixed that the
+    validation parts choose. The members are written beside it, under the same version.
+    """
+    _train_network("served", Options(cascades, output, version, seed), threads, resume)
 
 
 @train_app.command("seismic")
@@ -189,6 +290,29 @@ def _train(name: str, told: Options, **options: Any) -> None:
         metrics=evaluation.by_window(model, tests),
     )
     console.print(f"{model.name} {model.version} written to {folder}")
+
+
+def _train_network(name: str, told: Options, threads: int, resume: bool, **options: Any) -> None:
+    """`_train` of what PyTorch computes, which is saved after every epoch until it is done."""
+    import torch
+
+    from models.checkpoint import checkpoints
+
+    torch.set_num_threads(threads)
+    with checkpoints(told.output / ".unfinished", resume):
+        _train(name, told, **options)
+
+
+def _components(text: str) -> tuple[str, ...]:
+    from models.concat import COMPONENTS
+
+    named = tuple(word.strip() for word in text.split(",") if word.strip())
+    unknown = [word for word in named if word not in COMPONENTS]
+    if unknown:
+        raise typer.BadParameter(
+            f"got {', '.join(unknown)}; expected some of {', '.join(COMPONENTS)}"
+        )
+    return named
 
 
 def _read(path: Path) -> Recording:

@@ -70,7 +70,7 @@ def test_a_bias_that_grows_with_the_age_is_corrected_where_it_is() -> None:
 def test_without_shifts_only_the_spread_is_corrected() -> None:
     found = calibrate(Constant(), [observed(np.full(4_000, 0.5))], shifts=False)
     assert found.shift == (0.0, 0.0, 0.0)
-    assert found.stretches[-1] > 1.2 > 0.9 > found.stretches[0]
+    assert found.young[-1] > 1.2 > 0.9 > found.young[0]
 
 
 def test_no_calibration_changes_nothing() -> None:
