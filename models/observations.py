@@ -51,7 +51,7 @@ class Observations(NamedTuple):
 
 def end_of(cascades: Sequence[Cascade]) -> float:
     """Unix seconds of the last event: where the recording of these cascades ends."""
-    return max((c.published_at + c.delays[-1] for c in cascades), default=-math.inf)
+    return max((c.published_at + float(c.delays[-1]) for c in cascades), default=-math.inf)
 
 
 def observe(
