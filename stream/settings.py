@@ -123,7 +123,7 @@ class Settings:
     decision_windows: int = _setting(12, "windows for which a decision stands unless renewed")
 
     # Models
-    forecaster: str = _setting("boosting", "the model that is served; see `tidecast models list`")
+    forecaster: str = _setting("served", "the model that is served; see `tidecast models list`")
     registry: str = _setting("", "folder of model versions; empty: those that ship")
     forecast_batch: int = _setting(256, "snapshots a batch at most; a batch is one commit")
     forecast_wait: Duration = _setting(Duration(0.02), "how long a batch may wait to fill")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -21,6 +22,16 @@ def test_files_beside_the_code_are_package_data() -> None:
             file for glob in declared.get(package, ()) for file in (ROOT / package).glob(glob)
         }
         assert files <= shipped
+
+
+def test_nothing_is_read_that_could_run_code() -> None:
+    """Models and state are data: formats that hold objects run whatever was put into them."""
+    unsafe = re.compile(
+        r"\b(c?pickle|cloudpickle|dill|joblib|marshal|shelve)\b|torch\.(load|save)\b|allow_pickle"
+    )
+    for package in ("topics", "models", "stream"):
+        for file in (ROOT / package).rglob("*.py"):
+            assert not unsafe.search(file.read_text()), file
 
 
 def test_every_folder_of_code_is_a_package() -> None:

@@ -23,7 +23,7 @@ def put(root: Path, version: str, name: str = "seismic", kind: str = "Seismic") 
 
 
 def test_the_models_that_ship_load() -> None:
-    assert registry.list_names() == ["boosting", "seismic"]
+    assert {"boosting", "seismic"} <= set(registry.list_names())
     for name in registry.list_names():
         for version in registry.list_versions(name):
             model = registry.load(name, version)
@@ -31,7 +31,7 @@ def test_the_models_that_ship_load() -> None:
 
 
 def test_the_models_that_ship_are_small() -> None:
-    assert sum(path.stat().st_size for path in registry.SHIPPED.rglob("*")) < 2_000_000
+    assert sum(path.stat().st_size for path in registry.SHIPPED.rglob("*")) < 5_000_000
 
 
 def test_the_newest_version_is_by_number_not_by_letter(tmp_path: Path) -> None:
