@@ -83,6 +83,8 @@ class Encoder(nn.Module):
             shape (members, jumps, outputs).
         """
         lengths = torch.from_numpy(np.diff(offsets)).to(inputs.device)
+        if not len(clock):
+            return inputs.new_zeros(self.members, 0, self.outputs)
         steps = int(lengths.max()) if len(lengths) else 0
         inside = torch.arange(steps, device=inputs.device) < lengths[:, None]
         encoded = []

@@ -76,7 +76,10 @@ class Intensity(nn.Module):
         rate = torch.where(summarised, expected.clamp_min(_LEAST), self(before))
         log = torch.where(is_first, 0.0, multiplicity * torch.log(rate) - expected)
         events = torch.where(is_first, 0.0, multiplicity).sum().clamp_min(1)
-        total = torch.cumsum(expected, 1)
-        sequence = torch.cumsum(is_first, 0) - 1
-        start = total[:, firsts] - expected[:, firsts]
-        return total - start[:, sequence], log.sum() / events
+        # Summed within each sequence: what others expect would drown a short one's by rounding.
+        lengths = torch.from_numpy(np.diff(offsets)).to(clock.device)
+        steps = int(lengths.max()) if len(lengths) else 0
+        inside = torch.arange(steps, device=clock.device) < lengths[:, None]
+        padded = expected.new_zeros(len(expected), *inside.shape)
+        padded[:, inside] = expected
+        return padded.cumsum(-1)[:, inside], log.sum() / events

@@ -73,7 +73,8 @@ class Forecaster(ABC):
     """Forecasts how many events cascades will still get.
 
     Implementations are safe to call from one thread at a time, release the interpreter lock in
-    their heavy parts, and give the same answer for a snapshot whatever else is in the batch.
+    their heavy parts, and give the same answer for a snapshot whatever else is in the batch: to
+    the bit; where a library's matrix products decide, to 1e-4.
     """
 
     name: str

@@ -92,12 +92,12 @@ class Head(nn.Module):
         Returns:
             shapes (members, n, questions) and (members, n, questions, levels).
         """
-        shape = inputs.shape[:3]
+        shape = inputs.shape[1:3]
         hidden = self._drop(inputs, self.dropout / 2)
         for layer in (self.first, self.second):
-            hidden = functional.silu(layer(hidden.flatten(1, 2))).view(*shape, -1)
+            hidden = functional.silu(layer(hidden.flatten(1, 2))).unflatten(1, shape)
             hidden = self._drop(hidden, self.dropout)
-        outputs = self.last(hidden.flatten(1, 2)).view(*shape, -1)
+        outputs = self.last(hidden.flatten(1, 2)).unflatten(1, shape)
         return outputs[..., 0], ordered(outputs[..., 1:])
 
     def _drop(self, inputs: Tensor, share: float) -> Tensor:

@@ -51,7 +51,7 @@ class MLPNetwork(Network):
     def forward(self, table: Tensor) -> tuple[Tensor, Tensor]:
         """Means (members, n, horizons) and quantiles (..., levels)."""
         n, horizons, _ = table.shape
-        encoded = self.table(table.flatten(0, 1)).view(n, horizons, -1)
+        encoded = self.table(table.flatten(0, 1)).unflatten(0, (n, horizons))
         return self.head(encoded.expand(self.config.members, -1, -1, -1))
 
     def loss(self, table: Tensor, targets: Targets) -> Tensor:

@@ -1,7 +1,7 @@
 """A trained network as a forecaster: what it reads, its calibration, and its files.
 
 A version is three files: `config.json` (the network's configuration and the calibration),
-`weights.safetensors` (half precision), and the card.
+`weights.safetensors` (in half precision, but for the scales of the inputs), and the card.
 """
 
 from __future__ import annotations
@@ -81,8 +81,10 @@ class NeuralForecaster(Forecaster):
 
     def save(self, folder: Path) -> None:
         """Writes the configuration and the weights into a folder that exists."""
+        # A narrow bin of the inputs is less than half precision can tell, and its scale more.
+        learnt = {name for name, _ in self.network.named_parameters()}
         weights = {
-            name: value.detach().half().contiguous()
+            name: (value.half() if name in learnt else value).contiguous()
             for name, value in self.network.state_dict().items()
         }
         save_file(weights, folder / WEIGHTS)

@@ -1,0 +1,241 @@
+"""Trainings of networks: schedules on ones that can be worked out, recipes on small cascades."""
+
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models import neural_recipes
+from models.checkpoint import Checkpoint, checkpoints
+from models.concat import COMPONENTS, Targets
+from models.datasets import snapshot_at
+from models.interface import Forecaster, Increments
+from models.neural import Block, Network, Schedule, evaluate, train
+from models.neural_forecaster import NeuralForecaster
+from models.observations import end_of, observe
+from models.recipes import Source, Trained
+from models.replays import Replays
+from models.training import Once
+from tests.models.recorded import made
+
+# ------------------------------------------------------------------ schedules
+
+GOAL = 0.3
+
+
+class Rising(Network):
+    """A network whose loss drives its one number up, past the goal of the validation part."""
+
+    config = None
+    members = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number = nn.Parameter(torch.zeros(1))
+
+    def fit_inputs(self, observed: Any, targets: Any) -> None:
+        pass
+
+    def loss(self, observed: Tensor, targets: Targets) -> Tensor:
+        return -(self.number * observed).sum()
+
+    def predict(self, observed: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        mean = np.full((1, 1), float(self.number.detach()))
+        return mean, mean[..., None]
+
+
+class Noise:
+    """Blocks of what a generator draws."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def blocks(self, rng: np.random.Generator) -> Iterator[Block]:
+        for _ in range(len(self)):
+            yield torch.from_numpy(rng.uniform(0.5, 2, 3)).float(), goal()
+
+
+def goal(weight: float = 1.0) -> Targets:
+    increments = torch.full((1, 1), GOAL)
+    return Targets(increments, increments[..., None], torch.full((1,), weight))
+
+
+VALIDATION: list[Block] = [(torch.zeros(3), goal())]
+SCHEDULE = Schedule(epochs=40, patience=3, averaged=0.5, rate=0.02)
+
+
+def test_a_training_stops_in_time_and_keeps_the_best() -> None:
+    network = Rising()
+    losses: list[float | None] = []
+
+    def report(stage: str, done: int, total: int, loss: float | None = None) -> None:
+        assert (stage, total) == ("epochs", 160)
+        losses.append(loss)
+
+    found = train(network, Noise(), VALIDATION, SCHEDULE, seed=1, report=report)
+    assert found["epochs"] == found["best"] + SCHEDULE.patience < SCHEDULE.epochs
+    assert evaluate(network, VALIDATION) == pytest.approx(found["validation_loss"], abs=1e-4)
+    told = [loss for loss in losses if loss is not None]
+    assert losses[0] is None
+    assert min(told) == told[-1] == pytest.approx(evaluate(network, VALIDATION))
+    assert float(network.number.detach()) == pytest.approx(GOAL, abs=0.1)
+
+
+def test_a_training_that_goes_on_improving_runs_all_its_epochs() -> None:
+    schedule = Schedule(epochs=5, patience=3, rate=1e-3)
+    found = train(Rising(), Noise(), VALIDATION, schedule, seed=1)
+    assert found["epochs"] == found["best"] == 5
+
+
+def test_the_validation_loss_is_weighted() -> None:
+    away = goal(3.0)._replace(increments=torch.full((1, 1), 2.0))
+    blocks: list[Block] = [(torch.zeros(3), goal()), (torch.zeros(3), away)]
+    assert evaluate(Rising(), blocks) == pytest.approx((GOAL**2 + 3 * 4) / 4)
+
+
+def test_an_interrupted_training_goes_on_where_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+
+    def trained(until: int | None = None) -> tuple[Rising, dict[str, Any], int]:
+        network, first = Rising(), 0
+
+        def report(stage: str, done: int, total: int, loss: float | None = None) -> None:
+            nonlocal first
+            first = first or done
+            if done == until:
+                raise KeyboardInterrupt
+
+        with checkpoints(folder):
+            found = train(
+                network, Noise(), VALIDATION, SCHEDULE, 1, report, Checkpoint("a training")
+            )
+        return network, found, first
+
+    whole, expected, first = trained()
+    assert first == 1
+    assert not folder.exists()
+    with pytest.raises(KeyboardInterrupt):
+        trained(until=14)
+    assert len(list(folder.iterdir())) == 1
+    resumed, found, first = trained()
+    assert first == 13
+    assert found == expected
+    assert torch.equal(resumed.number, whole.number)
+
+
+# ------------------------------------------------------------------ recipes
+
+CASCADES = made(150)
+SOURCE = Source("made", CASCADES[:120], CASCADES[120:], end_of(CASCADES))
+FRESH = list(observe(made(40, seed=1), 2e9, np.random.default_rng(0), ages=4, horizons=2))
+concat, casft = neural_recipes.train_concat, neural_recipes.train_casft
+TRAININGS: dict[str, Callable[..., Trained]] = {
+    "concat": partial(concat, members=2),
+    **{f"concat+{one}": partial(concat, components=(one,), members=1) for one in COMPONENTS},
+    "concat-full": partial(concat, components=COMPONENTS, members=1),
+    "concat-neural-flow": partial(concat, flow="neural", members=1),
+    "casft": partial(casft, members=1),
+    "casft-regression": partial(casft, trend="regression", members=1),
+    "mlp": partial(neural_recipes.train_mlp, members=2),
+}
+
+
+@cache
+def trained(name: str) -> Trained:
+    return TRAININGS[name]([SOURCE], seed=7, epochs=4)
+
+
+def answers(model: Forecaster) -> Increments:
+    snapshots = [snapshot_at(cascade, 3_600.0) for cascade in made(20, seed=2)]
+    return model.forecast(snapshots, np.array([7_200.0, 86_400.0]))
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_a_recipe_learns(name: str) -> None:
+    model = trained(name).model
+    targets = np.log2(1 + np.concatenate([seen.increments for seen in FRESH]))
+    said = [model.forecast_batch(seen.batch, seen.horizons) for seen in FRESH]
+    error = np.mean((np.concatenate([one.log_mean for one in said]) - targets) ** 2)
+    assert error < 0.7 * targets.var()
+    quantiles = np.concatenate([one.quantiles for one in said])
+    inside = (quantiles[..., 0] <= targets) & (targets <= quantiles[..., -1])
+    assert 0.7 < inside.mean() < 1
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_a_saved_network_answers_as_before_but_for_the_precision_of_its_files(
+    name: str, tmp_path: Path
+) -> None:
+    model = trained(name).model
+    assert isinstance(model, NeuralForecaster)
+    folders = [tmp_path / "first", tmp_path / "second"]
+    loaded: list[NeuralForecaster] = [model]
+    for folder in folders:
+        folder.mkdir()
+        loaded[-1].save(folder)
+        loaded.append(type(model).load(folder, "3"))
+    first, second = (answers(one) for one in loaded[1:])
+    np.testing.assert_array_equal(second.quantiles, first.quantiles)
+    np.testing.assert_array_equal(second.log_mean, first.log_mean)
+    before = answers(model)
+    np.testing.assert_allclose(first.log_mean, before.log_mean, atol=0.02)
+    np.testing.assert_allclose(first.quantiles, before.quantiles, atol=0.05)
+    assert loaded[1].version == "3"
+    contents = [{path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders]
+    assert contents[0] == contents[1]
+    assert contents[0].keys() == {"config.json", "weights.safetensors"}
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_the_rehearsal_has_other_weights_and_the_same_calibration(name: str) -> None:
+    made_ = trained(name)
+    assert made_.rehearsal.calibration == made_.model.calibration
+    states = [one.network.state_dict() for one in (made_.model, made_.rehearsal)]
+    assert any(not torch.equal(value, states[1][key]) for key, value in states[0].items())
+    assert made_.found["found"]["epochs"] <= 4
+
+
+@pytest.mark.parametrize("name", ["concat", "concat-full", "casft", "mlp"])
+def test_the_same_seed_gives_the_same_weights(name: str) -> None:
+    small = Source("small", CASCADES[:30], CASCADES[30:40], end_of(CASCADES))
+    one, same, other = (
+        TRAININGS[name]([small], seed=seed, epochs=1).model.network.state_dict()
+        for seed in (3, 3, 4)
+    )
+    assert all(torch.equal(value, same[key]) for key, value in one.items())
+    assert any(not torch.equal(value, other[key]) for key, value in one.items())
+
+
+def test_cascades_that_nothing_can_be_asked_of_make_no_block() -> None:
+    cascades = made(20)
+    end = cascades[10].published_at + 250
+    source = Source("cut", cascades, [], end)
+    material = neural_recipes.SequenceMaterial(Replays([(source, cascades[10:])], 0.0), False)
+    assert list(material.blocks(np.random.default_rng(0))) == []
+    material = neural_recipes.SequenceMaterial(Replays([(source, cascades[:16])], 0.0), False)
+    [(observed, targets)] = material.blocks(np.random.default_rng(0))
+    assert len(observed.until) == len(targets.weights) > 0
+
+
+def test_a_training_is_run_once_for_the_same_sources_seed_and_options() -> None:
+    runs: list[tuple[int, dict[str, Any]]] = []
+
+    def run(sources: Any, *, seed: int, report: Any, **options: Any) -> Trained:
+        runs.append((seed, options))
+        return trained("mlp")
+
+    once = Once(run)
+    again = Source("made", list(CASCADES[:120]), CASCADES[120:], end_of(CASCADES))
+    for sources, seed, options in [
+        ([SOURCE], 1, {}), ([SOURCE], 1, {}), ([SOURCE], 2, {}), ([SOURCE], 1, {"members": 2}),
+        ([SOURCE], 1, {"members": 2}), ([again], 1, {}), ([SOURCE, again], 1, {}),
+        ([SOURCE], 1, {}),
+    ]:  # fmt: skip
+        assert once(sources, seed=seed, **options) is trained("mlp")
+    assert runs == [(1, {}), (2, {}), (1, {"members": 2}), (1, {}), (1, {})]
