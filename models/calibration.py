@@ -58,7 +58,8 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ages: seconds, shape (n,).
             horizons: seconds, shape (n, horizons).
         """
-        shift = _terms(ages, horizons) @ np.array(self.shift)
+        # No matrix product: its last bit would depend on what else is asked.
+        shift = (_terms(ages, horizons) * self.shift).sum(axis=-1)
         aged = np.interp(np.log(np.maximum(ages, 1.0)), np.log([YOUNG, OLD]), [0.0, 1.0])
         young, old = np.array(self.young), np.array(self.old)
         stretches = young + aged[:, None, None] * (old - young)

@@ -68,7 +68,8 @@ class CasFTNetwork(Network):
         parts, base = config.parts, config.base
         # Beside the state, the head reads the expected events of each part and the trend.
         self.front = ConCatNetwork(base, extra=2 * parts - ("likelihood" in base.components))
-        self.intensity = self.front.intensity or Intensity(base.members, base.width)
+        own = self.front.intensity is None
+        self.own_intensity = Intensity(base.members, base.width) if own else None
         condition = base.width + parts + self.front.table.outputs
         self.denoiser = Denoiser(base.members, parts, condition)
         self.register_buffer("trend_mean", torch.zeros(parts))
@@ -84,6 +85,12 @@ class CasFTNetwork(Network):
         trends = targets.trend.flatten(0, 1)
         self.trend_mean.copy_(trends.mean(0))
         self.trend_scale.copy_(trends.std(0).clamp_min(0.1))
+
+    def _intensity(self, state: Tensor) -> Tensor:
+        intensity = self.front.intensity or self.own_intensity
+        assert intensity is not None
+        rate: Tensor = intensity(state)
+        return rate
 
     def conditions(self, observed: Observed) -> tuple[Tensor, Tensor, Tensor]:
         """What the trend depends on, what the head reads beside it, and the log-likelihood.
@@ -101,10 +108,10 @@ class CasFTNetwork(Network):
         each = state[:, :, None].expand(-1, -1, horizons * parts, -1).flatten(1, 2)
         since = observed.until[:, None].expand(-1, horizons * parts).flatten()
         ahead = self.front.ode.flow(each, since, until.flatten())
-        rate = self.intensity(ahead).view(members, n, horizons, parts)
+        rate = self._intensity(ahead).view(members, n, horizons, parts)
         expected = torch.log1p(rate * span / parts)
         state = state[:, :, None].expand(-1, -1, horizons, -1)
-        table = self.front.table(observed.table.flatten(0, 1)).view(n, horizons, -1)
+        table = self.front.table(observed.table.flatten(0, 1)).unflatten(0, (n, horizons))
         read = torch.cat([state, expected], -1)
         condition = torch.cat([read, table.expand(members, -1, -1, -1)], -1)
         return condition, read, likelihood
@@ -136,7 +143,7 @@ class CasFTNetwork(Network):
         flat = condition.flatten(1, 2)
         nothing = flat.new_zeros(*flat.shape[:2], self.config.parts)
         said = self.denoiser(nothing, flat.new_full((flat.shape[1],), STEPS), flat)
-        return said.view(*condition.shape[:3], -1)
+        return said.unflatten(1, condition.shape[1:3])
 
     @torch.no_grad()
     def trends(self, observed: Observed) -> NDArray[np.float64]:
@@ -149,12 +156,11 @@ class CasFTNetwork(Network):
         return self._drawn(self.conditions(observed)[0]).double().cpu().numpy()
 
     def _drawn(self, condition: Tensor) -> Tensor:
-        members, n, horizons = condition.shape[:3]
         if self.config.trend == "regression":
             drawn = self._mean_trend(condition)[:, None]
         else:
             drawn = self.denoiser.sample(condition.flatten(1, 2), self.noise)
-            drawn = drawn.view(members, n, horizons, self.config.samples, -1).permute(0, 3, 1, 2, 4)
+            drawn = drawn.unflatten(1, condition.shape[1:3]).permute(0, 3, 1, 2, 4)
         return (drawn * self.trend_scale + self.trend_mean).clamp_min(0).flatten(0, 1)
 
     @torch.no_grad()

@@ -33,6 +33,7 @@ from models.graphwave import WIDTH as STRUCTURE_WIDTH
 from models.graphwave import graphwave_of
 from models.intensity import Intensity
 from models.jump_scan import JumpODE
+from models.jump_states import states_at
 from models.layers import Head, MemberLinear, PiecewiseLinear, pinball
 from models.neural import Network
 from models.sequences import CONTEXT, FEATURES, HORIZON, cut, horizon_features, sequences_of
@@ -41,6 +42,7 @@ COMPONENTS = ("structure", "users", "encoder", "likelihood")
 SUMMARISED = FEATURES.index("summarised")
 USER_BUCKETS = 2_048
 USER_WIDTH = 16
+LEAST_DEVIATION = 0.1
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -205,25 +207,30 @@ class ConCatNetwork(Network):
     def fit_inputs(self, observed: Observed, targets: Targets) -> None:
         """Sets the scales of the inputs and the beginning of the output from training data."""
         self.feature_mean.copy_(observed.features.mean(0))
-        self.feature_scale.copy_(1 / observed.features.std(0).clamp_min(1e-3))
+        # What is rare, or not seen here at all, must not drown the rest where it does occur.
+        self.feature_scale.copy_(1 / observed.features.std(0).clamp_min(LEAST_DEVIATION))
         self.table.fit(observed.table.flatten(0, 1).numpy())
         self.head.start_at(float(targets.increments.mean()))
 
+    def inputs(self, observed: Observed) -> Tensor:
+        """What all members read of each jump, shape (jumps, inputs)."""
+        parts = [(observed.features - self.feature_mean) * self.feature_scale]
+        if observed.structure is not None:
+            parts.append(observed.structure)
+        if self.users is not None:
+            parts.append(self.users(observed.users))
+        return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
+
     def jumps(self, observed: Observed) -> Tensor:
         """What each jump brings to the unit's gates, shape (members, jumps, 3 width)."""
-        features = (observed.features - self.feature_mean) * self.feature_scale
-        parts = [
-            features if observed.structure is None else torch.cat([features, observed.structure], 1)
-        ]
-        users = None
-        if self.users is not None:
-            users = self.users(observed.users)
-            parts.append(users)
-        members = self.config.members
+        inputs = self.inputs(observed)
+        shared = inputs.expand(self.config.members, -1, -1)
         if self.encoder is None:
-            return self.read(torch.cat(parts, 1).expand(members, -1, -1))
-        encoded = self.encoder(parts[0], users, observed.clock, observed.offsets)
-        return self.read(torch.cat([torch.cat(parts, 1).expand(members, -1, -1), encoded], -1))
+            return self.read(shared)
+        users = USER_WIDTH if self.users is not None else 0
+        events, who = inputs.split([inputs.shape[1] - users, users], 1)
+        encoded = self.encoder(events, who if users else None, observed.clock, observed.offsets)
+        return self.read(torch.cat([shared, encoded], -1))
 
     def states(self, observed: Observed) -> tuple[Tensor, Tensor, Tensor]:
         """State at each observation, expected events so far, and log-likelihood per event.
@@ -274,8 +281,8 @@ class ConCatNetwork(Network):
         n, horizons, _ = table.shape
         if state.dim() == 3:
             state = state[:, :, None].expand(-1, -1, horizons, -1)
-        encoded = self.table(table.flatten(0, 1)).view(n, horizons, -1).expand(members, -1, -1, -1)
-        return self.head(torch.cat([state, encoded], -1))
+        encoded = self.table(table.flatten(0, 1)).unflatten(0, (n, horizons))
+        return self.head(torch.cat([state, encoded.expand(members, -1, -1, -1)], -1))
 
     def loss(self, observed: Observed, targets: Targets) -> Tensor:
         """Squared error of the mean, quantile loss and negative log-likelihood, over members."""
@@ -297,12 +304,20 @@ class ConCatNetwork(Network):
     def _predict_compiled(
         self, observed: Observed
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        state, expected, _ = self.states(observed)
-        if self.intensity is not None:
-            state = torch.cat([state, torch.log1p(expected)[..., None]], -1)
-        answers = dense.head(
-            state.numpy(), observed.table.numpy(), *compiled_head(self.table, self.head)
-        )
+        if self.intensity is None:
+            state = states_at(
+                observed.jump.numpy(),
+                observed.until.numpy(),
+                self.inputs(observed).numpy(),
+                observed.clock.numpy(),
+                observed.offsets,
+                self.read,
+                self.ode,
+            )
+        else:
+            carried, expected, _ = self.states(observed)
+            state = torch.cat([carried, torch.log1p(expected)[..., None]], -1).numpy()
+        answers = dense.head(state, observed.table.numpy(), *compiled_head(self.table, self.head))
         return answers[..., 0], answers[..., 1:]
 
 

@@ -24,6 +24,8 @@ def add_product(vector, matrix, out):
     # Several rows of the matrix at a time, to load and store the sum less often.
     for row in range(0, whole, _UNROLL):
         a, b, c, d = vector[row], vector[row + 1], vector[row + 2], vector[row + 3]
+        if a == 0 and b == 0 and c == 0 and d == 0:  # frequent in an encoded table
+            continue
         first, second = matrix[row], matrix[row + 1]
         third, fourth = matrix[row + 2], matrix[row + 3]
         for column in range(len(out)):
@@ -67,12 +69,20 @@ def encode(values, low, scale, out):
             out[column * bins + bin_] = min(max(position, np.float32(0)), np.float32(1))
 
 
-@njit(**VECTORISES)
-def _hidden(inputs, weight, bias, out):
-    out[:] = bias
-    add_product(inputs, weight, out)
-    for index in range(len(out)):
-        out[index] *= sigmoid(out[index])
+@njit(inline="always", **VECTORISES)
+def _silu(values):
+    for index in range(len(values)):
+        values[index] *= sigmoid(values[index])
+
+
+@njit(cache=True, nogil=True)
+def _same(table):
+    """How many columns, from the first on, are the same in all rows of a table."""
+    for column in range(table.shape[1]):
+        for row in range(1, len(table)):
+            if table[row, column] != table[0, column]:
+                return column
+    return table.shape[1]
 
 
 @njit(**VECTORISES)
@@ -92,24 +102,37 @@ def head(states, table, low, scale, first, first_bias, second, second_bias, last
     """
     members, rows, width = states.shape
     _, questions, columns = table.shape
+    bins = low.shape[1]
     outputs = last.shape[2]
     steps = (outputs - 2) // 2
-    encoded = columns * low.shape[1]
-    inputs = np.empty(width + encoded, np.float32)
+    inputs = np.empty((questions, width + columns * bins), np.float32)
+    shared = np.empty(first.shape[2], np.float32)
     one = np.empty(first.shape[2], np.float32)
     two = np.empty(second.shape[2], np.float32)
     raw = np.empty(outputs, np.float32)
     out = np.zeros((rows, questions, outputs))
-    for row in range(rows):
+    for row in range(rows if questions else 0):
         for question in range(questions):
-            encode(table[row, question], low, scale, inputs[width:])
-            answer = out[row, question]
-            for member in range(members):
-                inputs[:width] = states[member, row]
-                _hidden(inputs, first[member], first_bias[member, 0], one)
-                _hidden(one, second[member], second_bias[member, 0], two)
+            encode(table[row, question], low, scale, inputs[question, width:])
+        # What all questions of a row begin with goes through the first layer once. It ends where
+        # `add_product` starts afresh, so that the order of its sums is the same however long it is.
+        same = _same(table[row])
+        start = width + same * bins
+        start -= start % _UNROLL
+        for member in range(members):
+            inputs[:, :width] = states[member, row]
+            shared[:] = first_bias[member, 0]
+            add_product(inputs[0, :start], first[member], shared)
+            for question in range(questions):
+                one[:] = shared
+                add_product(inputs[question, start:], first[member, start:], one)
+                _silu(one)
+                two[:] = second_bias[member, 0]
+                add_product(one, second[member], two)
+                _silu(two)
                 raw[:] = last_bias[member, 0]
                 add_product(two, last[member], raw)
+                answer = out[row, question]
                 median = float(raw[1])
                 answer[0] += raw[0]
                 answer[1 + steps] += median

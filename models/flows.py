@@ -15,7 +15,6 @@ from abc import ABC, abstractmethod
 
 import numpy as np
 import torch
-import torchdiffeq
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -116,6 +115,9 @@ class Adaptive(Flow):
         super().__init__()
         self.flow = flow
         self.tolerance = tolerance
+        # Imported where it is needed: it takes a second, and no worker that serves solves so.
+        import torchdiffeq
+
         self.solve = torchdiffeq.odeint_adjoint if adjoint else torchdiffeq.odeint
 
     def derivative(self, clock: Tensor, state: Tensor) -> Tensor:

@@ -125,7 +125,7 @@ class _Scan(torch.autograd.Function):
         gates = torch.empty(members, jumps, width3)
         arrays = [tensor.detach().contiguous().numpy() for tensor in (inputs, clock, *flow)]
         outputs = [tensor.numpy() for tensor in (before, after, gates, hidden)]
-        _in_threads(_forward, offsets, [*arrays, *outputs])
+        in_threads(_forward, offsets, [*arrays, *outputs])
         context.offsets = offsets
         context.save_for_backward(clock, *flow, before, after, gates, hidden)
         return before, after
@@ -142,7 +142,7 @@ class _Scan(torch.autograd.Function):
         tensors = [*outputs, clock, *flow[:4], transposed, before, after, gates, hidden]
         arrays = [tensor.detach().contiguous().numpy() for tensor in tensors]
         arrays += [d_inputs.numpy(), d_gates.numpy()]
-        _in_threads(_backward, context.offsets, arrays, d_flow.numpy())
+        in_threads(_backward, context.offsets, arrays, d_flow.numpy())
         d_recurrent = torch.bmm(before.transpose(1, 2), d_gates)
         d_bias = d_gates.sum(1)
         return (d_inputs, None, None, *d_flow.sum(0), d_recurrent, d_bias)
@@ -163,7 +163,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="scan")
 
 
-def _in_threads(
+def in_threads(
     kernel: Any, offsets: NDArray[np.int64], arrays: list[Any], sums: NDArray[Any] | None = None
 ) -> None:
     """Runs the kernel over all sequences, in as many threads as PyTorch is given."""
@@ -180,6 +180,27 @@ def _in_threads(
 
 
 # --------------------------------------------------------------------------- kernels
+
+
+@njit(inline="always", **VECTORISES)
+def flow_on(state, since, elapsed, rate, level, slope, out):
+    """`AffineFlow` of one state."""
+    for i in range(len(state)):
+        line = level[i] + slope[i] * since
+        faded = (state[i] - line) * exp(-rate[i] * elapsed)
+        out[i] = line + slope[i] * elapsed + faded
+
+
+@njit(inline="always", **VECTORISES)
+def step(x, hidden, before, gate, after):
+    """The unit at one jump: r, z and n into `gate`, what they make of the state into `after`."""
+    width = len(before)
+    for i in range(2 * width):
+        gate[i] = sigmoid(x[i] + hidden[i])
+    for i in range(width):
+        n = tanh(x[2 * width + i] + gate[i] * hidden[2 * width + i])
+        gate[2 * width + i] = n
+        after[i] = n + gate[width + i] * (before[i] - n)
 
 
 @njit(**VECTORISES)
@@ -200,21 +221,12 @@ def _forward(
                 elapsed = max(clock[jump] - now, np.float32(0))
                 pre, post, gate = before[member, jump], after[member, jump], gates[member, jump]
                 x = inputs[member, jump]
-                for i in range(width):
-                    line = a[i] + b[i] * now
-                    faded = (state[i] - line) * exp(-k[i] * elapsed)
-                    pre[i] = line + b[i] * elapsed + faded
+                flow_on(state, now, elapsed, k, a, b, pre)
                 now += elapsed
                 product[:] = u
                 add_product(pre, matrix, product)
-                for i in range(2 * width):
-                    gate[i] = sigmoid(x[i] + product[i])
-                kept = hidden[member, jump]
-                for i in range(width):
-                    kept[i] = product[2 * width + i]
-                    n = tanh(x[2 * width + i] + gate[i] * kept[i])
-                    gate[2 * width + i] = n
-                    post[i] = n + gate[width + i] * (pre[i] - n)
+                hidden[member, jump] = product[2 * width :]
+                step(x, product, pre, gate, post)
                 state = post
 
 

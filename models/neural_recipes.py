@@ -65,11 +65,15 @@ class SequenceMaterial:
         self._whole = [snapshot_at(cascade, latest) for cascade in replays.cascades]
 
     def __len__(self) -> int:
+        """Blocks an epoch, at most."""
         return -(-len(self.replays) // _BLOCK)
 
     def blocks(self, rng: np.random.Generator) -> Iterator[Block]:
         for chosen in self.replays.blocks(rng, _BLOCK):
-            yield self.block(rng, chosen)
+            observed, targets = self.block(rng, chosen)
+            # The latest cascades may have nothing left of the recording to ask for.
+            if len(targets.weights):
+                yield observed, targets
 
     def block(
         self, rng: np.random.Generator, chosen: NDArray[np.int64]
@@ -174,7 +178,7 @@ def fit(
     held = make(lambda source: source.validation, sources, 0.0, 1)
     network.fit_inputs(*next(training.blocks(np.random.default_rng(seed))))
     blocks = list(held.blocks(np.random.default_rng(1)))
-    data = [(s.name, s.share, s.end, len(s.train), len(s.validation)) for s in sources]
+    data = [(s.name, s.share, float(s.end), len(s.train), len(s.validation)) for s in sources]
     identity = [forecaster.name, config, asdict(schedule), seed, data, forecaster.reads()]
     found = train(network, training, blocks, schedule, seed, report, Checkpoint(identity))
     rehearsal = forecaster(copy.deepcopy(network))

@@ -3,26 +3,23 @@
 import random
 
 import msgspec
-import networkx as nx
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.linalg import expm
 
 from models.batch import gather
 from models.datasets import ROOT, UNKNOWN_PARENT, Cascade, snapshot_at
 from models.graphwave import (
     EVENTS,
-    LEAST_WEIGHT,
     POINTS,
     STEP,
     WIDTH,
     graphwave,
     graphwave_of,
-    scales,
 )
+from models.graphwave_reference import reference
 from tests.models.strategies import cascades
 from topics.records import CascadeSnapshot
 
@@ -30,36 +27,6 @@ from topics.records import CascadeSnapshot
 # graphs of three or four nodes the mean is off by as much (2.3e-5 at worst in 2,400 random graphs),
 # in larger ones by far less, since most of their values are small.
 TOLERANCE = 1e-4
-
-
-def graph_of(snapshot: CascadeSnapshot) -> nx.Graph:
-    """The users of the first events, joined by who answered whom."""
-    users, parents = snapshot.users().tolist(), snapshot.parents()
-    graph = nx.Graph()
-    for event, (user, delay) in enumerate(zip(users[:EVENTS], snapshot.delays(), strict=False)):
-        parent = users[parents[event]] if 0 <= parents[event] < event else users[0]
-        share = float(delay) / snapshot.age if snapshot.age > 0 else 0.0
-        weight = min(max(1 - share, LEAST_WEIGHT), 1.0)
-        graph.add_node(user)
-        if parent != user:
-            known = graph.get_edge_data(user, parent, {"weight": 0.0})
-            graph.add_edge(user, parent, weight=max(weight, known["weight"]))
-    return graph
-
-
-def reference(snapshot: CascadeSnapshot) -> NDArray[np.float64]:
-    """The vectors of the first events by their definition."""
-    graph = graph_of(snapshot)
-    laplacian = (
-        nx.normalized_laplacian_matrix(graph).toarray() if graph.size() else np.zeros((1, 1))
-    )
-    points = STEP * np.arange(1, POINTS + 1)
-    blocks = []
-    for scale in scales(len(graph)):
-        angles = points * expm(-scale * laplacian)[:, :, None]  # (node, other node, point)
-        blocks += [np.cos(angles).mean(1), np.sin(angles).mean(1)]
-    rows = dict(zip(graph, np.concatenate(blocks, 1), strict=True))
-    return np.array([rows[user] for user in snapshot.users()[:EVENTS].tolist()])
 
 
 def cascade_of(
