@@ -257,6 +257,7 @@ def _train(name: str, told: Options, **options: Any) -> None:
     """
     from models import evaluation, registry
     from models.datasets import split_chronologically
+    from models.served import Served
     from models.training import RECIPES
 
     files = [*told.cascades, *told.background]
@@ -276,6 +277,11 @@ def _train(name: str, told: Options, **options: Any) -> None:
         )
     model.version = told.version
     tests = {r.data.file: (s.test, r.end) for r, s in zip(recordings, splits, strict=True)}
+    metrics: dict[str, Any] = evaluation.by_window(model, tests)
+    if isinstance(model, Served):
+        metrics["members"] = {
+            member.name: evaluation.by_window(member, tests) for member, _ in model.members
+        }
     training: dict[str, Any] = {"seed": told.seed}
     if told.background:
         training["background"] = [path.name for path in told.background]
@@ -287,7 +293,7 @@ def _train(name: str, told: Options, **options: Any) -> None:
         command=command_line(),
         data=[recording.data for recording in recordings],
         training=training | found,
-        metrics=evaluation.by_window(model, tests),
+        metrics=metrics,
     )
     console.print(f"{model.name} {model.version} written to {folder}")
 

@@ -23,25 +23,50 @@ def drawn(kind: Tensor) -> Tensor:
 @pytest.fixture(scope="module")
 def trained() -> Denoiser:
     torch.manual_seed(0)
-    denoiser = Denoiser(MEMBERS, 2, 2, width=64)
-    optimizer = torch.optim.Adam(denoiser.parameters(), 4e-3)
-    steps = 700
+    denoiser = Denoiser(MEMBERS, 2, 2, width=32)
+    optimizer = torch.optim.Adam(denoiser.parameters())
+    steps = 1_000
     for step in range(steps):
-        kind = torch.randint(0, 2, (512,))
+        kind = torch.randint(0, 2, (128,))
         clean = drawn(kind).expand(MEMBERS, -1, -1)
-        at = torch.rand(512) * STEPS
+        at = torch.rand(128) * STEPS
         said = denoiser(denoiser.noised(clean, at), at, ONE_HOT[kind].expand(MEMBERS, -1, -1))
+        # Little noise leaves little to err by, and makes the spread of the samples.
+        weight = 1 / (1 - signal_share(at) + 0.02)[:, None]
         optimizer.zero_grad()
-        (said - clean).square().mean((1, 2)).sum().backward()
-        optimizer.param_groups[0]["lr"] = 4e-3 * (1 - step / steps)
+        (weight * (said - clean).square()).mean((1, 2)).sum().backward()
+        optimizer.param_groups[0]["lr"] = 1e-2 * (1 - step / steps)
         optimizer.step()
     return denoiser.eval()
 
 
-def sampled(denoiser: Denoiser, steps: int = 30, samples: int = 2_000) -> Tensor:
+def sampled(denoiser: Denoiser, steps: int = 60, samples: int = 2_000) -> Tensor:
     noise = torch.randn(steps, samples, 2, generator=torch.Generator().manual_seed(5))
+    members = len(denoiser.last.weight)
     with torch.no_grad():
-        return denoiser.sample(ONE_HOT.expand(MEMBERS, -1, -1), noise)
+        return denoiser.sample(ONE_HOT.expand(members, -1, -1), noise)
+
+
+class Exact(Denoiser):
+    """Knows what the clean vectors are expected to be under condition 0."""
+
+    def _clean(self, noisy: Tensor, step: Tensor, conditioned: Tensor) -> Tensor:
+        share = signal_share(step)[:, None]
+        known = share * DEVIATIONS[0] ** 2
+        return MEANS[0] + share.sqrt() * DEVIATIONS[0] ** 2 / (known + 1 - share) * (
+            noisy - share.sqrt() * MEANS[0]
+        )
+
+
+def test_samples_of_an_exact_denoiser_come_to_its_distribution_with_the_steps() -> None:
+    exact = Exact(1, 2, 2)
+    short = []
+    for steps in (5, 20, 80, 320):
+        got = sampled(exact, steps, 4_000)[0, 0]
+        torch.testing.assert_close(got.mean(0), MEANS[0], rtol=0, atol=0.03)
+        short.append(1 - (got.std(0) / DEVIATIONS[0]).max())
+    assert short == sorted(short, reverse=True)
+    assert abs(short[-1]) < 0.05
 
 
 def test_samples_have_the_distribution_that_was_learnt(trained: Denoiser) -> None:
@@ -50,7 +75,7 @@ def test_samples_have_the_distribution_that_was_learnt(trained: Denoiser) -> Non
     deviations = (DEVIATIONS**2 + APART**2).sqrt()
     for member in range(MEMBERS):
         torch.testing.assert_close(got[member].mean(1), MEANS, rtol=0, atol=0.12)
-        torch.testing.assert_close(got[member].std(1), deviations, rtol=0.15, atol=0.03)
+        torch.testing.assert_close(got[member].std(1), deviations, rtol=0.25, atol=0)
     # The two humps of the mixture stand apart, and neither is left out.
     first = got[:, 1, :, 0]
     for side in (first > 0.9, first < -0.9):
