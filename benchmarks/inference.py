@@ -28,28 +28,32 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
-from inference_flow import GOAL_DIFFERENCE, GOALS, PASSES, measure_flow
+from inference_flow import GOAL_DIFFERENCE, GOALS, measure_flow
 from inference_models import (
     BATCHES,
+    CLOCKS,
     GOAL_BATCHES,
     SERVED_GOAL,
     measure_forecasts,
     measure_parts,
     models_of,
 )
-from inference_timing import Report, in_turns, snapshot_of
+from inference_timing import KINDS, Call, Report, in_turns, snapshot_of
 from rich.console import Console
 from rich.table import Table
 
 from models.datasets import ROOT
 from models.graphwave import graphwave
 from models.graphwave_reference import reference
+from topics.records import CascadeSnapshot
 
 GRAPHS, REFERENCE_GRAPHS = 64, 8
 
@@ -64,16 +68,12 @@ def measure_graphwave(rounds: int) -> Report:
     report: Report = {}
     for shape, graphs in shapes.items():
         snapshots = [snapshot_of(number, np.array(p), rng) for number, p in enumerate(graphs)]
-        # The first is bound before the loop goes on: both are called within this turn of it.
-        seconds = in_turns(
-            {
-                "compiled": lambda seen=snapshots: graphwave(seen),
-                "reference": lambda seen=snapshots: [
-                    reference(one) for one in seen[:REFERENCE_GRAPHS]
-                ],
-            },
-            rounds,
-        )
+        few = snapshots[:REFERENCE_GRAPHS]
+        calls: dict[str, Call] = {
+            "compiled": partial(graphwave, snapshots),
+            "reference": partial(_each, reference, few),
+        }
+        seconds = in_turns(calls, rounds)
         pairs = zip(seconds["reference"], seconds["compiled"], strict=True)
         report[shape] = {
             "graphs_a_second": GRAPHS / median(seconds["compiled"]),
@@ -83,6 +83,14 @@ def measure_graphwave(rounds: int) -> Report:
     return report
 
 
+def _each(function: Callable[[CascadeSnapshot], Any], snapshots: Sequence[CascadeSnapshot]) -> None:
+    for snapshot in snapshots:
+        function(snapshot)
+
+
+# ------------------------------------------------------------------ the report
+
+
 def _table(title: str, *columns: str) -> Table:
     table = Table("", *columns, title=title, box=None, header_style="bold", title_justify="left")
     for column in table.columns[1:]:
@@ -90,23 +98,25 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def flow_table(report: Report, threads: Sequence[int]) -> Table:
-    heads = [f"{which}, {n} thread{'s' * (n > 1)}" for n in threads for which in PASSES]
-    table = _table("flow: ms (least; times faster than the adjoint)", *heads, "difference")
-    for flow, contenders in report.items():
-        for name, figures in contenders.items():
-            cells = []
-            for count in threads:
-                for which in PASSES:
-                    one = figures[f"{which}_{count}"]
-                    goal = GOALS.get((name, which))
-                    ratio = f"{one['adjoint_ratio']:.3g}×"
-                    if goal:
-                        ratio += f", goal ≥ {goal:g}"
-                    cells.append(
-                        f"{one['milliseconds']:.1f} ({one['least_milliseconds']:.1f}; {ratio})"
-                    )
-            table.add_row(f"{flow}, {name}", *cells, f"{figures['difference']:.1e}")
+def flow_table(contenders: Report, flow: str) -> Table:
+    """Of one flow, a line for each contender, pass and count of threads."""
+    table = _table(flow, "threads", "ms, median", "least", "× adjoint", "goal", "difference")
+    for name, figures in contenders.items():
+        difference = f"{figures['difference']:.1e}"
+        for key, one in figures.items():
+            if key == "difference":
+                continue
+            which, _, count = key.partition("_")
+            table.add_row(
+                f"{name}, {which}",
+                count,
+                f"{one['milliseconds']:.1f}",
+                f"{one['least_milliseconds']:.1f}",
+                f"{one['adjoint_ratio']:.1f}",
+                f"≥ {GOALS[name, which]:g}" if (name, which) in GOALS else "",
+                difference,
+            )
+            difference = ""
     return table
 
 
@@ -120,27 +130,22 @@ def too_far(report: Report) -> list[str]:
     ]
 
 
-def tables_of(report: Report, threads: Sequence[int]) -> Iterator[Table]:
+def tables_of(report: Report) -> Iterator[Table]:
     """The report for a person."""
-    if "flow" in report:
-        yield flow_table(report["flow"], threads)
+    for flow, contenders in report.get("flow", {}).items():
+        yield flow_table(contenders, flow)
     if "graphwave" in report:
         table = _table("graphwave: graphs a second", "compiled", "definition", "ratio")
         for shape, figures in report["graphwave"].items():
             table.add_row(shape, *(f"{figure:,.0f}" for figure in figures.values()))
         yield table
-    for kind in ("even", "live") if "forecasts" in report else ():
-        title = f"forecasts a second, {kind} sizes: wall clock / thread time / two threads"
-        table = _table(title, *(f"batch {batch}" for batch in BATCHES))
-        for name, kinds in report["forecasts"].items():
-            table.add_row(
-                name,
-                *(
-                    " / ".join(f"{rate:,.0f}" for rate in kinds[kind][str(b)].values())
-                    for b in BATCHES
-                ),
-            )
-        yield table
+    for kind in KINDS if "forecasts" in report else ():
+        for clock, title in CLOCKS.items():
+            table = _table(f"forecasts a second, {kind} sizes, {title}", *map(str, BATCHES))
+            for name, kinds in report["forecasts"].items():
+                rates = (kinds[kind][str(batch)][clock] for batch in BATCHES)
+                table.add_row(name, *(f"{rate:,.0f}" for rate in rates))
+            yield table
     if "parts" in report:
         table = _table("parts of the served model: microseconds a forecast", *report["parts"])
         for name in report["parts"]["even"]:
@@ -203,7 +208,7 @@ def main() -> None:
     print(text, flush=True)
     if arguments.json:
         arguments.json.write_text(text + "\n")
-    for table in tables_of(report, arguments.threads):
+    for table in tables_of(report):
         console.print(table, "")
     for miss in missed(report):
         console.print(f"goal missed: {miss}", style="yellow")

@@ -1,5 +1,4 @@
-"""Forecasts a second of each model, and where the time of the served one goes: a part of
-`inference.py`."""
+"""Forecasts a second of each model, and the time that the parts of the served one take."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from inference_timing import Call, Report, least_seconds, made_up
+from inference_timing import KINDS, Call, Report, least_seconds, made_up
 from numpy.typing import NDArray
 from rich.console import Console
 
@@ -34,6 +33,11 @@ BATCHES = (1, 16, 64, 256)
 SECONDS = 0.3  # of a round of one model, kind and batch
 SERVED_GOAL = 2_000  # forecasts a second on two threads, at the batches of a busy stream
 GOAL_BATCHES = (64, 256)
+CLOCKS = {
+    "wall": "by the wall clock",
+    "cpu": "by the thread's clock",
+    "two_threads": "two threads, by the wall clock",
+}
 
 
 _Config = concat.Config
@@ -80,7 +84,7 @@ def measure_forecasts(models: dict[str, Forecaster], rounds: int, console: Conso
     """Forecasts a second of each model, kind of snapshots and batch."""
     report: Report = {name: {} for name in models}
     with ThreadPoolExecutor(2) as pool:
-        for kind in ("even", "live"):
+        for kind in KINDS:
             snapshots = made_up(kind, SNAPSHOTS)
             for name, model in models.items():
                 with console.status(f"forecasts: {name}, {kind}"):
@@ -135,7 +139,7 @@ PARTS_BATCH = 64
 def measure_parts(served: Served, rounds: int) -> Report:
     """Microseconds of thread time a forecast, by part of the served model."""
     report: Report = {}
-    for kind in ("even", "live"):
+    for kind in KINDS:
         snapshots = made_up(kind, PARTS_BATCH)
         calls = dict(_parts(served, snapshots))
         report[kind] = {
@@ -169,13 +173,11 @@ def _concat_parts(
     observed = model.observe(batch, horizons)
     with torch.no_grad():
         inputs = network.inputs(observed).numpy()
-    read = network.read.weight.detach().numpy(), network.read.bias.detach().numpy()
     asked = observed.jump.numpy(), observed.until.numpy()
     jumps = inputs, observed.clock.numpy(), observed.offsets
     states = partial(states_at, *asked, *jumps, network.read, network.ode)
     layers = compiled_head(network.table, network.head)
     yield "concat: sequences", lambda: sequences.sequences_of(batch)
     yield "concat: observations, with sequences", lambda: model.observe(batch, horizons)
-    yield "concat: projection", lambda: dense.dense(inputs, *read)
     yield "concat: scan, with projection", states
     yield "concat: head", partial(dense.head, states(), observed.table.numpy(), *layers)

@@ -16,6 +16,7 @@ Report = dict[str, Any]
 Call = Callable[[], Any]
 
 AGE = 1_800.0  # seconds, of all snapshots
+KINDS = ("even", "live")
 
 
 def snapshot_of(
@@ -24,13 +25,13 @@ def snapshot_of(
     """A snapshot at `AGE` of a made-up cascade, each event by a user of its own."""
     delays = np.append(0.0, np.sort(AGE * rng.random(len(parents) - 1) ** 2))
     users = [str(user) for user in range(len(parents))]
-    time_of_day = 1.5e9 + 60 * number
-    cascade = Cascade(str(number), "0", time_of_day, users, parents.astype(np.int32), delays)
+    published_at = 1.5e9 + 60 * number
+    cascade = Cascade(str(number), "0", published_at, users, parents.astype(np.int32), delays)
     return snapshot_at(cascade, AGE)
 
 
 def made_up(kind: str, count: int) -> list[CascadeSnapshot]:
-    """Snapshots of random trees of the sizes of a kind, `even` or `live`."""
+    """Snapshots of random trees of the sizes of a kind, one of `KINDS`."""
     rng = np.random.default_rng(0)
     if kind == "even":
         sizes = np.exp(rng.uniform(np.log(10), np.log(2_000), count)).astype(int)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models import registry
 from models.decayed import DecayedCountRanker
+from models.graphwave import graphwave
 from stream.cascades import CascadeStore
 from stream.decisions import EdgeDecisions
 from stream.histories import EdgeHistories
@@ -36,6 +37,7 @@ def compile_kernels(settings: Settings) -> None:
     horizons = np.array(settings.horizons, np.float64)
     for name in registry.list_names():
         registry.load(name).forecast(snapshots, horizons)
+    graphwave(snapshots)  # of networks that read structure, which ship with none
 
     histories = EdgeHistories(settings)
     requests = [EDGE_REQUESTS.codec.decode(message.value) for message in views]

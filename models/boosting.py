@@ -19,8 +19,8 @@ from safetensors.numpy import load_file, save_file
 
 from models.batch import Batch
 from models.calibration import Calibration
-from models.features import HORIZON_NAMES, NAMES, features_of
-from models.interface import LEVELS, Forecaster, Increments
+from models.features import HORIZON_NAMES, NAMES, FeatureForecaster
+from models.interface import LEVELS, Increments
 from models.quantiles import settle
 from models.trees import Trees, parse, predict
 
@@ -42,7 +42,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     calibration: Calibration
 
 
-class Boosting(Forecaster):
+class Boosting(FeatureForecaster):
     """The trained models as a forecaster.
 
     Args:
@@ -95,8 +95,9 @@ class Boosting(Forecaster):
         config = Config(LEVELS.tolist(), [*NAMES, *HORIZON_NAMES], self.calibration)
         (folder / CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(config)) + b"\n")
 
-    def forecast_batch(self, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
-        rows = features_of(batch, horizons)
+    def forecast_features(
+        self, rows: NDArray[np.float64], batch: Batch, horizons: NDArray[np.float64]
+    ) -> Increments:
         said = predict(self.trees, rows.reshape(-1, rows.shape[-1]))
         said = said.reshape(*horizons.shape, said.shape[1])
         mean, quantiles = self.calibration.apply(

@@ -39,27 +39,6 @@ def add_product(vector, matrix, out):
 
 
 @njit(**VECTORISES)
-def dense(inputs, weight, bias):
-    """`MemberLinear` on inputs that all members share.
-
-    Args:
-        inputs: float32, shape (n, inputs).
-        weight: shape (members, inputs, outputs).
-        bias: shape (members, 1, outputs).
-
-    Returns:
-        shape (members, n, outputs).
-    """
-    members, _, outputs = weight.shape
-    out = np.empty((members, len(inputs), outputs), np.float32)
-    for member in range(members):
-        for row in range(len(inputs)):
-            out[member, row] = bias[member, 0]
-            add_product(inputs[row], weight[member], out[member, row])
-    return out
-
-
-@njit(**VECTORISES)
 def encode(values, low, scale, out):
     """`PiecewiseLinear` of one row: `values` of shape (columns,), into (columns x bins,)."""
     bins = low.shape[1]

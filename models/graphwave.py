@@ -319,7 +319,7 @@ def _characteristic(
 
 
 @njit(cache=True, nogil=True)
-def _fill(
+def _embed(
     batch: Batch,
     offsets: NDArray[np.int64],
     coefficients: NDArray[np.float32],
@@ -362,7 +362,7 @@ def graphwave_of(batch: Batch) -> StructureVectors:
     offsets = np.zeros_like(batch.offsets)
     np.cumsum(np.minimum(np.diff(batch.offsets), EVENTS), out=offsets[1:])
     vectors = np.empty((offsets[-1], WIDTH), np.float32)
-    _fill(batch, offsets, _COEFFICIENTS, _ORDERS, vectors)
+    _embed(batch, offsets, _COEFFICIENTS, _ORDERS, vectors)
     return StructureVectors(offsets, vectors)
 
 

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from models import casft, concat, mlp
 from models.batch import Batch
 from models.calibration import Calibration
-from models.features import HORIZON_NAMES, NAMES, features_of
+from models.features import HORIZON_NAMES, NAMES, FeatureForecaster, features_of
 from models.interface import Forecaster, Increments
 from models.quantiles import settle
 
@@ -51,7 +51,11 @@ class NeuralForecaster(Forecaster):
         """What the network reads of snapshots, each with horizons of its own, shape (n, h)."""
 
     def forecast_batch(self, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
-        mean, quantiles = self.network.predict(self.observe(batch, horizons))
+        return self.answer(self.observe(batch, horizons), batch, horizons)
+
+    def answer(self, observed: Any, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
+        """`forecast_batch`, given what the network reads."""
+        mean, quantiles = self.network.predict(observed)
         mean, quantiles = self.calibration.apply(mean, quantiles, batch.ages, horizons)
         return settle(quantiles, mean, batch.ages, horizons)
 
@@ -139,7 +143,7 @@ class CasFT(NeuralForecaster):
         return ConCat.reads()
 
 
-class MLP(NeuralForecaster):
+class MLP(FeatureForecaster, NeuralForecaster):
     """The perceptron on hand features; see `models.mlp`."""
 
     name = "mlp"
@@ -147,7 +151,16 @@ class MLP(NeuralForecaster):
     config_class = mlp.Config
 
     def observe(self, batch: Batch, horizons: NDArray[np.float64]) -> torch.Tensor:
-        return torch.from_numpy(features_of(batch, horizons).astype(np.float32))
+        return self._table(features_of(batch, horizons))
+
+    def forecast_features(
+        self, rows: NDArray[np.float64], batch: Batch, horizons: NDArray[np.float64]
+    ) -> Increments:
+        return self.answer(self._table(rows), batch, horizons)
+
+    @staticmethod
+    def _table(rows: NDArray[np.float64]) -> torch.Tensor:
+        return torch.from_numpy(rows.astype(np.float32))
 
     @classmethod
     def reads(cls) -> list[str]:

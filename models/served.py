@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from models.batch import Batch
 from models.calibration import Calibration
+from models.features import FeatureForecaster, features_of
 from models.files import CARD, digest
 from models.interface import Forecaster, Increments
 from models.quantiles import settle
@@ -69,8 +70,13 @@ class Served(Forecaster):
     def forecast_batch(self, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
         mean: NDArray[np.float64] = np.zeros(horizons.shape)
         quantiles: NDArray[np.float64] | float = 0.0
+        rows = None
         for model, weight in self.members:
-            answer = model.forecast_batch(batch, horizons)
+            if isinstance(model, FeatureForecaster):
+                rows = features_of(batch, horizons) if rows is None else rows
+                answer = model.forecast_features(rows, batch, horizons)
+            else:
+                answer = model.forecast_batch(batch, horizons)
             mean = mean + weight * answer.log_mean
             quantiles = quantiles + weight * answer.quantiles
         mean, levels = self.calibration.apply(mean, np.asarray(quantiles), batch.ages, horizons)

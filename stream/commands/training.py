@@ -193,8 +193,10 @@ def train_served(
     seed: SeedOption = 0,
     resume: ResumeOption = True,
 ) -> None:
-    """Trains what is served: boosting, perceptron and ConCat, and those of them mixed that the
-    validation parts choose. The members are written beside it, under the same version.
+    """Trains what is served, a mixture of boosting, perceptron and ConCat.
+
+    Those are mixed that err least together on the validation parts. The members are written beside
+    the mixture, under the same version.
     """
     _train_network("served", Options(cascades, output, version, seed), threads, resume)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models import dense
 from models.concat import compiled_head
-from models.layers import OUTPUTS, Head, MemberLinear, PiecewiseLinear
+from models.layers import OUTPUTS, Head, PiecewiseLinear
 
 MEMBERS, COLUMNS, BINS = 3, 5, 4
 
@@ -73,19 +73,6 @@ def test_an_answer_of_the_head_does_not_depend_on_the_others_to_the_bit(
             one = table[row : row + 1, question : question + 1].contiguous()
             alone = answers(own, one, encoding, head)
             np.testing.assert_array_equal(alone[0, 0], together[row, question])
-
-
-@pytest.mark.parametrize("rows", [0, 1, 9])
-@pytest.mark.parametrize("inputs", [1, 3, 4, 11])
-def test_the_compiled_layer_is_the_layer(rows: int, inputs: int) -> None:
-    torch.manual_seed(0)
-    layer = MemberLinear(MEMBERS, inputs, 7)
-    with torch.no_grad():
-        layer.bias.normal_()
-        values = torch.randn(rows, inputs)
-        expected = layer(values.expand(MEMBERS, -1, -1))
-    got = dense.dense(values.numpy(), layer.weight.detach().numpy(), layer.bias.detach().numpy())
-    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_compiled_encoding_is_the_encoding() -> None:
