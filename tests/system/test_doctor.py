@@ -18,7 +18,7 @@ def told(findings: list[Finding], level: str) -> str:
 async def test_all_is_well(cluster: Cluster) -> None:
     findings = await examine(cluster.settings)
     assert {finding.level for finding in findings} == {"ok"}
-    assert "model boosting" in told(findings, "ok")
+    assert "model served" in told(findings, "ok")
 
 
 async def test_no_broker(cluster: Cluster) -> None:
