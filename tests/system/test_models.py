@@ -86,7 +86,7 @@ async def test_a_version_is_swapped_under_load(
     for version in ("1", "2"):
         copy_version(root, "boosting", version)
     await cluster.publish(MODEL_UPDATES, [encoded(describe("boosting", "1", root))])
-    cluster.settings = cluster.settings.having(registry=str(root))
+    cluster.settings = cluster.settings.having(registry=str(root), forecaster="boosting")
     worker = cluster.start(ROLE)
     await metric_becomes(worker, "tidecast_forecaster_model_info", 1)
     numbers = itertools.count()
@@ -210,7 +210,7 @@ async def test_shadows_answer_what_is_served_and_harm_nobody(cluster: Any) -> No
 async def test_what_waited_too_long_is_answered_by_seismic_until_it_is_worked_off(
     cluster: Any,
 ) -> None:
-    cluster.settings = cluster.settings.having(degrade_after=Duration(2))
+    cluster.settings = cluster.settings.having(forecaster="boosting", degrade_after=Duration(2))
     await cluster.publish(CASCADE_SNAPSHOTS, snapshots(range(300)))
     await asyncio.sleep(2.5)
     worker = cluster.start(ROLE)
