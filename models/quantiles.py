@@ -62,16 +62,6 @@ def _points(quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([lowest, quantiles, highest], axis=-1)
 
 
-def log_mean_of(quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean of log2(1 + increment) of the distribution that the quantiles draw.
-
-    Args:
-        quantiles: at `LEVELS`, shape (..., levels), ascending.
-    """
-    points = _points(quantiles)
-    return np.asarray((_SHARES * (points[..., 1:] + points[..., :-1]) / 2).sum(axis=-1))
-
-
 def expected_increment(quantiles: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean increment of the distribution that the quantiles draw: integrals of 2^x over pieces.
 
