@@ -19,6 +19,8 @@ import dataclasses
 import json
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +75,20 @@ async def send(settings: Settings, values: list[bytes], first: int, rate: float)
         await producer.flush()
 
 
+@asynccontextmanager
+async def reader(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
+    """Reads the forecasts from their beginning."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka, auto_offset_reset="earliest", fetch_max_wait_ms=100
+    )
+    pace_fetches(consumer)  # the processor is the forecaster's
+    async with consumer:
+        await consumer.topics()
+        numbers = consumer.partitions_for_topic(POPULARITY_FORECASTS.name)
+        consumer.assign([TopicPartition(POPULARITY_FORECASTS.name, n) for n in numbers])
+        yield consumer
+
+
 async def receive(consumer: AIOKafkaConsumer, count: int, title: str) -> np.ndarray:
     """Publication time and latency in seconds of the next `count` forecasts, shape (count, 2)."""
     rows: list[tuple[float, float]] = []
@@ -101,14 +117,7 @@ async def measure(arguments: argparse.Namespace, settings: Settings, folder: Pat
     ]
     await create_topics(settings)
     await send(settings, values, 0, 0)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka, auto_offset_reset="earliest", fetch_max_wait_ms=100
-    )
-    pace_fetches(consumer)  # the processor is the forecaster's
-    async with consumer:
-        await consumer.topics()
-        numbers = consumer.partitions_for_topic(POPULARITY_FORECASTS.name)
-        consumer.assign([TopicPartition(POPULARITY_FORECASTS.name, n) for n in numbers])
+    async with reader(settings) as consumer:
         started = time.time()
         forecaster = RoleProcess("forecaster", settings, folder)
         try:

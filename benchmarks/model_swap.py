@@ -19,16 +19,15 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from forecaster import receive, send, snapshot
+from aiokafka import AIOKafkaProducer
+from forecaster import reader, receive, send, snapshot
 
 from models import registry
 from stream.broker import create_topics, embedded
 from stream.loading import describe
-from stream.pacing import pace_fetches
 from stream.processes import RoleProcess
 from stream.settings import Settings, load
-from topics.catalogue import MODEL_UPDATES, POPULARITY_FORECASTS
+from topics.catalogue import MODEL_UPDATES
 
 WARM = 200
 
@@ -59,14 +58,7 @@ async def measure(arguments: argparse.Namespace, settings: Settings, folder: Pat
     )
     count, rate = arguments.rate * arguments.seconds, arguments.rate
     await create_topics(settings)
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka, auto_offset_reset="earliest", fetch_max_wait_ms=100
-    )
-    pace_fetches(consumer)  # the processor is the forecaster's
-    async with consumer:
-        await consumer.topics()
-        numbers = consumer.partitions_for_topic(POPULARITY_FORECASTS.name)
-        consumer.assign([TopicPartition(POPULARITY_FORECASTS.name, n) for n in numbers])
+    async with reader(settings) as consumer:
         forecaster = RoleProcess("forecaster", settings, folder)
         first = 0
         latencies = []

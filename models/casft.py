@@ -68,6 +68,7 @@ class CasFTNetwork(Network):
         parts, base = config.parts, config.base
         # Beside the state, the head reads the expected events of each part and the trend.
         self.front = ConCatNetwork(base, extra=2 * parts - ("likelihood" in base.components))
+        self.structured = self.front.structured
         own = self.front.intensity is None
         self.own_intensity = Intensity(base.members, base.width) if own else None
         condition = base.width + parts + self.front.table.outputs

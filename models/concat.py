@@ -176,6 +176,9 @@ class ConCatNetwork(Network):
     Args:
         config: of them.
         extra: numbers that a network built on this one gives the head beside the state.
+
+    Attributes:
+        structured: whether it reads the structure at the age.
     """
 
     feature_mean: Tensor
@@ -185,10 +188,11 @@ class ConCatNetwork(Network):
         super().__init__()
         self.config = config
         self.members = config.members
+        self.structured = "structure" in config.components
         members, width, has = config.members, config.width, config.components
         self.register_buffer("feature_mean", torch.zeros(len(FEATURES)))
         self.register_buffer("feature_scale", torch.ones(len(FEATURES)))
-        structure = STRUCTURE_WIDTH if "structure" in has else 0
+        structure = STRUCTURE_WIDTH if self.structured else 0
         users = USER_WIDTH if "users" in has else 0
         self.users = nn.Embedding(USER_BUCKETS, USER_WIDTH) if users else None
         if self.users is not None:

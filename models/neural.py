@@ -1,4 +1,4 @@
-"""Training of neural networks, and the forecaster that each becomes.
+"""Training of neural networks.
 
 A training runs over epochs of blocks that the material draws anew, keeps the weights that did best
 on the validation part, and then learns from training and validation parts together for a few

@@ -105,18 +105,13 @@ class NeuralForecaster(Forecaster):
         """Names of the numbers that the network reads, in order."""
 
 
-class ConCat(NeuralForecaster):
-    """The jump ODE; see `models.concat`."""
-
-    name = "concat"
-    network_class = concat.ConCatNetwork
-    config_class = concat.Config
+class SequenceForecaster(NeuralForecaster):
+    """What reads a cascade as its jumps."""
 
     def observe(self, batch: Batch, horizons: NDArray[np.float64]) -> concat.Observed:
         rows = np.arange(len(batch.ages))
-        components = self.network.config.components
         return concat.observe(
-            batch, rows, batch.ages, batch.counts, horizons, "structure" in components
+            batch, rows, batch.ages, batch.counts, horizons, self.network.structured
         )
 
     @classmethod
@@ -124,23 +119,20 @@ class ConCat(NeuralForecaster):
         return [*concat.FEATURES, *concat.CONTEXT, *concat.HORIZON]
 
 
-class CasFT(NeuralForecaster):
+class ConCat(SequenceForecaster):
+    """The jump ODE; see `models.concat`."""
+
+    name = "concat"
+    network_class = concat.ConCatNetwork
+    config_class = concat.Config
+
+
+class CasFT(SequenceForecaster):
     """The jump ODE carried on to the horizon, and trends; see `models.casft`."""
 
     name = "casft"
     network_class = casft.CasFTNetwork
     config_class = casft.Config
-
-    def observe(self, batch: Batch, horizons: NDArray[np.float64]) -> concat.Observed:
-        rows = np.arange(len(batch.ages))
-        components = self.network.config.base.components
-        return concat.observe(
-            batch, rows, batch.ages, batch.counts, horizons, "structure" in components
-        )
-
-    @classmethod
-    def reads(cls) -> list[str]:
-        return ConCat.reads()
 
 
 class MLP(FeatureForecaster, NeuralForecaster):

@@ -73,7 +73,7 @@ def observe(
     chunk: list[tuple[Cascade, float, NDArray[np.float64], float]] = []
     for cascade in cascades:
         limit = end - cascade.published_at
-        moments = np.concatenate([_log_uniform(rng, *AGES, ages), _growth(cascade)])
+        moments = np.concatenate([_log_uniform(rng, *AGES, ages), growth_of(cascade)])
         for age in moments:
             asked = _draw_horizons(rng, float(age), limit, horizons)
             if asked is not None:
@@ -91,7 +91,8 @@ def _log_uniform(
     return np.exp(rng.uniform(math.log(low), math.log(high), size))
 
 
-def _growth(cascade: Cascade) -> NDArray[np.float64]:
+def growth_of(cascade: Cascade) -> NDArray[np.float64]:
+    """Ages at which the cascade reaches 10, 20, 40, ... events, up to `LATEST_GROWTH`."""
     ranks = GROWTH_FIRST * 2 ** np.arange(32)
     moments = cascade.delays[ranks[ranks <= len(cascade)] - 1]
     return moments[moments <= LATEST_GROWTH]

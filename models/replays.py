@@ -19,10 +19,9 @@ from models.observations import (
     AGES,
     FEW_EVENTS,
     FEW_WEIGHT,
-    GROWTH_FIRST,
-    LATEST_GROWTH,
     SPANS,
     USUAL_HORIZONS,
+    growth_of,
 )
 from models.recipes import Source
 
@@ -115,11 +114,10 @@ class Replays:
         NDArray[np.int64],
         NDArray[np.int64],
     ]:
-        delays, limit = self.cascades[index].delays, self.limits[index]
+        cascade, limit = self.cascades[index], self.limits[index]
+        delays = cascade.delays
         ages = np.exp(rng.uniform(math.log(AGES[0]), math.log(AGES[1]), size))
-        ranks = GROWTH_FIRST * 2 ** np.arange(32)
-        growth = delays[ranks[ranks <= len(delays)] - 1]
-        growth = growth[growth <= LATEST_GROWTH]
+        growth = growth_of(cascade)
         moments = min(len(growth), size // _GROWTH_SHARE)
         ages[:moments] = rng.permutation(growth)[:moments]
         shortest, longest = SPANS
