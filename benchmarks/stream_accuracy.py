@@ -7,7 +7,8 @@ Replays the file through `tidecast up` on a broker of its own, reads `popularity
 takes for each test cascade (the latest 15 %) the forecast that its snapshot at the age got. Beside
 it stands the same model's forecast of the snapshot that the file gives. Both are held against what
 came. What differs is told by cause: a cascade without a forecast at that age, a snapshot with
-another count, and the rest, where only float32 and the order of equal times are between them.
+another count, and the rest. A replay prefixes users by the file's name, so that their 32-bit hashes
+are others than the file's: where two users of one cascade collide in one of them, a feature moves.
 
 The model is the one that the settings name (TIDECAST_FORECASTER).
 """
