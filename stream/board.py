@@ -27,6 +27,7 @@ class Status:
     positions: dict[str, Position] = field(default_factory=dict)
     observed: Observed = field(default_factory=Observed)
     kafka: str = ""
+    page: str = ""  # address of the live page
 
     @property
     def seconds(self) -> float:
@@ -81,6 +82,8 @@ def render(status: Status, rates: Rates) -> RenderableType:
         ("tidecast ", "bold cyan"),
         (f"{status.phase}  ", "bold"),
         (f"{status.seconds:,.0f} s on {status.kafka}\n", "dim"),
+        "live page ",
+        (f"{status.page}\n", "underline"),
         f"sent {status.events_sent:,} events, {status.requests_sent:,} requests\n"
         f"got {observed.forecasts:,} forecasts, {observed.decisions:,} decisions, "
         f"{observed.outcomes:,} outcomes, ",

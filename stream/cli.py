@@ -26,7 +26,8 @@ app = typer.Typer(
     help=(
         "Forecasts how far posts will spread and tells edge caches what to keep.\n\n"
         "`tidecast up` runs everything on this machine. In production each role is a command of "
-        "its own: `tracker`, `historian`, `forecaster`, `ranker`.\n\n"
+        "its own: `tracker`, `historian`, `forecaster`, `ranker`, and `gateway`, which shows what "
+        "comes out.\n\n"
         "Every setting can be given in the environment (`TIDECAST_ALLOWED_LATENESS=1m`) or in a "
         "TOML file named by `TIDECAST_CONFIG`."
     ),
@@ -156,6 +157,18 @@ def forecaster(kafka: KafkaOption = None) -> None:
 def ranker(kafka: KafkaOption = None) -> None:
     """Decides what caches keep: `edge.windows` in, `cache.decisions` out."""
     from stream.ranker import main as run
+
+    run(_settings(kafka))
+
+
+@app.command()
+def gateway(kafka: KafkaOption = None) -> None:
+    """Serves the live page and the API: output topics in, HTTP out.
+
+    At http://127.0.0.1:8080 unless `TIDECAST_HTTP_HOST` and `TIDECAST_HTTP_PORT` say otherwise;
+    `/api/openapi.json` describes what may be asked.
+    """
+    from stream.gateway.server import main as run
 
     run(_settings(kafka))
 

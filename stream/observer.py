@@ -7,30 +7,29 @@ to grow most, totals of each edge, and the latest of the times from event to for
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import ConsumerRecord
 
-from stream.broker import partitions
-from stream.pacing import pace_fetches
+from stream.follow import Follower
 from stream.settings import Settings
 from topics.catalogue import (
     CACHE_DECISIONS,
     CASCADE_OUTCOMES,
     DEAD_LETTERS,
     POPULARITY_FORECASTS,
+    Topic,
 )
 from topics.records import EdgeEpoch, PopularityForecast
 
 _READ = (POPULARITY_FORECASTS, CASCADE_OUTCOMES, CACHE_DECISIONS, DEAD_LETTERS)
 _KEPT_FORECASTS = 2_000
 _KEPT_LATENCIES = 1_000_000
-_FORECAST_LIFE = 4 * 3600.0  # seconds of event time for which a forecast is worth showing
+FORECAST_LIFE = 4 * 3600.0  # seconds of event time for which a forecast is worth showing
 
 
 @dataclass
@@ -87,9 +86,9 @@ class Observed:
         fresh = (
             forecast
             for forecast in self.cascades.values()
-            if forecast.observed_at > self.latest_event - _FORECAST_LIFE and forecast.horizons
+            if forecast.observed_at > self.latest_event - FORECAST_LIFE and forecast.horizons
         )
-        return heapq.nlargest(n, fresh, key=_growth)
+        return heapq.nlargest(n, fresh, key=growth)
 
     def latency(self, *percentiles: float) -> list[float | None]:
         """Percentiles of the seconds from event to forecast; None before the first forecast."""
@@ -99,51 +98,20 @@ class Observed:
         return [float(value) for value in values]
 
 
-class Observer:
+class Observer(Follower):
     """Follows the output topics from where they end when it starts."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        super().__init__(settings, _READ, self._take_in)
         self.observed = Observed()
 
-    async def start(self) -> None:
-        """Connects and takes its place at the end of each topic."""
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka, max_poll_records=2_000, check_crcs=False
-        )
-        pace_fetches(self._consumer)
-        await self._consumer.start()
-        self._assigned = await partitions(self._settings, [topic.name for topic in _READ])
-        self._consumer.assign(self._assigned)
-        await self._consumer.seek_to_end()
-
-    async def stop(self) -> None:
-        """Disconnects."""
-        await self._consumer.stop()
-
-    async def follow(self) -> None:
-        """Reads until it is cancelled."""
-        while True:
-            fetched = await self._consumer.getmany(timeout_ms=200)
-            for partition, records in fetched.items():
-                self._take(partition.topic, records)
-            await asyncio.sleep(0)
-
-    async def caught_up(self) -> bool:
-        """Whether all that is on the topics now has been taken in."""
-        ends = await self._consumer.end_offsets(self._assigned)
-        for partition, end in ends.items():
-            if await self._consumer.position(partition) < end:
-                return False
-        return True
-
-    def _take(self, topic: str, records: Iterable[ConsumerRecord]) -> None:
+    def _take_in(self, topic: Topic, records: Iterable[ConsumerRecord]) -> None:
         take = {
             POPULARITY_FORECASTS.name: self._take_forecast,
             CASCADE_OUTCOMES.name: self._take_outcome,
             CACHE_DECISIONS.name: self._take_decision,
             DEAD_LETTERS.name: self._take_dead_letter,
-        }[topic]
+        }[topic.name]
         for record in records:
             take(record)
 
@@ -184,11 +152,11 @@ class Observer:
         observed.reasons[reason] = observed.reasons.get(reason, 0) + 1
 
 
-def _growth(forecast: PopularityForecast) -> float:
+def growth(forecast: PopularityForecast) -> float:
     """Events that a forecast expects by its last horizon, beyond those observed."""
     return forecast.horizons[-1].expected - forecast.observed_count if forecast.horizons else 0.0
 
 
 def _interest(forecast: PopularityForecast) -> tuple[bool, float]:
     """Order in which forecasts are kept: those with a future, then by expected growth."""
-    return bool(forecast.horizons), _growth(forecast)
+    return bool(forecast.horizons), growth(forecast)

@@ -140,6 +140,23 @@ class Settings:
         1, "of a model on torch; roles share a machine, and threads that spin stall the others"
     )
 
+    # Gateway
+    http_host: str = _setting("127.0.0.1", "address of the gateway; loopback unless told otherwise")
+    http_port: int = _setting(8080, "of the gateway: the live page and the API; 0: any free one")
+    http_rate: float = _setting(
+        50.0, "requests a second from one address, with bursts of four seconds' worth; 0: any"
+    )
+    http_streams: int = _setting(200, "open streams of server-sent events at most")
+    gateway_cascades: int = _setting(50_000, "cascades that the gateway holds; some 10 kB each")
+    gateway_edges: int = _setting(1_000, "edges that the gateway holds, a day of epochs each")
+    gateway_decisions: int = _setting(200_000, "decisions that the gateway holds, over all edges")
+    gateway_past: Duration = _setting(
+        Duration(86_400), "how much of the topics' past the gateway reads when it starts"
+    )
+    stale_after: Duration = _setting(
+        Duration(30), "lag or silence beyond this is said on the live page and by /api/health"
+    )
+
     # Operation
     data_dir: Path = _setting(Path("runs/data"), "for what a role keeps on disk")
     metrics_port: int = _setting(0, "HTTP port of /metrics; 0: none")
@@ -151,7 +168,8 @@ class Settings:
                     "max_objects", "max_edges", "max_window_objects", "max_window_requests",
                     "window", "decision_windows", "forecast_batch", "viral_count", "growth_first",
                     "message_bytes", "event_bytes", "fetch_bytes", "forecast_deadline",
-                    "model_threads")  # fmt: skip
+                    "model_threads", "http_streams", "gateway_cascades", "gateway_edges",
+                    "gateway_decisions", "gateway_past", "stale_after")  # fmt: skip
         for name in positive:
             if getattr(self, name) <= 0:
                 raise SettingsError(f"{name}: got {getattr(self, name)}; expected more than 0")

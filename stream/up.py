@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.live import Live
 
 from stream import board, broker
+from stream.gateway import address
 from stream.observer import Observer
 from stream.processes import RoleProcess, stop_all
 from stream.progress import READS, Progress
@@ -40,6 +41,7 @@ from topics.errors import TidecastError
 # How far the feeders may run ahead of each role. Small enough that what waits stays within the
 # embedded broker's bounded topics, large enough that every role has full batches.
 AHEAD = {"tracker": 20_000, "historian": 20_000, "forecaster": 600, "ranker": 1_000}
+GATEWAY = "gateway"  # beside those of READS: it holds nobody back
 _TICK = 0.25
 _LINE_SECONDS = 5.0
 _DRAIN_SECONDS = 300.0
@@ -105,14 +107,19 @@ class Run:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._interrupted.set)
         async with self._running_broker() as settings:
+            settings = address.with_free_port(settings)
             self._status.kafka = settings.kafka
+            self._status.page = address.url(settings.http_host, settings.http_port)
             self._observer = Observer(settings)
             self._status.observed = self._observer.observed
             self._progress = Progress(settings)
             await self._observer.start()
             await self._progress.start()
             try:
-                self._roles = [RoleProcess(role, settings, self._plan.folder) for role in READS]
+                self._roles = [
+                    RoleProcess(role, settings, self._plan.folder) for role in (*READS, GATEWAY)
+                ]
+                self._console.print(f"live page: {self._status.page}")
                 drained = await self._feed_and_drain(settings)
             finally:
                 self._status.phase = "stopping"

@@ -68,7 +68,7 @@ EDGE_REQUESTS = Topic(
 )  # fmt: skip
 CASCADE_SNAPSHOTS = Topic(
     "cascade.snapshots", "cascade_id", CascadeSnapshot, "msgpack", "delete", 1 * DAY,
-    ("tracker",), ("forecaster",),
+    ("tracker",), ("forecaster", "gateway"),
     "What is known of a cascade at each trigger.",
     public=False,
 )  # fmt: skip
@@ -114,7 +114,7 @@ CACHE_DECISIONS = Topic(
 )  # fmt: skip
 MODEL_UPDATES = Topic(
     "model.updates", "model", ModelUpdate, "json", "compact", None,
-    ("operators",), ("forecaster", "ranker"),
+    ("operators",), ("forecaster", "ranker", "gateway"),
     "Versions of models to serve, the latest of each model. `tidecast models publish` writes it.",
     partitioned=False,
 )  # fmt: skip

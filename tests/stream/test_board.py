@@ -42,16 +42,14 @@ def observed() -> Observed:
     take = observer._take
     forecasts = [forecast(f"c{i}", 20.0 + i) for i in range(15)]
     take(
-        POPULARITY_FORECASTS.name,
+        POPULARITY_FORECASTS,
         [record(POPULARITY_FORECASTS, one, event_timestamp="1001000") for one in forecasts],
     )
     take(
-        CACHE_DECISIONS.name,
+        CACHE_DECISIONS,
         [record(CACHE_DECISIONS, one) for one in (epoch(100, 0.5), epoch(300, 0.3), None)],
     )
-    take(
-        DEAD_LETTERS.name, [record(DEAD_LETTERS, b"?", topic="social.events", error="DecodeError")]
-    )
+    take(DEAD_LETTERS, [record(DEAD_LETTERS, b"?", topic="social.events", error="DecodeError")])
     return observer.observed
 
 

@@ -86,7 +86,9 @@ def test_a_run_accounts_for_everything_and_leaves_nothing_behind(tmp_path: Path)
     assert summary["dead_letters"] == summary["final_lag"] == 0
     assert 0 < summary["event_to_forecast_seconds"]["p50"] < 60
     assert set(summary["edges"]) == {f"edge-{i}" for i in range(4)}
-    assert summary["roles"] == dict.fromkeys(("tracker", "historian", "forecaster", "ranker"), 0)
+    roles = ("tracker", "historian", "forecaster", "ranker", "gateway")
+    assert summary["roles"] == dict.fromkeys(roles, 0)
+    assert "live page: http://127.0.0.1:" in output
     assert roles_below(tmp_path) == []
 
 
@@ -102,7 +104,7 @@ def test_ctrl_c_stops_everything_and_still_accounts_for_it(tmp_path: Path) -> No
     summary_file = tmp_path / "summary.json"
     process = up(tmp_path / "runs", "--json", str(summary_file))
     deadline = time.monotonic() + 60
-    while len(roles_below(tmp_path)) < 5 and time.monotonic() < deadline:
+    while len(roles_below(tmp_path)) < 6 and time.monotonic() < deadline:
         time.sleep(0.2)
     time.sleep(20)  # a model on PyTorch takes seconds to load, more on a busy machine
     process.send_signal(signal.SIGINT)

@@ -1,0 +1,48 @@
+"""Where the gateway answers."""
+
+from __future__ import annotations
+
+import socket
+
+from stream.settings import Settings
+from topics.errors import TidecastError
+
+
+class GatewayError(TidecastError):
+    """The gateway cannot serve."""
+
+
+def bind(settings: Settings) -> socket.socket:
+    """A socket at the address of the settings.
+
+    Raises:
+        GatewayError: it cannot be had.
+    """
+    host, port = settings.http_host, settings.http_port
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise GatewayError(
+            f"cannot listen on {host} port {port} ({error.strerror}); give another with the "
+            "settings http_host and http_port (0: any free port)"
+        ) from error
+    return bound
+
+
+def with_free_port(settings: Settings) -> Settings:
+    """The settings with their port if it is free, else with one that is."""
+    try:
+        with bind(settings) as bound:
+            return settings.having(http_port=bound.getsockname()[1])
+    except GatewayError:
+        with bind(settings.having(http_port=0)) as bound:
+            return settings.having(http_port=bound.getsockname()[1])
+
+
+def url(host: str, port: int) -> str:
+    """What to type into a browser on this machine."""
+    named = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    return f"http://{named}:{port}"

@@ -1,0 +1,173 @@
+"""How the roles are, as the broker tells it: who is alive, how far each has come, how late.
+
+A role is late by the time that the oldest message it has not worked off has waited, by that
+message's Kafka timestamp: messages alone do not say whether a second or an hour is behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.admin import (
+    DescribeGroupsRequest_v0,
+    DescribeGroupsRequest_v1,
+    DescribeGroupsRequest_v2,
+)
+from aiokafka.protocol.api import Request
+
+from stream.broker import connect_admin, partitions
+from stream.pacing import pace_fetches
+from stream.settings import Settings
+from topics.catalogue import CATALOGUE, DEAD_LETTERS
+
+# The roles that work as consumer groups, in order of the flow.
+ROLES = ("tracker", "historian", "forecaster", "ranker", "scorer")
+_FETCH_SECONDS = 2.0
+_Described: TypeAlias = (
+    DescribeGroupsRequest_v0 | DescribeGroupsRequest_v1 | DescribeGroupsRequest_v2
+)
+
+
+class _DescribeGroups(Request[_Described]):
+    """Asks who is in a group, in a version whose answer every broker here words alike."""
+
+    API_KEY = 15
+
+    def __init__(self, group: str) -> None:
+        self._group = group
+
+    def build(self, request_struct_class: type[_Described]) -> _Described:
+        return request_struct_class([self._group])
+
+
+def reads(role: str) -> list[str]:
+    """The topics that a role's group works off; small ones that each worker reads are no part."""
+    return [t.name for t in CATALOGUE.values() if role in t.readers and t.partitioned]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a role is.
+
+    `lag_seconds` is None where the oldest waiting message could not be fetched; `committed` is
+    False where its group has never committed anything.
+    """
+
+    members: int
+    committed: bool
+    read: int
+    lag: int
+    lag_seconds: float | None
+
+
+class Roles:
+    """Asks the broker about each role. Connects when first asked, and anew after an error."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._admin: AIOKafkaAdminClient | None = None
+        self._consumer: AIOKafkaConsumer | None = None
+        self._partitions: dict[str, list[TopicPartition]] = {}
+
+    async def look(self) -> tuple[dict[str, Standing], int]:
+        """Each role's standing, and how many messages `dead.letters` holds.
+
+        Raises:
+            KafkaError, OSError: the broker does not answer.
+            BrokerError: it does not, or topics are missing.
+        """
+        admin, consumer = await self._connected()
+        every = [place for places in self._partitions.values() for place in places]
+        begins = await consumer.beginning_offsets(every)
+        ends = await consumer.end_offsets(every)
+        standings = {
+            role: await self._standing(admin, consumer, role, begins, ends) for role in ROLES
+        }
+        letters = self._partitions[DEAD_LETTERS.name]
+        return standings, sum(ends[place] - begins[place] for place in letters)
+
+    async def close(self) -> None:
+        """Disconnects."""
+        consumer, admin = self._consumer, self._admin
+        self._consumer = self._admin = None
+        if consumer is not None:
+            await consumer.stop()
+        if admin is not None:
+            await admin.close()
+
+    async def _connected(self) -> tuple[AIOKafkaAdminClient, AIOKafkaConsumer]:
+        if self._admin is None or self._consumer is None:
+            names = {DEAD_LETTERS.name, *(name for role in ROLES for name in reads(role))}
+            self._partitions = {name: [] for name in names}
+            for place in await partitions(self._settings, names):
+                self._partitions[place.topic].append(place)
+            self._admin = await connect_admin(self._settings)
+            # A fetch brings one message or one batch of them, however little is asked for.
+            self._consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._settings.kafka,
+                max_partition_fetch_bytes=1,
+                auto_offset_reset="earliest",
+                check_crcs=False,
+            )
+            pace_fetches(self._consumer, 0.25)
+            await self._consumer.start()
+        return self._admin, self._consumer
+
+    async def _standing(
+        self,
+        admin: AIOKafkaAdminClient,
+        consumer: AIOKafkaConsumer,
+        role: str,
+        begins: Mapping[TopicPartition, int],
+        ends: Mapping[TopicPartition, int],
+    ) -> Standing:
+        group = self._settings.group(role)
+        listed = await admin.list_consumer_group_offsets(group)
+        places = {}
+        committed = False
+        for place in (place for name in reads(role) for place in self._partitions[name]):
+            known = listed.get(place)
+            offset = known.offset if known is not None else -1
+            committed = committed or offset >= 0
+            places[place] = max(offset, begins[place])  # what was trimmed unread is no lag
+        waiting = {place: at for place, at in places.items() if at < ends[place]}
+        return Standing(
+            await self._members(admin, group),
+            committed,
+            sum(places.values()),
+            sum(ends[place] - at for place, at in waiting.items()),
+            await self._waited(consumer, waiting),
+        )
+
+    async def _members(self, admin: AIOKafkaAdminClient, group: str) -> int:
+        coordinator = await admin.find_coordinator(group)
+        answer = await admin._client.send(coordinator, _DescribeGroups(group))
+        return sum(len(described[-1]) for described in answer.groups)
+
+    async def _waited(
+        self, consumer: AIOKafkaConsumer, waiting: Mapping[TopicPartition, int]
+    ) -> float | None:
+        """Seconds for which the oldest of the messages at these offsets has waited."""
+        if not waiting:
+            return 0.0
+        consumer.assign(list(waiting))
+        for place, offset in waiting.items():
+            consumer.seek(place, offset)
+        oldest: dict[TopicPartition, int] = {}
+        deadline = time.monotonic() + _FETCH_SECONDS
+        while len(oldest) < len(waiting) and time.monotonic() < deadline:
+            missing = [place for place in waiting if place not in oldest]
+            fetched = await consumer.getmany(*missing, timeout_ms=200, max_records=len(missing))
+            for place, records in fetched.items():
+                oldest.setdefault(place, records[0].timestamp)
+            await asyncio.sleep(0)
+        consumer.assign([])
+        if not oldest:
+            return None
+        return max(0.0, time.time() - min(oldest.values()) / 1000)

@@ -1,0 +1,182 @@
+"""Runs the gateway: follows the topics, looks at the roles, answers over HTTP.
+
+start: topics checked -> port bound -> answering (readiness tells when lists are complete)
+stop (SIGTERM, SIGINT): streams end -> requests in flight are answered -> disconnected
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import uvicorn
+from prometheus_client import CollectorRegistry, Gauge
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from stream import telemetry
+from stream.follow import Follower
+from stream.gateway import address, openapi
+from stream.gateway.api import Api
+from stream.gateway.guard import Guard
+from stream.gateway.health import Watch
+from stream.gateway.live import Live
+from stream.gateway.problems import problem
+from stream.gateway.state import READ, State
+from stream.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ROLE = "gateway"
+STATIC = Path(__file__).parent / "static"
+_RECORDS = 500  # decoded at a stretch, some milliseconds, before requests are answered
+_CONNECTIONS = 1_000
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def application(settings: Settings, api: Api, registry: CollectorRegistry) -> Starlette:
+    """The page and the API as an ASGI application."""
+    document = msgspec.json.encode(openapi.document(importlib.metadata.version("tidecast")))
+
+    async def describe(_: Request) -> Response:
+        return Response(document, media_type="application/json")
+
+    async def page(_: Request) -> Response:
+        return FileResponse(STATIC / "index.html")
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        return problem(
+            status,
+            "nothing here" if status == 404 else "not this way",
+            f"got {request.method} {request.url.path}; /api/openapi.json lists what may be asked",
+        )
+
+    middleware = [Middleware(Guard, rate=settings.http_rate, registry=registry)]
+    if settings.http_host in _LOOPBACK:
+        # A page of another site may not reach a server on this machine under a name of its own.
+        middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=[*_LOOPBACK, "[::1]"]))
+    middleware.append(Middleware(GZipMiddleware, minimum_size=2_000, compresslevel=4))
+    return Starlette(
+        routes=[
+            Route("/", page),
+            *api.routes(),
+            Route("/api/openapi.json", describe),
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ],
+        middleware=middleware,
+        exception_handlers={404: refuse, 405: refuse},
+    )
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to the gateway, which has streams to end first."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Gateway:
+    """Everything that runs while the gateway runs.
+
+    Attributes:
+        address: where it answers, once `run` has begun.
+    """
+
+    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._state = State(settings, registry)
+        self._live = Live(self._state, settings.http_streams)
+        self._follower = Follower(
+            settings, READ, self._state.take, past=settings.gateway_past, records=_RECORDS
+        )
+        self._watch = Watch(settings, self._state, lambda: self._follower.done, registry)
+        self.address = ""
+        streams = Gauge("tidecast_gateway_streams", "Open streams of events", registry=registry)
+        streams.set_function(lambda: len(self._live))
+
+    async def run(self) -> None:
+        """Serves until SIGTERM or SIGINT.
+
+        Raises:
+            BrokerError: a topic is missing, or the broker is not there.
+            GatewayError: the port cannot be had.
+        """
+        settings, registry = self._settings, self._registry
+        bound = address.bind(settings)
+        with contextlib.closing(bound):
+            self.address = address.url(*bound.getsockname()[:2])
+            await self._follower.start()
+            partitions = Gauge(
+                "tidecast_gateway_partitions", "Partitions followed", registry=registry
+            )
+            partitions.set(self._follower.partitions)
+            api = Api(self._state, self._watch, self._live)
+            server = _Server(
+                uvicorn.Config(
+                    application(settings, api, registry),
+                    log_config=None,
+                    access_log=False,
+                    server_header=False,
+                    ws="none",
+                    lifespan="off",
+                    limit_concurrency=_CONNECTIONS,
+                    timeout_graceful_shutdown=5,
+                )
+            )
+            await self._serve(server, bound)
+        log.info("gateway stopped")
+
+    async def _serve(self, server: uvicorn.Server, bound: socket.socket) -> None:
+        """Until it is told to stop, or one of the tasks fails, which is then raised."""
+
+        def stop() -> None:
+            self._live.close()
+            server.should_exit = True
+
+        loop = asyncio.get_running_loop()
+        serving = asyncio.create_task(server.serve([bound]))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop)
+        background = [
+            asyncio.create_task(work)
+            for work in (self._follower.follow(), self._watch.run(), self._live.run())
+        ]
+        log.info("the live page and the API are at %s", self.address)
+        try:
+            done, _ = await asyncio.wait(
+                [serving, *background], return_when=asyncio.FIRST_COMPLETED
+            )
+            stop()
+            await serving
+            for task in done:
+                task.result()
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            await self._follower.stop()
+
+
+def main(settings: Settings) -> None:
+    """Runs the gateway until it is told to stop."""
+    telemetry.setup_logging(settings)
+    registry = CollectorRegistry()
+    telemetry.serve(registry, settings)
+    asyncio.run(Gateway(settings, registry).run())

@@ -1,0 +1,150 @@
+"""The gateway as a process, on a real broker: what was there, what comes, who is late."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx2
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from stream.broker import free_port
+from stream.gateway.address import GatewayError, bind, with_free_port
+from stream.processes import RoleProcess
+from stream.settings import Settings
+from tests.stream.gateway.conftest import decision, epoch, forecast, outcome, snapshot
+from tests.system.conftest import PATIENCE, Cluster
+from topics.catalogue import (
+    CACHE_DECISIONS,
+    CASCADE_OUTCOMES,
+    CASCADE_SNAPSHOTS,
+    POPULARITY_FORECASTS,
+    SOCIAL_EVENTS,
+    Topic,
+)
+
+pytestmark = pytest.mark.system
+
+
+async def publish(cluster: Cluster, topic: Topic, *records: Any) -> None:
+    keyed = [(getattr(record, "cascade_id", "k"), topic.codec.encode(record)) for record in records]
+    await cluster.publish(topic, keyed)
+
+
+class Running:
+    """A gateway of a cluster, and a client of it."""
+
+    def __init__(self, cluster: Cluster, client: httpx2.AsyncClient, process: RoleProcess) -> None:
+        self.cluster = cluster
+        self.client = client
+        self.process = process
+
+    async def until(self, path: str, enough: Any) -> Any:
+        """The answer, as soon as it is `enough`."""
+        deadline = time.monotonic() + PATIENCE
+        answer: Any = None
+        while time.monotonic() < deadline:
+            assert self.process.exit_code is None, self.process.tail()
+            try:
+                answer = (await self.client.get(path)).json()
+            except httpx2.TransportError:
+                await asyncio.sleep(0.1)  # not there yet
+                continue
+            if enough(answer):
+                return answer
+            await asyncio.sleep(0.1)
+        pytest.fail(f"{path} still says {answer}")
+
+    async def events(self, path: str) -> AsyncIterator[tuple[str, Any]]:
+        """Server-sent events as (event, data)."""
+        async with self.client.stream("GET", path) as response:
+            kind = ""
+            async for line in response.aiter_lines():
+                if line.startswith("event: "):
+                    kind = line[7:]
+                elif line.startswith("data: "):
+                    yield kind, json.loads(line[6:])
+
+
+@pytest.fixture
+async def running(cluster: Cluster) -> AsyncIterator[Running]:
+    """A gateway that starts when some of every kind is on the topics already."""
+    await publish(cluster, CASCADE_SNAPSHOTS, snapshot("a"))
+    await publish(cluster, POPULARITY_FORECASTS, forecast("a"))
+    await publish(cluster, CASCADE_OUTCOMES, outcome("a"))
+    await publish(cluster, CACHE_DECISIONS, decision("/x"), epoch())
+    port = free_port()
+    cluster.settings = dataclasses.replace(cluster.settings, http_port=port, stale_after=1.0)
+    process = cluster.start("gateway")
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        yield Running(cluster, client, process)
+
+
+async def test_what_was_there_and_what_comes(running: Running) -> None:
+    await running.until("/api/ready", lambda answer: answer["ready"])
+    cascade = (await running.client.get("/api/cascades/a")).json()
+    assert [node["delay"] for node in cascade["graph"]["nodes"]] == [0, 10, 20]
+    assert cascade["outcomes"][0]["count"] == 120
+    assert (await running.client.get("/api/edges/edge-0")).json()["total"] == 1
+    async with asyncio.timeout(PATIENCE):
+        told = running.events("/api/stream?events=forecast,changes")
+        while (await anext(told))[0] != "changes":  # the roles were looked at: it listens
+            continue
+        await publish(running.cluster, POPULARITY_FORECASTS, forecast("b"), forecast("c"))
+        named = set()
+        async for kind, data in told:
+            named |= {data["cascade_id"]} if kind == "forecast" else set()
+            if named == {"b", "c"}:
+                break
+        running.process.terminate()  # with the stream still open
+        assert [kind async for kind, _ in told if kind == "forecast"] == []
+    assert running.process.wait(time.monotonic() + 20) == 0
+
+
+async def test_roles_are_late_by_the_age_of_what_waits(running: Running) -> None:
+    cluster = running.cluster
+    never = await running.until("/api/health", lambda answer: answer["checked_wall"])
+    assert {role["words"] for role in never["roles"] if role["name"] == "tracker"} == {
+        "not running, and never has been"
+    }
+    await cluster.publish(SOCIAL_EVENTS, [("k", b"{}")] * 3)
+    consumer = AIOKafkaConsumer(
+        SOCIAL_EVENTS.name,
+        bootstrap_servers=cluster.settings.kafka,
+        group_id=cluster.settings.group("tracker"),
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    async with consumer:
+        first = await consumer.getone()
+        place = TopicPartition(first.topic, first.partition)
+        await consumer.commit({place: 1})
+        written = first.timestamp / 1000
+
+        def tracker(health: Any) -> Any:
+            return next(role for role in health["roles"] if role["name"] == "tracker")
+
+        late = tracker(await running.until("/api/health", lambda h: tracker(h)["level"] != "ok"
+                                           and tracker(h)["members"]))  # fmt: skip
+        assert (late["members"], late["lag"], late["read"]) == (1, 2, 1)
+        assert 1.0 < late["lag_seconds"] <= time.time() - written
+        assert "2 messages wait" in late["words"]
+        await consumer.commit({place: 3})
+        done = tracker(await running.until("/api/health", lambda h: tracker(h)["lag"] == 0))
+        assert (done["level"], done["words"], done["lag_seconds"]) == ("ok", "up to date", 0.0)
+        assert done["last_progress_wall"] >= late["last_progress_wall"]
+
+
+async def test_a_port_that_is_taken(cluster: Cluster) -> None:
+    with bind(Settings(http_port=0)) as taken:
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings = dataclasses.replace(cluster.settings, http_port=port)
+        with pytest.raises(GatewayError, match=f"port {port} .*http_port"):
+            bind(settings)
+        assert with_free_port(settings).http_port not in (0, port)
