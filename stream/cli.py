@@ -173,6 +173,24 @@ def gateway(kafka: KafkaOption = None) -> None:
     run(_settings(kafka))
 
 
+@app.command("edge-agent")
+def edge_agent(
+    edge: Annotated[
+        str | None, typer.Option("--edge", help="The edge whose decisions it follows.")
+    ] = None,
+    kafka: KafkaOption = None,
+) -> None:
+    """Tells the cache beside it what to keep: `cache.decisions` of one edge in, look-ups out.
+
+    Answers on a Unix socket and on a loopback port: `/decision?object=`, `/changes`, `/metrics`.
+    A cache that cannot reach it, or hears that decisions are stale, does as it would without.
+    `deploy/edge` has working configurations of nginx and Varnish.
+    """
+    from stream.edge.agent import main as run
+
+    run(settings_module.load(kafka=kafka, edge=edge))
+
+
 @app.command("broker")
 def broker_command(
     port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port on 127.0.0.1.")] = 9092,

@@ -122,6 +122,36 @@ class Settings:
     cache_objects: int = _setting(0, "capacity in objects; 0: cache_share decides")
     decision_windows: int = _setting(12, "windows for which a decision stands unless renewed")
 
+    # Edge agents
+    edge: str = _setting("", "the edge whose decisions an agent follows")
+    edge_socket: str = _setting(
+        "runs/edge.sock", "Unix socket of look-ups and changes; empty: none"
+    )
+    edge_socket_mode: str = _setting("660", "its permissions, octal; the cache's group may connect")
+    edge_port: int = _setting(9180, "HTTP port of look-ups, changes and /metrics; 0: none")
+    edge_host: str = _setting("127.0.0.1", "its address; decisions are nobody else's business")
+    edge_clients: int = _setting(256, "requests to the agent at once; more are refused")
+    edge_decisions: int = _setting(
+        200_000, "decisions kept, some 100 MB at the bound; as many as objects are ranked"
+    )
+    edge_changes: int = _setting(5_000, "changes told in one answer, about half a megabyte")
+    edge_stale_after: Duration = _setting(
+        Duration(900), "decisions are not obeyed this long after the last epoch; three windows"
+    )
+    edge_lease: Duration = _setting(
+        Duration(15), "a cache that has not heard of its agent for so long does without it"
+    )
+    edge_burst: float = _setting(
+        4.0, "an object with no decision is stored at so many times the least kept rate; 0: never"
+    )
+    edge_server: str = _setting(
+        "", "URL of the cache, http://127.0.0.1:80, for the agent to prefetch through; empty: none"
+    )
+    edge_prefetch_rate: float = _setting(2.0, "objects a second prefetched at most")
+    edge_varnish: str = _setting(
+        "", "URL of a Varnish that the agent keeps informed; empty: the cache asks by itself"
+    )
+
     # Models
     forecaster: str = _setting("served", "the model that is served; see `tidecast models list`")
     registry: str = _setting("", "folder of model versions; empty: those that ship")
@@ -169,7 +199,9 @@ class Settings:
                     "window", "decision_windows", "forecast_batch", "viral_count", "growth_first",
                     "message_bytes", "event_bytes", "fetch_bytes", "forecast_deadline",
                     "model_threads", "http_streams", "gateway_cascades", "gateway_edges",
-                    "gateway_decisions", "gateway_past", "stale_after")  # fmt: skip
+                    "gateway_decisions", "gateway_past", "stale_after", "edge_clients",
+                    "edge_decisions", "edge_changes", "edge_stale_after", "edge_lease",
+                    "edge_prefetch_rate")  # fmt: skip
         for name in positive:
             if getattr(self, name) <= 0:
                 raise SettingsError(f"{name}: got {getattr(self, name)}; expected more than 0")
@@ -179,6 +211,19 @@ class Settings:
                     f"shadows: got {shadow!r}; expected a model's name, or its name and version "
                     "such as boosting:2"
                 )
+        if not re.fullmatch("[0-7]{3}", self.edge_socket_mode):
+            raise SettingsError(
+                f"edge_socket_mode: got {self.edge_socket_mode!r}; expected three octal digits "
+                "such as 660"
+            )
+        for name in ("edge_server", "edge_varnish"):
+            if not re.fullmatch(r"(http://[^/\s]+)?", getattr(self, name)):
+                raise SettingsError(
+                    f"{name}: got {getattr(self, name)!r}; expected http://host:port without a "
+                    "path, or nothing"
+                )
+        if self.edge_burst < 0:
+            raise SettingsError(f"edge_burst: got {self.edge_burst}; expected 0 or more")
         if self.growth_factor <= 1:
             raise SettingsError(f"growth_factor: got {self.growth_factor}; expected more than 1")
         if not 0 < self.cache_share <= 1:

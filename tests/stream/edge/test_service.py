@@ -1,0 +1,186 @@
+"""What the agent answers, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+import time
+from collections.abc import AsyncIterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+from stream.edge.agent import EdgeError, tcp_socket, unix_socket
+from stream.edge.metrics import Metrics
+from stream.edge.news import News
+from stream.edge.service import Service
+from stream.edge.table import EdgeTable
+from stream.settings import Settings
+from tests.stream.edge.records import decision, epoch
+
+SETTINGS = Settings(edge="lyon", edge_clients=4, edge_changes=3)
+VIDEO = "/v/17.mp4?hd=1&t=a b"
+
+
+class Agent:
+    """A table that is served on a Unix socket, and a client there."""
+
+    def __init__(self, table: EdgeTable, news: News, client: aiohttp.ClientSession) -> None:
+        self.table = table
+        self.news = news
+        self.client = client
+
+    async def get(self, path: str, **parameters: str) -> Any:
+        async with self.client.get(f"http://agent{path}", params=parameters) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.json()
+
+
+@pytest.fixture
+async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
+    table, news = EdgeTable(SETTINGS, life="a"), News()
+    table.complete = True
+    table.close(epoch(0, time.time()), time.time())
+    service = Service(SETTINGS, table, Metrics(CollectorRegistry(), table), news, None)
+    runner = web.AppRunner(service.application(), access_log=None)
+    await runner.setup()
+    path = tmp_path / "edge.sock"
+    await web.SockSite(runner, unix_socket(path, 0o660)).start()
+    connector = aiohttp.UnixConnector(str(path))
+    async with aiohttp.ClientSession(connector=connector) as client:
+        yield Agent(table, news, client)
+    await runner.cleanup()
+
+
+async def test_one_object_is_looked_up(agent: Agent) -> None:
+    advice = await agent.get("/decision", object=VIDEO)
+    assert advice == {"object": VIDEO, "store": True, "obeyed": False, "verdict": None}
+    agent.table.decide(decision(VIDEO, expires_at=460.0, score=1.5, verdict="prefetch"))
+    advice = await agent.get("/decision", object=VIDEO)
+    assert 390 < advice.pop("expires_in") <= 400
+    expected = {"store": True, "obeyed": True, "verdict": "prefetch", "score": 1.5}
+    assert advice == {"object": VIDEO, **expected}
+    assert not (await agent.get("/decision", object="/other"))["store"]
+
+
+async def test_many_objects_are_looked_up_in_order(agent: Agent) -> None:
+    agent.table.decide(decision("/a"))
+    body = {"objects": ["/b", "/a", "/b"]}
+    async with agent.client.post("http://agent/decisions", json=body) as answer:
+        content = await answer.json()
+    assert [one["object"] for one in content["decisions"]] == body["objects"]
+    assert [one["store"] for one in content["decisions"]] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"not JSON", 400),
+        (b'{"objects": [1]}', 400),
+        (b'{"object": ["/a"]}', 400),
+        (b'{"objects": ["/' + b"a" * (1 << 20) + b'"]}', 413),
+        (b'{"objects": [' + b",".join([b'"/a"'] * 10_001) + b"]}", 413),
+    ],
+)
+async def test_what_is_not_a_look_up_is_refused(agent: Agent, body: bytes, status: int) -> None:
+    async with agent.client.post("http://agent/decisions", data=BytesIO(body)) as answer:
+        assert answer.status == status
+
+
+@pytest.mark.parametrize("query", ["wait=soon", "wait=-1", "wait=nan", "wait=61"])
+async def test_a_wait_that_is_not_allowed_is_refused(agent: Agent, query: str) -> None:
+    async with agent.client.get(f"http://agent/changes?{query}") as answer:
+        assert answer.status == 400 and "0 to 60" in await answer.text()
+
+
+async def test_the_change_feed_pages_and_then_waits_for_what_comes(agent: Agent) -> None:
+    for name in "abcd":
+        agent.table.decide(decision(f"/{name}"))
+    first = await agent.get("/changes")
+    assert first["reset"] and first["more"] and first["obeyed"]
+    second = await agent.get("/changes", since=first["cursor"], wait="30")
+    assert not second["reset"] and not second["more"]
+    told = [change[:2] for change in first["changes"] + second["changes"]]
+    assert told == [[f"/{name}", "admit"] for name in "abcd"]
+
+    waiting = asyncio.create_task(agent.get("/changes", since=second["cursor"], wait="30"))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    agent.table.withdraw("/b")
+    agent.news.tell()
+    third = await asyncio.wait_for(waiting, 10)
+    assert third["changes"] == [["/b", None, 0.0, 0.0]]
+    assert third["epoch"] == 0 and third["window"] == 60 and 0 < third["lease"] <= 15
+
+
+async def test_a_wait_ends_with_nothing_new_and_with_a_lease(agent: Agent) -> None:
+    agent.table.decide(decision("/a"))
+    cursor = (await agent.get("/changes"))["cursor"]
+    again = await agent.get("/changes", since=cursor, wait="0.1")
+    assert again["changes"] == [] and again["lease"] > 0 and again["cursor"] == cursor
+
+
+async def test_who_waits_beyond_the_bound_is_refused_and_the_agent_goes_on(agent: Agent) -> None:
+    cursor = (await agent.get("/changes"))["cursor"]
+    waiting = [
+        asyncio.create_task(agent.get("/changes", since=cursor, wait="30"))
+        for _ in range(SETTINGS.edge_clients)
+    ]
+    await asyncio.sleep(0.2)
+    async with agent.client.get("http://agent/status") as answer:
+        assert answer.status == 503
+    agent.table.decide(decision("/a"))
+    agent.news.tell()
+    await asyncio.gather(*waiting)
+    assert (await agent.get("/status"))["decisions"] == 1
+
+
+async def test_metrics_tell_the_staleness(agent: Agent) -> None:
+    async with agent.client.get("http://agent/metrics") as answer:
+        families = text_string_to_metric_families(await answer.text())
+    found = {sample.name: sample.value for family in families for sample in family.samples}
+    assert 0 <= found["tidecast_edge_agent_staleness_seconds"] < 30
+    assert found["tidecast_edge_agent_obeying"] == 0
+    async with agent.client.get("http://agent/obeyed") as answer:
+        assert answer.status == 503
+    agent.table.decide(decision("/a"))
+    async with agent.client.get("http://agent/obeyed") as answer:
+        assert answer.status == 200
+
+
+def test_the_socket_has_its_mode_and_replaces_one_that_nobody_listens_on(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "edge.sock"
+    first = unix_socket(path, 0o640)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    with pytest.raises(EdgeError, match="another agent listens there"):
+        unix_socket(path, 0o660)
+    first.close()
+    second = unix_socket(path, 0o660)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+    second.close()
+
+
+def test_a_file_is_not_replaced_by_a_socket(tmp_path: Path) -> None:
+    path = tmp_path / "edge.sock"
+    path.write_text("precious")
+    with pytest.raises(EdgeError, match="cannot be opened"):
+        unix_socket(path, 0o660)
+    assert path.read_text() == "precious"
+
+
+def test_a_path_too_long_for_a_socket_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(EdgeError, match="at most 107 characters"):
+        unix_socket(tmp_path / ("a" * 120), 0o660)
+
+
+def test_a_port_that_is_taken_is_refused_with_what_to_do() -> None:
+    with tcp_socket("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(EdgeError, match="name another port"):
+            tcp_socket("127.0.0.1", port)
