@@ -6,8 +6,8 @@ Cascades: one a line, tab-separated, the format that DeepHawkes, CasFlow, ConCat
 
 where `path` is `root/.../parent/user`, `delay` is seconds since publication, and the first event
 is the root, `root_user:0`. `n_events` counts the events, with or without the root. Requests: CSV
-in order of time with the header `timestamp,object_id,client_id` (the last column is optional).
-Both may be plain, `.xz` or `.gz`, in UTF-8.
+in order of time with the header `timestamp,object_id,client_id,size` (the last two columns are
+optional; `size` is the object's bytes). Both may be plain, `.xz` or `.gz`, in UTF-8.
 
     DataFormatError(TidecastError, ValueError)    a file that is not in its format; names the file
                                                   and the line
@@ -98,6 +98,8 @@ class RequestTrace:
         object_ids: distinct objects in order of first request.
         clients: index into `client_ids`, int32, shape (requests,).
         client_ids: distinct clients in order of first request; `[""]` where the file has none.
+        sizes: bytes of each object as first stated, int64, shape (len(object_ids),); None where
+            the file has none.
     """
 
     timestamps: NDArray[np.float64]
@@ -105,6 +107,7 @@ class RequestTrace:
     object_ids: list[str]
     clients: NDArray[np.int32]
     client_ids: list[str]
+    sizes: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.timestamps)
@@ -214,17 +217,18 @@ def read_requests(path: Path | str) -> RequestTrace:
     clients: list[int] = []
     object_index: dict[str, int] = {}
     client_index: dict[str, int] = {}
+    sizes: list[int] = []
     latest = -math.inf
     with _open(path) as (file, position):
         rows = csv.reader(file)
         header = next(rows, [])
         position.line = 1
-        if header not in (
-            ["timestamp", "object_id"],
-            ["timestamp", "object_id", "client_id"],
-        ):
+        sized = header[-1:] == ["size"]
+        columns = header[:-1] if sized else header
+        if columns not in (["timestamp", "object_id"], ["timestamp", "object_id", "client_id"]):
             raise position.error(
-                f"got the header {','.join(header)!r}; expected timestamp,object_id[,client_id]"
+                f"got the header {','.join(header)!r}; "
+                "expected timestamp,object_id[,client_id][,size]"
             )
         for row in rows:
             position.line = rows.line_num
@@ -241,7 +245,11 @@ def read_requests(path: Path | str) -> RequestTrace:
             latest = timestamp
             timestamps.append(timestamp)
             objects.append(object_index.setdefault(row[1], len(object_index)))
-            client = row[2] if len(row) == 3 else ""
+            if sized:
+                size = _size(row[-1], position)
+                if len(object_index) > len(sizes):
+                    sizes.append(size)
+            client = row[2] if len(columns) == 3 else ""
             clients.append(client_index.setdefault(client, len(client_index)))
     return RequestTrace(
         timestamps=np.array(timestamps, np.float64),
@@ -249,7 +257,15 @@ def read_requests(path: Path | str) -> RequestTrace:
         object_ids=list(object_index),
         clients=np.array(clients, np.int32),
         client_ids=list(client_index),
+        sizes=np.array(sizes, np.int64) if sized else None,
     )
+
+
+def _size(text: str, position: _Position) -> int:
+    size = int(text) if text.isascii() and text.isdigit() else 0
+    if not 0 < size < 1 << 50:
+        raise position.error(f"size: got {text!r}; expected the object's bytes, a number from 1")
+    return size
 
 
 # ------------------------------------------------------------------ observations and labels

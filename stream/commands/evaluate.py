@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from stream.commands import evaluate_caching
 from stream.commands import evaluate_display as shown
 from stream.commands.evaluate_display import console
 from stream.commands.report import Bars, command_line
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 evaluate_app = typer.Typer(
     no_args_is_help=True, help="Measures models on recorded data that they were not trained on."
 )
-
+evaluate_app.command("caching")(evaluate_caching.evaluate_caching)
 
 # Fewer cascades than this cannot be split and learnt from.
 MIN_RECORDED = 20

@@ -207,6 +207,10 @@ class RequestReplay:
         _check_times(self._times, file)
         self._objects = trace.objects
         self._object_ids = [_checked(f"{prefix}/{name}", file) for name in trace.object_ids]
+        self._sizes: list[int] | list[None]
+        self._sizes = (
+            [None] * len(self._object_ids) if trace.sizes is None else trace.sizes.tolist()
+        )
         self._clients = trace.clients
         self._client_ids: list[str | None]
         if trace.client_ids == [""]:
@@ -237,6 +241,7 @@ class RequestReplay:
                     self._edge_ids[edge],
                     self._object_ids[item],
                     time,
+                    size=self._sizes[item],
                     client_id=self._client_ids[client],
                 )
                 batch.append(Message(REQUESTS, keys[edge], encode(request), time))

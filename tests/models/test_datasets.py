@@ -97,6 +97,19 @@ def test_requests_are_read(tmp_path: Path) -> None:
     assert [trace.client_ids[i] for i in trace.clients] == ["u", "v", "u"]
     bare = read_requests(write(tmp_path / "bare.csv", "timestamp,object_id\n1,x\n"))
     assert bare.client_ids == [""]
+    assert trace.sizes is None and bare.sizes is None
+
+
+@pytest.mark.parametrize("clients", [True, False])
+def test_sizes_of_objects_are_those_first_stated(tmp_path: Path, clients: bool) -> None:
+    client = (",client_id", ",u") if clients else ("", "")
+    rows = [f"{i},{name}{client[1]},{size}\n" for i, (name, size) in
+            enumerate([("x", 10), ("y", 7), ("x", 12), ("z", 1)])]  # fmt: skip
+    text = f"timestamp,object_id{client[0]},size\n" + "".join(rows)
+    trace = read_requests(write(tmp_path / "r.csv", text))
+    assert trace.sizes is not None and trace.sizes.tolist() == [10, 7, 1]
+    assert trace.object_ids == ["x", "y", "z"]
+    assert trace.client_ids == (["u"] if clients else [""])
 
 
 @pytest.mark.parametrize(
@@ -107,6 +120,9 @@ def test_requests_are_read(tmp_path: Path) -> None:
         ("timestamp,object_id\nx,x\n", "line 2: timestamp"),
         ("timestamp,object_id\n2,x\n1,x\n", "line 3: timestamp 1 after 2.0"),
         ("timestamp,object_id\nnan,x\n", "line 2: timestamp nan"),
+        ("timestamp,object_id,size\n1,x,0\n", "line 2: size: got '0'; expected the object's"),
+        ("timestamp,object_id,size\n1,x,many\n", "line 2: size: got 'many'"),
+        ("timestamp,size,object_id\n", "line 1: got the header 'timestamp,size,object_id'"),
     ],
 )
 def test_a_bad_request_is_named(tmp_path: Path, text: str, reason: str) -> None:

@@ -150,6 +150,14 @@ def test_requests_without_clients_go_to_the_edges_in_turn(tmp_path):
     assert [request.edge_id for request in requests] == ["edge-0", "edge-1"] * 3
     assert [request.timestamp for request in requests] == [500, 501, 502, 503, 504, 505]
     assert requests[0].client_id is None
+    assert requests[0].size is None
+
+
+def test_requests_say_how_large_the_object_is_where_the_trace_does(tmp_path):
+    text = "timestamp,object_id,size\n1,x,10\n2,y,20\n3,x,10\n"
+    messages = flat(RequestReplay(write(tmp_path, "r.csv", text)))
+    sizes = [EDGE_REQUESTS.codec.decode(message.value).size for message in messages]
+    assert sizes == [10, 20, 10]
 
 
 def test_what_cannot_be_replayed_is_refused(tmp_path):
