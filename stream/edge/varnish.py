@@ -11,8 +11,8 @@ request waits for the agent.
     PUT    /.tidecast/mark               Varnish now has everything that agent X-Tidecast-Mark has
     GET    /.tidecast/mark               404 if it has not, or has been restarted since
 
-`tidecast.vcl` answers these for the agent's address alone. Until Varnish has everything the agent
-tells its probe that decisions are not to be obeyed.
+`tidecast.vcl` answers these on a listener of the agent's own. Until Varnish has everything, the
+agent tells its probe that decisions are not to be obeyed.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ class VarnishFill:
                     log.warning("Varnish at %s cannot be told: %s", self._url, error)
                     await asyncio.sleep(_RETRY_SECONDS)
                     continue
-                await self._news.wait(_ASK_SECONDS)
+                if not self._table.is_news(self._cursor) or not self._table.complete:
+                    await self._news.wait(_ASK_SECONDS)
 
     async def _ask(self, session: aiohttp.ClientSession) -> None:
         """A Varnish that was restarted, or told by another agent, is told everything."""
@@ -139,6 +140,6 @@ class VarnishFill:
         async with session.request(method, url, headers=headers) as answer:
             if answer.status != 200:
                 raise FillError(
-                    f"{method} {target}: got status {answer.status}; is tidecast.vcl included "
-                    "first, and the agent's address in its acl?"
+                    f"{method} {target}: got status {answer.status}; expected 200 from "
+                    "tidecast.vcl, included first, on varnishd's listener named tidecast"
                 )

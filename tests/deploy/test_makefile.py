@@ -119,3 +119,9 @@ def test_a_failed_installation_is_said_and_is_no_failure(tmp_path: Path) -> None
     assert done.returncode == 0
     assert "apt-get install failed" in done.stderr
     assert "kcat is missing" in done.stderr
+
+
+def test_a_package_that_is_not_known_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    done = packages(tmp_path, "kcat", "apache2")
+    assert done.returncode == 2
+    assert "unknown package 'apache2'; known are kcat, libgomp1, nginx" in done.stderr

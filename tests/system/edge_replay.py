@@ -1,0 +1,135 @@
+"""An edge agent beside a server, and a replay of traffic through the two."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+
+from stream.broker import free_port
+from stream.processes import RoleProcess
+from stream.ranker import edge_number
+from tests.system.edge_servers import Client, EdgeServer, Origin
+from tests.system.edge_traffic import EDGE, Decider, Traffic, windows
+from topics.catalogue import CACHE_DECISIONS
+from topics.records import EdgeEpoch, EdgeRequest
+
+WINDOW = 900.0
+PATIENCE = 60.0
+
+
+async def until(what: Callable[[], Any], which: str) -> None:
+    """Returns when it is so.
+
+    Raises:
+        TimeoutError: it does not become so.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while not await asyncio.to_thread(what):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {PATIENCE} seconds for {which}")
+        await asyncio.sleep(0.005)
+
+
+class Edge:
+    """The agent of an edge, with what it listens on.
+
+    Attributes:
+        agent: its process, once it was started.
+        socket: its Unix socket.
+    """
+
+    def __init__(self, cluster: Any, socket: Path, **settings: Any) -> None:
+        self.cluster = cluster
+        self.socket = socket
+        cluster.settings = cluster.settings.having(
+            edge=EDGE, edge_socket=str(socket), edge_port=free_port(), edge_socket_mode="666",
+            window=WINDOW, allowed_lateness=0.0, **settings,
+        )  # fmt: skip
+        self.agent: RoleProcess | None = None
+
+    def start(self, **settings: Any) -> RoleProcess:
+        """Starts the agent, with settings changed."""
+        self.cluster.settings = self.cluster.settings.having(**settings)
+        self.agent = self.cluster.start("edge.agent")
+        return self.agent
+
+    def status(self) -> dict[str, Any]:
+        """What the agent says of itself; nothing while it does not answer."""
+        url = f"http://127.0.0.1:{self.cluster.settings.edge_port}/status"
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                found: dict[str, Any] = msgspec.json.decode(answer.read())
+        except OSError:
+            return {}
+        return found
+
+    async def publish(self, producer: AIOKafkaProducer, content: Sequence[Any]) -> None:
+        """Sends changes of decisions to the edge's partition."""
+        number = edge_number(EDGE) % self.cluster.settings.partitions
+        sent = [
+            await producer.send(
+                CACHE_DECISIONS.name,
+                None if record is None else CACHE_DECISIONS.codec.encode(record),
+                key=key,
+                partition=number,
+            )
+            for key, record in content
+        ]
+        await asyncio.gather(*sent)
+
+
+class Outcome(NamedTuple):
+    """What a replay came to."""
+
+    fetches: int  # of the origin
+    held: int  # by the server at most
+
+
+async def replay(
+    edge: Edge, server: EdgeServer, origin: Origin, requests: Traffic, decide: bool
+) -> Outcome:
+    """Serves the requests, window by window.
+
+    With `decide`, what the windows before a window decide is in force when it is served.
+    """
+    decider = Decider(edge.cluster.settings)
+    before, most = origin.total, 0
+    client = Client(server.port)
+    async with AIOKafkaProducer(bootstrap_servers=edge.cluster.settings.kafka) as producer:
+        changes = list(decider.changes(requests.past, time.time())) if decide else []
+        for window in windows(requests.served, WINDOW):
+            if decide:
+                changes += decider.changes(window, time.time())
+            if changes:
+                await edge.publish(producer, changes)
+                await in_force(edge, server, changes[-1].record)
+                changes = []
+            await asyncio.to_thread(serve, client, window)
+            most = max(most, server.held())
+    client.close()
+    return Outcome(origin.total - before, most)
+
+
+def serve(client: Client, requests: Sequence[EdgeRequest]) -> None:
+    """Asks for each, and sees that it was answered."""
+    for request in requests:
+        status, _, _ = client.get(request.object_id)
+        assert status == 200, request.object_id
+
+
+async def in_force(edge: Edge, server: EdgeServer, epoch: Any) -> None:
+    """Returns when the server has heard of the epoch."""
+    assert isinstance(epoch, EdgeEpoch)
+
+    def heard() -> bool:
+        status = edge.status()
+        return status.get("epoch") == epoch.epoch and server.has_heard(status)
+
+    await until(heard, f"{type(server).__name__} to hear of epoch {epoch.epoch}")

@@ -1,0 +1,294 @@
+"""Edge servers for tests: the real ones, with the configuration that ships, on ports of their own.
+
+Each is told where its agent is and stands before an origin that counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stream.broker import free_port
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy" / "edge"
+_START_SECONDS = 20.0
+_PROGRAMS = os.environ.get("PATH", "") + ":/usr/sbin"  # where Debian puts servers
+_LUA = Path("/usr/lib/nginx/modules/ngx_http_lua_module.so")
+_CJSON = Path("/usr/lib").glob("*/lua/5.1/cjson.so")
+NGINX = shutil.which("nginx", path=_PROGRAMS) if _LUA.exists() and any(_CJSON) else None
+VARNISH = shutil.which("varnishd", path=_PROGRAMS)
+
+
+def await_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Returns when something listens there."""
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+        try:
+            connection.connect()
+            return
+        except OSError:
+            time.sleep(0.02)
+        finally:
+            connection.close()
+    raise AssertionError(f"{process.args!r} does not listen:\n{log.read_text(errors='replace')}")
+
+
+def configured(text: str, changes: Mapping[str, str]) -> str:
+    """A configuration with some of it changed; what is to be changed has to be there."""
+    for old, new in changes.items():
+        assert old in text, f"the configuration that ships has no {old!r}"
+        text = text.replace(old, new)
+    return text
+
+
+class Origin:
+    """Answers every GET with as many bytes, and counts.
+
+    Attributes:
+        fetches: of each target.
+        delay: seconds before an answer.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.port = free_port()
+        self.fetches: Counter[str] = Counter()
+        self.delay = 0.0
+        self._answer = (
+            b"HTTP/1.1 200 OK\r\nCache-Control: max-age=3600\r\nContent-Type: video/mp4\r\n"
+            b"Content-Length: %d\r\n\r\n" % size + b"x" * size
+        )
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(_START_SECONDS)
+
+    @property
+    def total(self) -> int:
+        return sum(self.fetches.values())
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                self.fetches[head.split(b" ", 2)[1].decode()] += 1
+                if self.delay:
+                    await asyncio.sleep(self.delay)
+                writer.write(self._answer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the server closed the connection
+        finally:
+            writer.close()
+
+    def close(self) -> None:
+        """Stops listening, and drops what is connected."""
+
+        async def end() -> None:
+            self._server.close()
+            others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+            for task in others:
+                task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(_START_SECONDS)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_START_SECONDS)
+        self._loop.close()
+
+
+class Client:
+    """One connection to a server, opened anew where the server has closed it."""
+
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+
+    def get(self, target: str) -> tuple[int, http.client.HTTPMessage, bytes]:
+        """Status, headers and body."""
+        self._connection.request("GET", target)
+        answer = self._connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class EdgeServer:
+    """A server in front of an origin, as a process.
+
+    Attributes:
+        port: where it serves.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self.port = free_port()
+        self.log = folder / "server.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def _start(self, command: list[str]) -> None:
+        with self.log.open("ab") as sink:
+            self._process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT)
+        await_port(self.port, self._process, self.log)
+
+    def held(self) -> int:
+        """What it holds of the origin's, in the unit that its capacity has."""
+        raise NotImplementedError
+
+    def has_heard(self, agent: Mapping[str, Any]) -> bool:
+        """Whether it obeys, and has heard of all that was the agent's status."""
+        raise NotImplementedError
+
+    def obeys(self) -> bool:
+        """Whether it now makes a difference between objects."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Ends it, and what it has started."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
+class Nginx(EdgeServer):
+    """nginx with `deploy/edge/nginx`.
+
+    `max_size` is enforced every ten seconds, too seldom for a replay. What bounds the cache to the
+    object is the zone of its keys: when that is full, the object used longest ago is put out for
+    each that comes, on the spot. The least that nginx allows, 32 kB, has room for 191 keys.
+    """
+
+    ZONE = "32k"
+
+    def __init__(self, folder: Path, origin: Origin, socket: Path) -> None:
+        super().__init__(folder)
+        source = DEPLOY / "nginx"
+        shutil.copy(source / "tidecast.lua", folder)
+        shutil.copy(source / "tidecast_cache.conf", folder)
+        self._cache = folder / "objects"
+        # Workers run as another user than the test, who is perhaps root.
+        for path in (folder, *folder.parents):
+            if path.owner() == folder.owner():
+                path.chmod(path.stat().st_mode | 0o711)
+        text = configured(
+            (source / "nginx.conf").read_text(),
+            {
+                "user www-data;": "daemon off;",
+                "worker_processes auto": "worker_processes 2",
+                "pid /run/nginx.pid": f"pid {folder}/nginx.pid",
+                "/var/log/nginx/error.log": str(folder / "error.log"),
+                "/etc/nginx/?.lua": f"{folder}/?.lua",
+                "unix:/run/tidecast/edge.sock": f"unix:{socket}",
+                "/var/cache/nginx/objects": str(self._cache),
+                "keys_zone=objects:64m": f"keys_zone=objects:{self.ZONE}",
+                "server 127.0.0.1:8081": f"server 127.0.0.1:{origin.port}",
+                "listen 80;": f"listen 127.0.0.1:{self.port};",
+                "/etc/nginx/tidecast_cache.conf": str(folder / "tidecast_cache.conf"),
+                "access_log off;": "access_log off;"
+                + "".join(
+                    f" {kind}_temp_path {folder}/{kind};"
+                    for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+                ),
+            },
+        )
+        if os.geteuid() == 0:
+            text = "user root;\n" + text
+        (folder / "nginx.conf").write_text(text)
+        self._start([str(NGINX), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")])
+
+    def held(self) -> int:
+        return sum(len(files) for _, _, files in os.walk(self._cache))
+
+    def status(self) -> dict[str, Any]:
+        """What its copy of the decisions says of itself."""
+        client = Client(self.port)
+        status, _, body = client.get("/tidecast")
+        client.close()
+        assert status == 200, body
+        found: dict[str, Any] = json.loads(body)
+        return found
+
+    def has_heard(self, agent: Mapping[str, Any]) -> bool:
+        status = self.status()
+        return bool(status["obeyed"] and status["cursor"] == agent["cursor"])
+
+    def obeys(self) -> bool:
+        return bool(self.status()["obeyed"])
+
+
+class Varnish(EdgeServer):
+    """Varnish with `deploy/edge/varnish`, a cache of so many bytes.
+
+    Its stores are exact: what does not fit puts out what was used longest ago, on the spot. Varnish
+    looks at an object's use every two seconds at most, which is longer than a replayed hour, so
+    here it looks at every one.
+
+    Args:
+        store: bytes of the store `main`.
+        rest: of the store `rest`; the least that Varnish allows is 1 MiB.
+
+    Attributes:
+        agent_url: the listener of the agent.
+    """
+
+    def __init__(
+        self, folder: Path, origin: Origin, agent_port: int, listener: int, store: int, rest: int
+    ) -> None:
+        super().__init__(folder)
+        source = DEPLOY / "varnish"
+        agent = {'.port = "9180"': f'.port = "{agent_port}"'}
+        text = configured((source / "tidecast.vcl").read_text(), agent)
+        (folder / "tidecast.vcl").write_text(text)
+        text = configured(
+            (source / "default.vcl").read_text(),
+            {
+                '.port = "8081"': f'.port = "{origin.port}"',
+                '"/etc/varnish/tidecast.vcl"': f'"{folder}/tidecast.vcl"',
+            },
+        )
+        (folder / "default.vcl").write_text(text)
+        self._name = str(folder / "n")
+        self._start(
+            [
+                str(VARNISH), "-F", "-j", "none", "-n", self._name,
+                "-f", str(folder / "default.vcl"),
+                "-a", f"127.0.0.1:{self.port}", "-a", f"tidecast=127.0.0.1:{listener}",
+                "-s", f"main=malloc,{store}", "-s", f"rest=malloc,{rest}",
+                "-s", "decisions=malloc,4m", "-p", "lru_interval=0",
+            ]
+        )  # fmt: skip
+
+    def counters(self) -> dict[str, int]:
+        """What varnishstat tells."""
+        told = subprocess.run(
+            ["varnishstat", "-n", self._name, "-j"], check=True, capture_output=True, timeout=20
+        )
+        return {name: of["value"] for name, of in json.loads(told.stdout)["counters"].items()}
+
+    def held(self) -> int:
+        counters = self.counters()
+        return counters["SMA.main.g_bytes"] + counters["SMA.rest.g_bytes"]
+
+    def has_heard(self, agent: Mapping[str, Any]) -> bool:
+        return bool(agent["informed"]) and self.obeys()
+
+    def obeys(self) -> bool:
+        return bool(self.counters()["VBE.boot.tidecast.happy"] & 1)
