@@ -15,10 +15,11 @@ from aiokafka import AIOKafkaProducer
 from stream.broker import free_port
 from stream.processes import RoleProcess
 from stream.ranker import edge_number
+from tests.stream.edge.records import epoch
 from tests.system.edge_servers import Client, EdgeServer, Origin
 from tests.system.edge_traffic import EDGE, Decider, Traffic, windows
-from topics.catalogue import CACHE_DECISIONS
-from topics.records import EdgeEpoch, EdgeRequest
+from topics.catalogue import CACHE_DECISIONS, decision_key
+from topics.records import CacheDecision, EdgeEpoch, EdgeRequest
 
 WINDOW = 900.0
 PATIENCE = 60.0
@@ -53,6 +54,7 @@ class Edge:
             window=WINDOW, allowed_lateness=0.0, **settings,
         )  # fmt: skip
         self.agent: RoleProcess | None = None
+        self._epochs = 0
 
     def start(self, **settings: Any) -> RoleProcess:
         """Starts the agent, with settings changed."""
@@ -84,6 +86,24 @@ class Edge:
         ]
         await asyncio.gather(*sent)
 
+    async def tell(self, *decisions: CacheDecision | str) -> None:
+        """Decides on objects, or returns those that are only named, and closes an epoch."""
+        self._epochs += 1
+        closing = epoch(self._epochs, time.time(), EDGE)
+        content: list[Any] = [
+            (decision_key(EDGE, one), None)
+            if isinstance(one, str)
+            else (decision_key(EDGE, one.object_id), one)
+            for one in decisions
+        ]
+        async with AIOKafkaProducer(bootstrap_servers=self.cluster.settings.kafka) as producer:
+            await self.publish(producer, [*content, (decision_key(EDGE), closing)])
+
+    async def told(self, server: EdgeServer, *decisions: CacheDecision | str) -> None:
+        """`tell`, and wait until the server obeys that."""
+        await self.tell(*decisions)
+        await in_force(self, server, self._epochs)
+
 
 class Outcome(NamedTuple):
     """What a replay came to."""
@@ -109,7 +129,9 @@ async def replay(
                 changes += decider.changes(window, time.time())
             if changes:
                 await edge.publish(producer, changes)
-                await in_force(edge, server, changes[-1].record)
+                closing = changes[-1].record
+                assert isinstance(closing, EdgeEpoch)
+                await in_force(edge, server, closing.epoch)
                 changes = []
             await asyncio.to_thread(serve, client, window)
             most = max(most, server.held())
@@ -124,12 +146,11 @@ def serve(client: Client, requests: Sequence[EdgeRequest]) -> None:
         assert status == 200, request.object_id
 
 
-async def in_force(edge: Edge, server: EdgeServer, epoch: Any) -> None:
-    """Returns when the server has heard of the epoch."""
-    assert isinstance(epoch, EdgeEpoch)
+async def in_force(edge: Edge, server: EdgeServer, number: int) -> None:
+    """Returns when the server obeys what was decided with an epoch."""
 
     def heard() -> bool:
         status = edge.status()
-        return status.get("epoch") == epoch.epoch and server.has_heard(status)
+        return status.get("epoch") == number and server.has_heard(status)
 
-    await until(heard, f"{type(server).__name__} to hear of epoch {epoch.epoch}")
+    await until(heard, f"{type(server).__name__} to hear of epoch {number}")

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,22 @@ class Client:
         self._connection.close()
 
 
+def at_once(port: int, target: str, count: int) -> float:
+    """Asks for the same on so many connections at once; seconds until all have answers."""
+
+    def ask(_: int) -> int:
+        client = Client(port)
+        status = client.get(target)[0]
+        client.close()
+        return status
+
+    started = time.monotonic()
+    with ThreadPoolExecutor(count) as threads:
+        statuses = list(threads.map(ask, range(count)))
+    assert statuses == [200] * count
+    return time.monotonic() - started
+
+
 class EdgeServer:
     """A server in front of an origin, as a process.
 
@@ -156,6 +173,13 @@ class EdgeServer:
     def obeys(self) -> bool:
         """Whether it now makes a difference between objects."""
         raise NotImplementedError
+
+    def get(self, target: str) -> int:
+        """The status of a request on a connection of its own."""
+        client = Client(self.port)
+        status, _, _ = client.get(target)
+        client.close()
+        return status
 
     def close(self) -> None:
         """Ends it, and what it has started."""
@@ -220,10 +244,8 @@ class Nginx(EdgeServer):
     def status(self) -> dict[str, Any]:
         """What its copy of the decisions says of itself."""
         client = Client(self.port)
-        status, _, body = client.get("/tidecast")
+        found: dict[str, Any] = json.loads(client.get("/tidecast")[2])
         client.close()
-        assert status == 200, body
-        found: dict[str, Any] = json.loads(body)
         return found
 
     def has_heard(self, agent: Mapping[str, Any]) -> bool:
@@ -244,18 +266,24 @@ class Varnish(EdgeServer):
     Args:
         store: bytes of the store `main`.
         rest: of the store `rest`; the least that Varnish allows is 1 MiB.
+        changes: of tidecast.vcl.
 
-    Attributes:
-        agent_url: the listener of the agent.
     """
 
     def __init__(
-        self, folder: Path, origin: Origin, agent_port: int, listener: int, store: int, rest: int
+        self,
+        folder: Path,
+        origin: Origin,
+        agent_port: int,
+        listener: int,
+        store: int,
+        rest: int,
+        changes: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(folder)
         source = DEPLOY / "varnish"
         agent = {'.port = "9180"': f'.port = "{agent_port}"'}
-        text = configured((source / "tidecast.vcl").read_text(), agent)
+        text = configured((source / "tidecast.vcl").read_text(), {**agent, **(changes or {})})
         (folder / "tidecast.vcl").write_text(text)
         text = configured(
             (source / "default.vcl").read_text(),
@@ -266,15 +294,27 @@ class Varnish(EdgeServer):
         )
         (folder / "default.vcl").write_text(text)
         self._name = str(folder / "n")
-        self._start(
-            [
+        self._listener = listener
+        self._command = [
                 str(VARNISH), "-F", "-j", "none", "-n", self._name,
                 "-f", str(folder / "default.vcl"),
                 "-a", f"127.0.0.1:{self.port}", "-a", f"tidecast=127.0.0.1:{listener}",
                 "-s", f"main=malloc,{store}", "-s", f"rest=malloc,{rest}",
                 "-s", "decisions=malloc,4m", "-p", "lru_interval=0",
-            ]
-        )  # fmt: skip
+                "-p", "shortlived=0",
+        ]  # fmt: skip
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, after `close` anew: with nothing in its cache."""
+        self._start(self._command)
+
+    def decides(self, target: str) -> bool:
+        """Whether it holds a decision about an object."""
+        client = Client(self._listener)
+        status, headers, _ = client.get("/.tidecast/decision" + target)
+        client.close()
+        return status == 200 and bool(headers["X-Tidecast-Verdict"])
 
     def counters(self) -> dict[str, int]:
         """What varnishstat tells."""

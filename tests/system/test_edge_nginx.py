@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -9,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.system.edge_replay import Edge, replay
-from tests.system.edge_servers import NGINX, Nginx, Origin
-from tests.system.edge_traffic import traffic
+from tests.stream.edge.records import decision
+from tests.system.edge_replay import Edge, replay, until
+from tests.system.edge_servers import NGINX, Nginx, Origin, at_once
+from tests.system.edge_traffic import EDGE, traffic
 
 pytestmark = [
     pytest.mark.system,
@@ -47,3 +51,52 @@ async def test_fewer_requests_reach_the_origin_with_decisions(
     )
     assert obeying.held <= without.held
     assert obeying.fetches < 0.95 * without.fetches
+
+
+async def test_a_refusal_keeps_nobody_waiting_and_what_is_kept_is_fetched_once(
+    cluster: Any, origin: Origin, tmp_path: Path
+) -> None:
+    edge = Edge(cluster, tmp_path / "edge.sock")
+    edge.start(edge_burst=0.0)
+    with closing(Nginx(tmp_path / "nginx", origin, edge.socket)) as server:
+        await edge.told(server, decision("/kept", edge=EDGE))
+        origin.delay = 0.3
+        seconds = await asyncio.to_thread(at_once, server.port, "/refused", 16)
+        assert origin.fetches["/refused"] == 16
+        # One after the other they would take 16 turns of a lock, half a second each.
+        assert seconds < 4
+        await asyncio.to_thread(at_once, server.port, "/kept", 16)
+        assert origin.fetches["/kept"] == 1
+        # The decision ends, the copy stays as long as there is room; the refused is never stored.
+        await edge.told(server, "/kept", decision("/other", edge=EDGE))
+        for target in ("/kept", "/refused"):
+            await asyncio.to_thread(server.get, target)
+        assert (origin.fetches["/kept"], origin.fetches["/refused"]) == (1, 17)
+
+
+async def test_a_newcomer_that_outdoes_what_is_kept_is_stored_before_the_window_ends(
+    cluster: Any, origin: Origin, tmp_path: Path
+) -> None:
+    edge = Edge(cluster, tmp_path / "edge.sock")
+    edge.start()
+    with closing(Nginx(tmp_path / "nginx", origin, edge.socket)) as server:
+        await edge.told(server, decision("/kept", edge=EDGE, score=math.log(5)))
+        burst = server.status()["burst"]
+        assert burst == 20
+        for _ in range(burst + 10):
+            await asyncio.to_thread(server.get, "/newcomer")
+        assert origin.fetches["/newcomer"] == burst
+
+
+async def test_a_prefetched_object_is_fetched_once_and_then_served_from_the_cache(
+    cluster: Any, origin: Origin, tmp_path: Path
+) -> None:
+    edge = Edge(cluster, tmp_path / "edge.sock")
+    with closing(Nginx(tmp_path / "nginx", origin, edge.socket)) as server:
+        edge.start(edge_server=f"http://127.0.0.1:{server.port}", edge_prefetch_rate=20.0)
+        names = [f"/v/{number}.mp4?hd=1" for number in range(5)]
+        await edge.tell(*(decision(name, verdict="prefetch", edge=EDGE) for name in names))
+        await until(lambda: len(origin.fetches) == len(names), "the prefetches")
+        for name in names:
+            assert await asyncio.to_thread(server.get, name) == 200
+        assert origin.fetches == Counter(names)
