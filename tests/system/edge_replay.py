@@ -86,9 +86,9 @@ class Edge:
         ]
         await asyncio.gather(*sent)
 
-    async def tell(self, *decisions: CacheDecision | str) -> None:
+    async def tell(self, *decisions: CacheDecision | str, number: int | None = None) -> None:
         """Decides on objects, or returns those that are only named, and closes an epoch."""
-        self._epochs += 1
+        self._epochs = self._epochs + 1 if number is None else number
         closing = epoch(self._epochs, time.time(), EDGE)
         content: list[Any] = [
             (decision_key(EDGE, one), None)
