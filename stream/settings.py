@@ -132,7 +132,7 @@ class Settings:
     edge_host: str = _setting("127.0.0.1", "its address; decisions are nobody else's business")
     edge_clients: int = _setting(256, "requests to the agent at once; more are refused")
     edge_decisions: int = _setting(
-        200_000, "decisions kept, some 100 MB at the bound; as many as objects are ranked"
+        200_000, "decisions kept, some 170 MB at the bound; as many as objects are ranked"
     )
     edge_changes: int = _setting(5_000, "changes told in one answer, about half a megabyte")
     edge_stale_after: Duration = _setting(

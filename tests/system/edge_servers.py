@@ -198,20 +198,26 @@ class Nginx(EdgeServer):
     `max_size` is enforced every ten seconds, too seldom for a replay. What bounds the cache to the
     object is the zone of its keys: when that is full, the object used longest ago is put out for
     each that comes, on the spot. The least that nginx allows, 32 kB, has room for 191 keys.
+
+    Attributes:
+        requests: its log of requests, as `edge.requests` is to have them.
     """
 
     ZONE = "32k"
 
-    def __init__(self, folder: Path, origin: Origin, socket: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        origin: Origin,
+        socket: Path,
+        changes: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(folder)
         source = DEPLOY / "nginx"
         shutil.copy(source / "tidecast.lua", folder)
         shutil.copy(source / "tidecast_cache.conf", folder)
         self._cache = folder / "objects"
-        # Workers run as another user than the test, who is perhaps root.
-        for path in (folder, *folder.parents):
-            if path.owner() == folder.owner():
-                path.chmod(path.stat().st_mode | 0o711)
+        self.requests = folder / "requests.json"
         text = configured(
             (source / "nginx.conf").read_text(),
             {
@@ -226,14 +232,17 @@ class Nginx(EdgeServer):
                 "server 127.0.0.1:8081": f"server 127.0.0.1:{origin.port}",
                 "listen 80;": f"listen 127.0.0.1:{self.port};",
                 "/etc/nginx/tidecast_cache.conf": str(folder / "tidecast_cache.conf"),
-                "access_log off;": "access_log off;"
+                "/var/log/nginx/requests.json": str(self.requests),
+                "http {": "http {"
                 + "".join(
                     f" {kind}_temp_path {folder}/{kind};"
                     for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
                 ),
+                **(changes or {}),
             },
         )
         if os.geteuid() == 0:
+            # Its workers are to use the test's folders, as they do where the test is not root.
             text = "user root;\n" + text
         (folder / "nginx.conf").write_text(text)
         self._start([str(NGINX), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")])

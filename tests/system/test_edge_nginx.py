@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,6 +17,7 @@ from tests.stream.edge.records import decision
 from tests.system.edge_replay import Edge, replay, until
 from tests.system.edge_servers import NGINX, Nginx, Origin, at_once
 from tests.system.edge_traffic import EDGE, traffic
+from topics.catalogue import EDGE_REQUESTS
 
 pytestmark = [
     pytest.mark.system,
@@ -24,7 +26,7 @@ pytestmark = [
         reason="nginx, its Lua module or lua-cjson is missing; `make packages` installs them",
     ),
 ]
-PAST, SERVED = 20_000, 10_000
+PAST, SERVED = 20_000, 6_000
 SIZE = 2_000
 
 
@@ -100,3 +102,21 @@ async def test_a_prefetched_object_is_fetched_once_and_then_served_from_the_cach
         for name in names:
             assert await asyncio.to_thread(server.get, name) == 200
         assert origin.fetches == Counter(names)
+
+
+async def test_the_log_of_requests_is_what_the_historian_reads(
+    cluster: Any, origin: Origin, tmp_path: Path
+) -> None:
+    started = time.time()
+    targets = ["/a", "/a", '/v/"17".mp4?hd=1&t=%20b', "/a"]
+    with closing(Nginx(tmp_path / "nginx", origin, tmp_path / "no.sock")) as server:
+        for target in targets:
+            await asyncio.to_thread(server.get, target)
+        await until(lambda: server.requests.read_bytes().count(b"\n") >= 4, "the log")
+    records = [
+        EDGE_REQUESTS.codec.decode(line) for line in server.requests.read_bytes().splitlines()
+    ]
+    assert [record.object_id for record in records] == targets
+    assert [record.hit for record in records] == [False, True, False, True]
+    assert {record.size for record in records} == {SIZE}
+    assert all(started - 1 < record.timestamp < time.time() + 1 for record in records)

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.system,
     pytest.mark.skipif(VARNISH is None, reason="Varnish is missing; `make packages` installs it"),
 ]
-PAST, SERVED = 20_000, 10_000
+PAST, SERVED = 20_000, 6_000
 SIZE = 100_000
 MIB = 1 << 20
 STORE, REST = 20 * MIB, 1 * MIB
