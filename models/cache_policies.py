@@ -14,6 +14,7 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ from models.scorecache import AdvisedCache
 from models.tuned import TunedCache
 from models.workload import Workload
 from topics.errors import TidecastError
+
+if TYPE_CHECKING:
+    from models.ranker_model import RankerModel
 
 # Whether each request was a hit, shape (requests,), in a cache of so many units.
 Replay = Callable[[Workload, int], NDArray[np.bool_]]
@@ -84,11 +88,44 @@ def _decayed(workload: Workload, capacity: int) -> NDArray[np.bool_]:
     return cache.replay(workload.objects, workload.weights)
 
 
+def _neural(model: RankerModel) -> Policy:
+    """The cache that a trained network drives."""
+
+    def replay(workload: Workload, capacity: int) -> NDArray[np.bool_]:
+        cache = model.cache(capacity, workload.unit, workload.objective)
+        weights, start, hits = workload.weights, 0, []
+        for end in workload.ends.tolist():
+            requested = workload.objects[start:end]
+            hits.append(cache.replay(requested, weights[start:end]))
+            cache.close(*np.unique(requested.astype(np.int64), return_counts=True))
+            start = end
+        return np.concatenate(hits)
+
+    return Policy(model.name, _TITLES[model.name], replay, ranker=model.ranker)
+
+
+def _learnt(name: str) -> TrainedPolicy:
+    # Imported when it is asked for: PyTorch takes seconds to import, and most policies need none.
+    def train(workload: Workload, seed: int, report: Report) -> Policy:
+        from models.ranker_training import Requests, train_ranker
+
+        requests = Requests(workload.objects, workload.ends.tolist())
+        return _neural(train_ranker(name, [requests], seed, report=report)[0])
+
+    def load(root: Path | None) -> Policy:
+        from models import registry
+
+        return _neural(registry.load_ranker(name, root=root))
+
+    return TrainedPolicy(name, _TITLES[name], train, load)
+
+
 def _classical(name: str, title: str) -> Policy:
     replay = functools.partial(classical.replay, name)
     return Policy(name, title, replay, needs=classical.library)
 
 
+_TITLES = {"cachemamba": "CacheMamba", "transformer": "Transformer"}
 POLICIES: dict[str, Policy | TrainedPolicy] = {
     policy.name: policy
     for policy in (
@@ -99,6 +136,8 @@ POLICIES: dict[str, Policy | TrainedPolicy] = {
         _classical("wtinylfu", "W-TinyLFU"),
         _classical("lrb", "LRB"),
         Policy("decayed", "decayed count", _decayed, ranker=DecayedCountRanker),
+        _learnt("cachemamba"),
+        _learnt("transformer"),
         Policy("belady", "Belady", belady.replay, clairvoyant=True),
     )
 }

@@ -28,7 +28,7 @@ from models.classical import TooSmallError
 from models.interface import Ranker
 from models.ranking import RankerResult
 from models.recipes import Report, silent
-from models.workload import Workload, WorkloadError
+from models.workload import TooFewRequestsError, Workload, WorkloadError
 
 
 class CacheResult(msgspec.Struct, frozen=True):
@@ -122,7 +122,11 @@ class CacheComparison:
         Raises:
             WorkloadError: it has to learn, and there is no warm-up part to learn from.
         """
-        ready = self._ready(policy)
+        try:
+            ready = self._ready(policy)
+        except TooFewRequestsError as error:
+            self.skipped.append(f"{policy.name}: {error}")
+            return []
         results = []
         for number, size in enumerate(self._sizes):
             self._report(f"{policy.name}, sizes", number, len(self._sizes))

@@ -54,7 +54,7 @@ class DecayedCountRanker(Ranker):
         self.max_objects = max_objects
         self.forgotten = 0
         self._share = 0.0 if cache_objects else cache_share
-        self._cache = TunedCache(max(1, cache_objects), "objects", objective, taus)
+        self._cache = self._new_cache(max(1, cache_objects), objective, taus)
         self._codes: dict[str, int] = {}
         self._start: float | None = None  # of this window
         self._current = 0  # requests of this window so far
@@ -67,9 +67,14 @@ class DecayedCountRanker(Ranker):
         return len(self._codes)
 
     @property
-    def tau(self) -> float:
-        """The time constant in force, in requests."""
-        return self._cache.tau
+    def in_force(self) -> str:
+        """What the scores go by at present, in words."""
+        return self._cache.in_force
+
+    def _new_cache(
+        self, capacity: int, objective: Objective, taus: tuple[float, ...]
+    ) -> TunedCache:
+        return TunedCache(capacity, "objects", objective, taus)
 
     def step(self, window: EdgeWindow) -> None:
         """Takes in the requests of one window (or of one part of a large window)."""
@@ -79,6 +84,7 @@ class DecayedCountRanker(Ranker):
         order = window.requests()
         self._cache.replay(codes[order], window.sizes()[order])
         self._count(window, order.size)
+        self._replayed(window, codes)
         if len(self._codes) > self.max_objects:
             self._forget()
 
@@ -96,6 +102,9 @@ class DecayedCountRanker(Ranker):
             )
             scores[known] = self._cache.log_shares(codes[known]) + np.log(mean)
         return scores
+
+    def _replayed(self, window: EdgeWindow, codes: NDArray[np.int32]) -> None:
+        """For rankers that learn more from a window; `codes` are those of its objects."""
 
     def _encode(self, objects: Sequence[str]) -> NDArray[np.int32]:
         codes = self._codes
@@ -120,5 +129,9 @@ class DecayedCountRanker(Ranker):
         keep = np.sort(np.argsort(-scores, kind="stable")[:count])
         names = list(self._codes)
         self._codes = {names[i]: code for code, i in enumerate(keep.tolist())}
-        self._cache.forget(keep)
+        self._select(keep)
         self.forgotten += len(names) - len(keep)
+
+    def _select(self, kept: NDArray[np.int64]) -> None:
+        """Drops every object that is not in `kept`; `kept[i]` is called i from now on."""
+        self._cache.forget(kept)

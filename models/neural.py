@@ -29,24 +29,46 @@ _AGAIN = 1_000
 _AGAIN_RATE = 0.3
 
 
-class Network(nn.Module, ABC):
-    """Several members of one shape; what it reads is its own affair.
+class Trainable(nn.Module, ABC):
+    """What `train` asks of a network; what it reads is its own affair.
+
+    Attributes:
+        members: networks of one shape side by side.
+    """
+
+    members: int = 1
+
+    @abstractmethod
+    def loss(self, observed: Any, targets: Any) -> Tensor:
+        """What training makes small, summed over members."""
+
+    @abstractmethod
+    def validation_loss(self, blocks: list[Block]) -> float:
+        """What the best weights are told by."""
+
+
+class Network(Trainable):
+    """A network that forecasts.
 
     Attributes:
         config: its configuration, a msgspec Struct.
-        members: networks side by side.
     """
 
     config: Any
-    members: int
 
     @abstractmethod
     def fit_inputs(self, observed: Any, targets: Any) -> None:
         """Sets scales of inputs and outputs from training data, before any training."""
 
-    @abstractmethod
-    def loss(self, observed: Any, targets: Any) -> Tensor:
-        """What training makes small, summed over members."""
+    def validation_loss(self, blocks: list[Block]) -> float:
+        """Weighted mean squared error of the members' mean."""
+        squared = weight = 0.0
+        for observed, targets in blocks:
+            mean = torch.from_numpy(self.point(observed))
+            error = (mean - targets.increments) ** 2
+            squared += float((targets.weights[:, None] * error).sum())
+            weight += float(targets.weights.sum()) * error.shape[1]
+        return squared / weight
 
     @abstractmethod
     def predict(self, observed: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -91,7 +113,7 @@ class Schedule:
 
 
 def train(
-    network: Network,
+    network: Trainable,
     material: Material,
     validation: list[Block],
     schedule: Schedule,
@@ -150,7 +172,7 @@ def _seeded(*seeds: int) -> np.random.Generator:
 class _Run:
     """A training as it stands: what a checkpoint holds."""
 
-    def __init__(self, network: Network, schedule: Schedule) -> None:
+    def __init__(self, network: Trainable, schedule: Schedule) -> None:
         self.network = network
         self.average = copy.deepcopy(network)
         self.best = copy.deepcopy(network.state_dict())
@@ -218,7 +240,7 @@ class _Run:
 
 
 def train_again(
-    network: Network,
+    network: Trainable,
     material: Material,
     schedule: Schedule,
     seed: int,
@@ -237,13 +259,7 @@ def train_again(
 
 
 @torch.no_grad()
-def evaluate(network: Network, blocks: list[Block]) -> float:
-    """Weighted mean squared error of the members' mean over the blocks."""
+def evaluate(network: Trainable, blocks: list[Block]) -> float:
+    """The validation loss of a network as it is used."""
     network.eval()
-    squared = weight = 0.0
-    for observed, targets in blocks:
-        mean = torch.from_numpy(network.point(observed))
-        error = (mean - targets.increments) ** 2
-        squared += float((targets.weights[:, None] * error).sum())
-        weight += float(targets.weights.sum()) * error.shape[1]
-    return squared / weight
+    return network.validation_loss(blocks)

@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -25,17 +25,24 @@ from models.interface import Forecaster
 from models.served import Served
 from topics.errors import TidecastError
 
+if TYPE_CHECKING:
+    from models.ranker_model import RankerModel
+
 SHIPPED = Path(__file__).parent / "weights"
 # The class of each kind of model, which reads it from its folder; a card can name no other. They
 # are imported when they are needed: a network needs PyTorch, which takes seconds to import.
 KINDS: Mapping[str, str] = {
     "Boosting": "models.boosting",
+    "CacheMamba": "models.ranker_model",
     "CasFT": "models.neural_forecaster",
     "ConCat": "models.neural_forecaster",
     "MLP": "models.neural_forecaster",
+    "RankTransformer": "models.ranker_model",
     "Seismic": "models.seismic",
     "Served": "models.served",
 }
+# Those that rank objects; the others forecast.
+RANKERS = frozenset({"CacheMamba", "RankTransformer"})
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 
@@ -120,6 +127,36 @@ def load(name: str, version: str | None = None, root: Path | str | None = None) 
         UnknownModelError: no such name or version.
         BrokenModelError: its files are missing, altered or unreadable.
     """
+    folder, card = _intact(name, version, root)
+    if card.kind in RANKERS:
+        raise UnknownModelError(f"got model {name!r}, which ranks objects; expected a forecaster")
+    try:
+        kind = getattr(importlib.import_module(KINDS[card.kind]), card.kind)
+        if kind is Served:
+            return Served.load(folder, card.version, lambda *of: load(of[0], of[1], root))
+        model: Forecaster = kind.load(folder, card.version)
+        return model
+    except (OSError, ValueError) as error:
+        raise BrokenModelError(f"{folder}: the model cannot be read: {error}") from error
+
+
+def load_ranker(
+    name: str, version: str | None = None, root: Path | str | None = None
+) -> RankerModel:
+    """A model that makes rankers; as `load` otherwise."""
+    folder, card = _intact(name, version, root)
+    if card.kind not in RANKERS:
+        raise UnknownModelError(f"got model {name!r}, which forecasts; expected a ranker")
+    try:
+        kind = getattr(importlib.import_module(KINDS[card.kind]), card.kind)
+        model: RankerModel = kind.load(folder, card.version)
+        return model
+    except (OSError, ValueError) as error:
+        raise BrokenModelError(f"{folder}: the model cannot be read: {error}") from error
+
+
+def _intact(name: str, version: str | None, root: Path | str | None) -> tuple[Path, ModelCard]:
+    """The folder of a version and its card, once its files are what the card says."""
     folder = _find(name, version, _root(root))
     card = _read_card(folder)
     for file, expected in card.files.items():
@@ -132,14 +169,7 @@ def load(name: str, version: str | None = None, root: Path | str | None = None) 
                 f"{folder / file}: got digest {got}; the card says {expected}; "
                 "install the version again"
             )
-    try:
-        kind = getattr(importlib.import_module(KINDS[card.kind]), card.kind)
-        if kind is Served:
-            return Served.load(folder, card.version, lambda *of: load(of[0], of[1], root))
-        model: Forecaster = kind.load(folder, card.version)
-        return model
-    except (OSError, ValueError) as error:
-        raise BrokenModelError(f"{folder}: the model cannot be read: {error}") from error
+    return folder, card
 
 
 def write(

@@ -10,6 +10,9 @@ which leaves the order of all objects as it is until one is requested. Shadow ca
 cache, one for each tau, all on the same requests; after every 1,000 of them the cache goes by the
 tau whose shadow had most hits lately (forward decay: Cormode et al., ICDE 2009; tuning by shadow
 caches: as in Waldspurger et al., USENIX ATC 2017).
+
+`BlendedCache` adds scores that weigh an object's counts at all time constants, each with a shadow
+of its own: it goes by one of those while that brings the most hits.
 """
 
 from __future__ import annotations
@@ -21,10 +24,10 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from models import heap
+from models.request_history import TAUS, RequestHistory, record_one
 from models.scorecache import ScoreCache, Unit
 
 Objective = Literal["hits", "bytes"]
-TAUS: tuple[float, ...] = tuple(500.0 * 2**k for k in range(10))  # requests
 TUNE_EVERY = 1_000  # requests between two choices of tau
 # Share of the past hits that counts on at each choice of tau: half of what counts is younger than
 # some 7,000 requests.
@@ -43,6 +46,7 @@ class TunedCache(ScoreCache):
         unit: what the capacity counts.
         objective: what is to be answered from the cache.
         taus: time constants in requests, ascending.
+        mixtures: further scores that shadows are kept for (`BlendedCache` fills them).
     """
 
     def __init__(
@@ -51,21 +55,26 @@ class TunedCache(ScoreCache):
         unit: Unit = "objects",
         objective: Objective = "hits",
         taus: tuple[float, ...] = TAUS,
+        mixtures: int = 0,
     ) -> None:
         if objective not in ("hits", "bytes"):
             raise ValueError(f"objective: got {objective!r}; expected 'hits' or 'bytes'")
         if not taus or list(taus) != sorted(set(taus)) or taus[0] <= 0:
             raise ValueError(f"taus: got {taus}; expected numbers above 0 in ascending order")
-        # The last heap is the cache itself: it goes by the row of the tau in force.
-        super().__init__(capacity, unit, caches=len(taus) + 1, rows=len(taus))
+        # The last heap is the cache itself: it goes by the row of the score in force.
+        rows = len(taus) + mixtures
+        super().__init__(capacity, unit, caches=rows + 1, rows=rows)
         self.objective = objective
         self._taus = np.asarray(taus, np.float64)
         # Power of an object's bytes in the worth of a request for it.
         self._power = float(objective == "bytes") - float(unit == "bytes")
-        self._clock = np.array([0, len(taus) // 2], np.int64)  # requests, index of tau in force
+        # Requests served, index of the score in force.
+        self._clock = np.array([0, len(taus) // 2], np.int64)
         self._bytes = np.zeros(0, np.int64)
-        self._trailing = np.zeros(len(taus), np.float64)
-        self._lately = np.zeros(len(taus), np.float64)
+        self._trailing = np.zeros(rows, np.float64)
+        self._lately = np.zeros(rows, np.float64)
+        self._history = RequestHistory()  # in use where there are mixtures
+        self._weights = np.zeros((0, mixtures, len(TAUS)))
 
     @property
     def requests(self) -> int:
@@ -73,9 +82,15 @@ class TunedCache(ScoreCache):
         return int(self._clock[0])
 
     @property
-    def tau(self) -> float:
-        """The time constant in force, in requests."""
-        return float(self._taus[self._clock[1]])
+    def tau(self) -> float | None:
+        """The time constant in force, in requests; None where it is a mixture of several."""
+        index = int(self._clock[1])
+        return float(self._taus[index]) if index < self._taus.size else None
+
+    @property
+    def in_force(self) -> str:
+        """What the scores go by at present, in words."""
+        return f"count that decays over {self.tau:g} requests"
 
     def replay(self, objects: ArrayLike, sizes: ArrayLike | None = None) -> NDArray[np.bool_]:
         """Whether each request was a hit, shape (requests,).
@@ -89,18 +104,21 @@ class TunedCache(ScoreCache):
         _replay(
             codes, weights, self._heap, self._place, self._priority, self._size, self._fill,
             self._bytes, self._taus, self._clock, self._trailing, self._lately, self._power,
-            self.unit == "bytes", self.objective == "bytes", hits,
+            self.unit == "bytes", self.objective == "bytes", self._weights, self._history.clock,
+            *self._history.arrays(), hits,
         )  # fmt: skip
         return hits
 
     def log_shares(self, objects: ArrayLike) -> NDArray[np.float64]:
-        """log of each object's share of the requests, by decayed counts at the tau in force.
+        """log of each object's share of the requests, by the score in force.
 
         Shape (objects,); -inf for an object that was never requested.
         """
         codes = np.asarray(objects, np.int64)
         tau, served = self.tau, self.requests
         scores = self._priority[self._clock[1], codes] - self._power * np.log(self._bytes[codes])
+        if tau is None:
+            return scores
         # The decayed count of all requests: sum of exp(-age / tau) over ages 0 .. served - 1.
         everything = -np.expm1(-served / tau) / -np.expm1(-1 / tau)
         return scores - served / tau - np.log(max(everything, 1.0))
@@ -115,16 +133,90 @@ class TunedCache(ScoreCache):
         self._bytes = self._bytes[kept]
 
     def _row(self, cache: int) -> int:
-        return cache if cache < self._taus.size else int(self._clock[1])
+        return cache if cache < self._trailing.size else int(self._clock[1])
+
+
+class BlendedCache(TunedCache):
+    """A tuned cache that may also go by mixtures of an object's decayed counts.
+
+    A mixture's score is log sum_k w_k share_k, w the object's own weights. It is brought up to
+    date at each of the object's requests and, since it fades at no common pace, for all objects at
+    the end of each window.
+
+    Args:
+        capacity, unit, objective: as of a `TunedCache`.
+        prior: weights of objects that were given none, shape (mixtures, len(TAUS)).
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        unit: Unit = "objects",
+        objective: Objective = "hits",
+        *,
+        prior: NDArray[np.float64],
+    ) -> None:
+        super().__init__(capacity, unit, objective, mixtures=len(prior))
+        self._prior = prior
+
+    @property
+    def history(self) -> RequestHistory:
+        """The counts of all objects."""
+        return self._history
+
+    @property
+    def mixture(self) -> int | None:
+        """The mixture in force; None where it is a plain decayed count."""
+        index = int(self._clock[1]) - self._taus.size
+        return index if index >= 0 else None
+
+    def weigh(self, objects: NDArray[np.int64], weights: NDArray[np.float32]) -> None:
+        """Gives objects their weights and makes all scores of mixtures current.
+
+        Args:
+            objects: each once.
+            weights: of their counts, shape (objects, mixtures, len(TAUS)).
+        """
+        self._weights[objects] = weights
+        known = np.arange(self.known)
+        shares = self._history.shares(known)
+        blended = np.einsum("omk,ok->mo", self._weights[known], shares)
+        # An object that was never requested has no share, and no score.
+        scores = np.log(blended, out=np.full(blended.shape, -np.inf), where=blended > 0)
+        worth = self._power * np.log(self._bytes[known])
+        self._priority[self._taus.size :, known] = scores + worth
+        for cache, fill in enumerate(self._fill):
+            row = self._row(cache)
+            if row >= self._taus.size:
+                heap.reorder(
+                    self._heap[cache], self._place[cache], self._priority[row], self._size, fill
+                )
+
+    def _grow(self, known: int) -> None:
+        super()._grow(known)
+        self._history.grow(self._size.size)
+        missing = self._size.size - len(self._weights)
+        if missing > 0:
+            prior = np.broadcast_to(self._prior, (missing, *self._prior.shape))
+            self._weights = np.concatenate([self._weights, prior])
+
+    def _select(self, kept: NDArray[np.int64]) -> None:
+        super()._select(kept)
+        self._history.select(kept)
+        self._weights = self._weights[kept]
 
 
 @njit(cache=True, nogil=True)
 def _replay(
     objects: Any, sizes: Any, heaps: Any, places: Any, scores: Any, size: Any, fills: Any,
     known_bytes: Any, taus: Any, clock: Any, trailing: Any, lately: Any, power: float,
-    by_bytes: bool, count_bytes: bool, hits: Any,
+    by_bytes: bool, count_bytes: bool, weights: Any, history_clock: Any, counts: Any, last: Any,
+    gap: Any, first: Any, total: Any, hits: Any,
 ) -> None:  # fmt: skip
-    served = taus.size  # index of the cache itself; the others are the shadows
+    mixtures = weights.shape[1]
+    served = taus.size + mixtures  # index of the cache itself; the others are the shadows
+    # The decayed count of all requests so far, at each time constant.
+    norms = np.expm1(-clock[0] / taus) / np.expm1(-1 / taus)
     for position in range(objects.size):
         item = objects[position]
         clock[0] += 1
@@ -136,13 +228,25 @@ def _replay(
             known_bytes[item] = sizes[position]
         worth = power * np.log(known_bytes[item])
         gained = float(known_bytes[item]) if count_bytes else 1.0
-        for tau in range(served):
+        for tau in range(taus.size):
             row = scores[tau]
             row[item] = np.logaddexp(row[item], clock[0] / taus[tau] + worth)
+        if mixtures:
+            history_clock[0] += 1
+            record_one(item, history_clock[0], taus, counts, last, gap, first, total)
+            for k in range(norms.size):
+                norms[k] = norms[k] * np.exp(-1 / taus[k]) + 1.0
+        for mixture in range(mixtures):
+            share = 0.0
+            for k in range(norms.size):
+                share += weights[item, mixture, k] * counts[item, k] / norms[k]
+            scores[taus.size + mixture, item] = np.log(share) + worth
+        for shadow in range(served):
+            row = scores[shadow]
             if gain:
-                heap.outgrown(heaps[tau], places[tau], row, size, fills[tau], item, gain)
-            if heap.request(heaps[tau], places[tau], row, size, fills[tau], item):
-                lately[tau] += gained
+                heap.outgrown(heaps[shadow], places[shadow], row, size, fills[shadow], item, gain)
+            if heap.request(heaps[shadow], places[shadow], row, size, fills[shadow], item):
+                lately[shadow] += gained
         order, place, row, fill = heaps[served], places[served], scores[clock[1]], fills[served]
         if gain:
             heap.outgrown(order, place, row, size, fill, item, gain)

@@ -35,11 +35,17 @@ LENGTHS = (
     _MINUTE, 5 * _MINUTE, 15 * _MINUTE, 30 * _MINUTE, _HOUR, 2 * _HOUR, 6 * _HOUR, 12 * _HOUR,
     _DAY, 7 * _DAY,
 )  # fmt: skip
-REQUESTS_A_WINDOW = 1_000
+# Few enough that what a network says of an object is soon renewed, and that it has many windows to
+# learn from; enough that a window is worth its messages.
+REQUESTS_A_WINDOW = 250
 
 
 class WorkloadError(TidecastError, ValueError):
     """A trace that caches cannot be measured on as was asked."""
+
+
+class TooFewRequestsError(WorkloadError):
+    """Requests that are too few, or in too few windows, to learn from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +78,12 @@ class Workload:
     def weights(self) -> NDArray[np.int64]:
         """Bytes of each request's object, shape (requests,)."""
         return self.sizes[self.objects]
+
+    @property
+    def ends(self) -> NDArray[np.int64]:
+        """Position in the requests at which each window with requests ends, the last at the end."""
+        numbers = np.floor_divide(self.timestamps, self.window)
+        return np.append(np.flatnonzero(np.diff(numbers)) + 1, len(self))
 
     def first(self, requests: int) -> Workload:
         """The same up to a request: no object in it that is not requested by then."""
@@ -152,7 +164,7 @@ def drawn_sizes(object_ids: Sequence[str]) -> NDArray[np.int64]:
 
 
 def window_for(timestamps: NDArray[np.float64]) -> float:
-    """The shortest of `LENGTHS` whose windows, where they have any, have 1,000 requests on average.
+    """The shortest of `LENGTHS` whose windows, where they have any, have 250 requests on average.
 
     The longest, if none has.
     """

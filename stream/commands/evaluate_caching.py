@@ -79,7 +79,7 @@ def evaluate_caching(
             metavar="DURATION",
             help="Length of the windows by which rankers are stepped and measured, such as 1h. "
             "Default: the shortest of 1m, 5m, 15m, 30m, 1h, 2h, 6h, 12h, 1d and 7d that has "
-            "1,000 requests on average.",
+            "250 requests on average.",
         ),
     ] = None,
     top: Annotated[

@@ -101,7 +101,7 @@ def test_a_card_of_another_model_is_refused(tmp_path: Path) -> None:
 
 def test_a_kind_that_is_not_known_is_refused(tmp_path: Path) -> None:
     put(tmp_path, "1", kind="os.system")
-    with pytest.raises(BrokenModelError, match="expected one of Boosting, CasFT"):
+    with pytest.raises(BrokenModelError, match="expected one of Boosting, CacheMamba"):
         registry.load("seismic", root=tmp_path)
 
 

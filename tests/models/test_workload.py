@@ -11,6 +11,7 @@ from scipy import stats
 from models.workload import (
     LENGTHS,
     MEDIAN_BYTES,
+    REQUESTS_A_WINDOW,
     SIGMA,
     WorkloadError,
     drawn_sizes,
@@ -64,7 +65,7 @@ def test_the_first_requests_know_nothing_of_the_others(codes: list[int], count: 
 def test_windows_are_the_shortest_with_a_thousand_requests() -> None:
     def slow(times: np.ndarray) -> float:
         for length in LENGTHS:
-            if times.size / len(np.unique(times // length)) >= 1_000:
+            if times.size / len(np.unique(times // length)) >= REQUESTS_A_WINDOW:
                 return length
         return LENGTHS[-1]
 

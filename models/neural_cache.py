@@ -1,0 +1,124 @@
+"""A cache whose scores a neural network corrects, and the ranker of one edge that goes by it.
+
+At the end of a window the objects that were requested in it are stepped, whatever the catalogue
+and however long their histories, and get new weights for their decayed counts. Shadow caches say
+whether a mixture by those weights or a plain decayed count answers more requests lately; the cache
+and the ranker go by that one (`models.tuned.BlendedCache`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.decayed import DecayedCountRanker
+from models.ranker_network import HORIZONS, RankerNetwork
+from models.scorecache import Unit
+from models.tuned import BlendedCache, Objective, TunedCache
+from topics.records import EdgeWindow
+
+
+class NeuralCache(BlendedCache):
+    """A blended cache that steps a network at the end of each window.
+
+    The memory of all objects is a few tensors, a row for each.
+
+    Args:
+        network: trained; caches may share one.
+        capacity, unit, objective: as of a `TunedCache`.
+    """
+
+    def __init__(
+        self,
+        network: RankerNetwork,
+        capacity: int,
+        unit: Unit = "objects",
+        objective: Objective = "hits",
+    ) -> None:
+        prior = network.prior.detach().exp().numpy().astype(np.float64)
+        super().__init__(capacity, unit, objective, prior=prior)
+        self._network = network.eval()
+        self._memory = network.start(0)
+
+    @property
+    def in_force(self) -> str:
+        """What the scores go by at present, in words."""
+        if self.mixture is None:
+            return super().in_force
+        return f"mixture for a horizon of {HORIZONS[self.mixture]:g} requests"
+
+    def close(self, objects: NDArray[np.int64], requests: NDArray[np.int64]) -> None:
+        """Ends a window.
+
+        Args:
+            objects: those that were requested in it, each once.
+            requests: of each.
+        """
+        if not objects.size:
+            return
+        features, elapsed = self.history.step(objects, requests)
+        rows = torch.from_numpy(objects)
+        weights, memory = self._network.step(
+            torch.from_numpy(features),
+            [tensor[rows] for tensor in self._memory],
+            torch.from_numpy(elapsed),
+        )
+        for tensor, stepped in zip(self._memory, memory, strict=True):
+            tensor[rows] = stepped
+        self.weigh(objects, weights.exp().numpy())
+
+    def _grow(self, known: int) -> None:
+        super()._grow(known)
+        missing = self._size.size - len(self._memory[0])
+        if missing > 0:
+            new = self._network.start(missing)
+            self._memory = [torch.cat(pair) for pair in zip(self._memory, new, strict=True)]
+
+    def _select(self, kept: NDArray[np.int64]) -> None:
+        super()._select(kept)
+        rows = torch.from_numpy(kept)
+        self._memory = [tensor[rows] for tensor in self._memory]
+
+
+class NeuralRanker(DecayedCountRanker):
+    """Ranks the objects of one edge by mixtures of their decayed counts.
+
+    Args:
+        network: trained; rankers may share one.
+        name, version: of the model.
+        cache_objects, cache_share, max_objects, objective: as of a `DecayedCountRanker`.
+    """
+
+    def __init__(
+        self,
+        network: RankerNetwork,
+        name: str,
+        version: str,
+        cache_objects: int = 0,
+        cache_share: float = 0.05,
+        max_objects: int = 200_000,
+        objective: Objective = "hits",
+    ) -> None:
+        self.name = name
+        self.version = version
+        self._network = network
+        super().__init__(cache_objects, cache_share, max_objects, objective)
+        # Of the parts of the window so far: the objects requested, and how often.
+        self._objects: list[NDArray[np.int32]] = []
+        self._counts: list[NDArray[np.int32]] = []
+
+    def _new_cache(
+        self, capacity: int, objective: Objective, taus: tuple[float, ...]
+    ) -> TunedCache:
+        self._neural = NeuralCache(self._network, capacity, "objects", objective)
+        return self._neural
+
+    def _replayed(self, window: EdgeWindow, codes: NDArray[np.int32]) -> None:
+        self._objects.append(codes)
+        self._counts.append(window.counts())
+        if window.part + 1 == window.parts:
+            objects, of = np.unique(np.concatenate(self._objects), return_inverse=True)
+            requests = np.bincount(of, np.concatenate(self._counts)).astype(np.int64)
+            self._neural.close(objects.astype(np.int64), requests)
+            self._objects, self._counts = [], []

@@ -1,0 +1,114 @@
+"""A trained ranker network as a model of the registry: its files, and the caches that it drives.
+
+A version is two files beside the card: `config.json`, the shape of the network and what it reads,
+and `weights.safetensors`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import msgspec
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from models.cachemamba import CacheMambaNetwork
+from models.neural_cache import NeuralCache, NeuralRanker
+from models.rank_transformer import TransformerNetwork
+from models.ranker_network import HORIZONS, Config, RankerNetwork
+from models.request_history import FEATURES, TAUS
+from models.scorecache import Unit
+from models.tuned import Objective
+
+CONFIG = "config.json"
+WEIGHTS = "weights.safetensors"
+
+
+class RankerModel:
+    """What makes rankers and caches of one network.
+
+    Attributes:
+        name: of the model.
+        version: of the model.
+        network: in evaluation mode; all rankers share it.
+    """
+
+    name: ClassVar[str]
+    network_class: ClassVar[type[Any]]
+
+    def __init__(self, network: RankerNetwork, version: str = "0") -> None:
+        self.network = network.eval()
+        self.version = version
+
+    @classmethod
+    def untrained(cls, config: Config, seed: int) -> RankerNetwork:
+        """A network of this kind as it begins."""
+        torch.manual_seed(seed)
+        network: RankerNetwork = cls.network_class(config)
+        return network
+
+    def ranker(
+        self, cache_objects: int = 0, cache_share: float = 0.05, max_objects: int = 200_000
+    ) -> NeuralRanker:
+        """A ranker for one edge; see `models.decayed.DecayedCountRanker`."""
+        return NeuralRanker(
+            self.network, self.name, self.version, cache_objects, cache_share, max_objects
+        )
+
+    def cache(
+        self, capacity: int, unit: Unit = "objects", objective: Objective = "hits"
+    ) -> NeuralCache:
+        """A cache that goes by the network's scores."""
+        return NeuralCache(self.network, capacity, unit, objective)
+
+    @classmethod
+    def load(cls, folder: Path, version: str) -> Self:
+        """The model in a folder that `save` wrote.
+
+        Raises:
+            OSError: a file cannot be read.
+            ValueError: a file is not what it should be, or is of another network than this
+                program's.
+        """
+        stored = msgspec.json.decode((folder / CONFIG).read_bytes())
+        try:
+            if stored["reads"] != _reads():
+                raise ValueError(
+                    "it was trained on other inputs than this program computes; train it again"
+                )
+            network = cls.network_class(msgspec.convert(stored["network"], Config))
+            weights = load_file(folder / WEIGHTS)
+            network.load_state_dict({name: value.float() for name, value in weights.items()})
+        except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise ValueError(f"{folder}: {error}") from error
+        return cls(network, version)
+
+    def save(self, folder: Path) -> None:
+        """Writes the configuration and the weights into a folder that exists."""
+        state = self.network.state_dict()
+        save_file({name: value.contiguous() for name, value in state.items()}, folder / WEIGHTS)
+        content = {"network": self.network.config, "reads": _reads()}
+        (folder / CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(content)) + b"\n")
+
+
+class CacheMamba(RankerModel):
+    """The selective state space; see `models.cachemamba`."""
+
+    name = "cachemamba"
+    network_class = CacheMambaNetwork
+
+
+class RankTransformer(RankerModel):
+    """The Transformer beside it; see `models.rank_transformer`."""
+
+    name = "transformer"
+    network_class = TransformerNetwork
+
+
+RANKERS: dict[str, type[RankerModel]] = {kind.name: kind for kind in (CacheMamba, RankTransformer)}
+
+
+def _reads() -> dict[str, list[str] | list[float]]:
+    return {"features": list(FEATURES), "time constants": [*TAUS], "horizons": [*HORIZONS]}

@@ -1,0 +1,160 @@
+"""The network of a neural ranker: histories of windows in, mixtures of decayed counts out.
+
+An object is stepped at the end of each window in which it was requested. What comes out are
+weights w of its decayed counts, one mixture for each of several horizons: the object's expected
+share of the requests over that horizon is sum_k w_k share_k (`models.request_history`). It holds
+from then on: between steps the counts decay in closed form and grow by each request, so a burst
+counts at once and an object without requests costs nothing.
+
+The weights are exp(prior + correction): the prior is learned too, and is what a new object and a
+network that has nothing to say get. The body is `models.mamba` in CacheMamba, causal attention in
+the Transformer that it is compared with.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.neural import Block, Trainable
+from models.request_history import TAUS, WIDTH
+
+# Requests over which the expected share is asked for, exponentially discounted: the time that
+# objects stay in caches of different sizes.
+HORIZONS: tuple[float, ...] = (500.0, 2_000.0, 8_000.0, 32_000.0, 128_000.0)
+# A correction multiplies a weight by e^3 at most: enough to switch a time constant off, and too
+# little to bring back what the counts have forgotten.
+_LIMIT = 3.0
+_FEATURE_LIMIT = 4.0  # standard deviations
+_ORDER = 5.0  # weight of the listwise loss: a cache goes by the order
+_LEAST = 1e-9  # share, so that a logarithm is finite
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a network looks like.
+
+    Attributes:
+        width: of the body.
+        layers: blocks of the body.
+        state: components of a channel's state (Mamba).
+        history: steps that attention sees (Transformer).
+    """
+
+    width: int = 16
+    layers: int = 1
+    state: int = 16
+    history: int = 64
+
+
+class RankerNetwork(Trainable):
+    """Features of steps to log weights of `TAUS` for each of `HORIZONS`.
+
+    Args:
+        config: its shape.
+        body: layers between the embedding and the weights.
+    """
+
+    config: Config
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.register_buffer("mean", torch.zeros(WIDTH))
+        self.register_buffer("scale", torch.ones(WIDTH))
+        self.embed = nn.Linear(WIDTH, config.width)
+        self.norm = nn.RMSNorm(config.width)
+        self.correct = nn.Linear(config.width, len(HORIZONS) * len(TAUS))
+        nn.init.zeros_(self.correct.weight)
+        nn.init.zeros_(self.correct.bias)
+        distance = (torch.tensor(TAUS).log() - torch.tensor(HORIZONS).log()[:, None]).abs()
+        self.prior = nn.Parameter(torch.log_softmax(-distance / math.log(2), -1))
+
+    @abstractmethod
+    def body(self, hidden: Tensor, offsets: NDArray[np.int64], elapsed: Tensor) -> Tensor:
+        """From the embedding of each step to what the weights are read from, of equal shape."""
+
+    @abstractmethod
+    def start(self, objects: int) -> list[Tensor]:
+        """The memory of objects before their first step; the first axis of each is theirs."""
+
+    @abstractmethod
+    def advance(
+        self, hidden: Tensor, memory: list[Tensor], elapsed: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """`body` for one step of each object, and the new memory.
+
+        Args:
+            hidden: shape (objects, width).
+            memory: of the objects.
+            elapsed: thousands of requests served since the step before, shape (objects,).
+        """
+
+    @torch.no_grad()
+    def step(
+        self, features: Tensor, memory: list[Tensor], elapsed: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Log weights after one step of each object, and the new memory: `forward`, step by step.
+
+        Args:
+            features: of `RequestHistory.step`, shape (objects, WIDTH).
+            memory: of the objects.
+            elapsed: thousands of requests served since the step before, shape (objects,).
+        """
+        hidden, memory = self.advance(self._embed(features), memory, elapsed)
+        return self._weigh(hidden), memory
+
+    def forward(self, features: Tensor, offsets: NDArray[np.int64], elapsed: Tensor) -> Tensor:
+        """Log weights after each step of ragged sequences, (steps, horizons, time constants).
+
+        Args:
+            features: of `RequestHistory.step`, shape (steps, WIDTH).
+            offsets: steps of object i are those from `offsets[i]` to `offsets[i + 1]`.
+            elapsed: thousands of requests served since the step before, shape (steps,).
+        """
+        return self._weigh(self.body(self._embed(features), offsets, elapsed))
+
+    def loss(self, observed: Any, targets: Any) -> Tensor:
+        """Poisson loss of the shares and a listwise loss of their order, over all queries.
+
+        The first is right when the shares are; the second, the cross entropy of ListNet (Cao et
+        al., ICML 2007), when objects stand in the right order to each other.
+
+        Args:
+            observed: `models.ranker_material.Observed`.
+            targets: shares of the requests to come, for each query (objects, horizons).
+        """
+        weights = self(observed.features, observed.offsets, observed.elapsed).exp()
+        total = weights.new_zeros(())
+        for rows, shares, target in zip(observed.rows, observed.shares, targets, strict=True):
+            log = torch.log((weights[rows] * shares[:, None]).sum(-1) + _LEAST)
+            size = (log.exp() - target * log).sum(0)
+            order = -(target * torch.log_softmax(log, 0)).sum(0) / target.sum(0).clamp_min(_LEAST)
+            total = total + (size + _ORDER * order).mean()
+        return total / len(targets)
+
+    def validation_loss(self, blocks: list[Block]) -> float:
+        """The loss, the mean over blocks."""
+        return sum(float(self.loss(*block)) for block in blocks) / len(blocks)
+
+    def fit_inputs(self, features: NDArray[np.float32]) -> None:
+        """Takes the scale of the inputs from training data."""
+        self.mean.copy_(torch.from_numpy(features.mean(0)))
+        self.scale.copy_(1 / torch.from_numpy(features.std(0)).clamp_min(0.1))
+
+    def _embed(self, features: Tensor) -> Tensor:
+        scaled = (features - self.mean) * self.scale
+        embedded: Tensor = self.embed(scaled.clamp(-_FEATURE_LIMIT, _FEATURE_LIMIT))
+        return embedded
+
+    def _weigh(self, hidden: Tensor) -> Tensor:
+        correction = self.correct(self.norm(hidden)).unflatten(-1, self.prior.shape)
+        return self.prior + _LIMIT * torch.tanh(correction / _LIMIT)
