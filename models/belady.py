@@ -8,7 +8,7 @@ lets every newcomer in, as the textbook has it, and is a little lower.
 Objects with sizes: the best is not known in reasonable time. The approximation here evicts what
 takes most room for longest for what it is worth: the highest
 
-    bytes x requests until the next / worth,    worth 1 for hits, the bytes for bytes
+    bytes x requests until the next / worth of an answer (`Workload.worths`)
 
 among `SAMPLE` residents and the newcomer, until the newcomer fits; if it is itself the highest it
 is refused and nothing is evicted.
@@ -50,9 +50,9 @@ def replay(workload: Workload, capacity: int, *, bypass: bool = True) -> NDArray
     objects = workload.sizes.size
     place = np.full(objects, -1, np.int32)
     if workload.unit == "bytes":
-        worth = workload.sizes if workload.objective == "bytes" else np.ones(objects)
+        burden = workload.sizes / workload.worths(workload.objective)
         _replay_sizes(
-            workload.objects, following, workload.sizes, workload.sizes / worth,
+            workload.objects, following, workload.sizes, burden,
             np.zeros(objects, np.int32), place, capacity, hits,
         )  # fmt: skip
     else:

@@ -84,7 +84,7 @@ def _lru(workload: Workload, capacity: int) -> NDArray[np.bool_]:
 
 
 def _decayed(workload: Workload, capacity: int) -> NDArray[np.bool_]:
-    cache = TunedCache(capacity, workload.unit, workload.objective)
+    cache = TunedCache(capacity, workload.unit, workload.objective, fetch_cost=workload.fetch_cost)
     return cache.replay(workload.objects, workload.weights)
 
 
@@ -92,7 +92,7 @@ def _neural(model: RankerModel) -> Policy:
     """The cache that a trained network drives."""
 
     def replay(workload: Workload, capacity: int) -> NDArray[np.bool_]:
-        cache = model.cache(capacity, workload.unit, workload.objective)
+        cache = model.cache(capacity, workload.unit, workload.objective, workload.fetch_cost)
         weights, start, hits = workload.weights, 0, []
         for end in workload.ends.tolist():
             requested = workload.objects[start:end]

@@ -28,7 +28,15 @@ from models.classical import TooSmallError
 from models.interface import Ranker
 from models.ranking import RankerResult
 from models.recipes import Report, silent
+from models.tuned import Objective
 from models.workload import TooFewRequestsError, Workload, WorkloadError
+
+# The ratios that are reported, and the objective that each is the measure of.
+RATIOS: dict[str, Objective] = {
+    "hit_ratio": "hits",
+    "byte_hit_ratio": "bytes",
+    "cost_hit_ratio": "cost",
+}
 
 
 class CacheResult(msgspec.Struct, frozen=True):
@@ -41,8 +49,9 @@ class CacheResult(msgspec.Struct, frozen=True):
         hit_ratio: hits / requests of the test part.
         byte_hit_ratio: bytes of the hits / bytes of those requests; the hit ratio itself where
             objects weigh alike.
-        hit_ratio_sd, byte_hit_ratio_sd: standard deviation over the seeds, 0 where there is but
-            one.
+        cost_hit_ratio: the same of the costs of fetching them.
+        hit_ratio_sd, byte_hit_ratio_sd, cost_hit_ratio_sd: standard deviation over the seeds, 0
+            where there is but one.
         seconds: of one replay of the whole trace.
         train_seconds: of one training; None where nothing is trained.
         seeds: the figures of each seed, of a policy that has any.
@@ -53,8 +62,10 @@ class CacheResult(msgspec.Struct, frozen=True):
     capacity: int
     hit_ratio: float
     byte_hit_ratio: float
+    cost_hit_ratio: float
     hit_ratio_sd: float
     byte_hit_ratio_sd: float
+    cost_hit_ratio_sd: float
     seconds: float
     train_seconds: float | None
     seeds: list[dict[str, Any]]
@@ -187,18 +198,18 @@ class CacheComparison:
         return ready
 
     def _replay(self, name: str, ready: _Ready, size: float) -> CacheResult:
-        capacity = self.workload.capacity(size)
-        weights = self.workload.weights[self.test :].astype(np.float64)
+        work = self.workload
+        capacity = work.capacity(size)
         began = time.perf_counter()
-        hits = ready.policy.replay(self.workload, capacity)[self.test :]
+        hits = ready.policy.replay(work, capacity)[self.test :]
         seconds = time.perf_counter() - began
-        figures = {
-            "hit_ratio": float(hits.mean()),
-            "byte_hit_ratio": float(weights[hits].sum() / weights.sum()),
-        }
+        figures = {}
+        for ratio, objective in RATIOS.items():
+            worth = work.worths(objective)[work.objects[self.test :]]
+            figures[ratio] = float(worth[hits].sum() / worth.sum())
         return CacheResult(
             policy=name, size=size, capacity=capacity, **figures,
-            hit_ratio_sd=0.0, byte_hit_ratio_sd=0.0, seconds=round(seconds, 3),
+            **{f"{ratio}_sd": 0.0 for ratio in RATIOS}, seconds=round(seconds, 3),
             train_seconds=ready.seconds,
             seeds=[] if ready.seed is None else [{"seed": ready.seed, **figures}],
         )  # fmt: skip
@@ -227,10 +238,8 @@ def _summed(found: Sequence[CacheResult]) -> CacheResult:
 
     return msgspec.structs.replace(
         found[0],
-        hit_ratio=mean("hit_ratio"),
-        byte_hit_ratio=mean("byte_hit_ratio"),
-        hit_ratio_sd=deviation("hit_ratio"),
-        byte_hit_ratio_sd=deviation("byte_hit_ratio"),
+        **{ratio: mean(ratio) for ratio in RATIOS},
+        **{f"{ratio}_sd": deviation(ratio) for ratio in RATIOS},
         seconds=round(mean("seconds"), 3),
         train_seconds=found[0].train_seconds and round(mean("train_seconds"), 3),
         seeds=[figures for one in found for figures in one.seeds],

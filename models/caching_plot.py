@@ -1,7 +1,7 @@
 """A picture of a comparison of caches: hit ratio against size, and what is left up to Belady.
 
 The shaded area lies between Belady, which knows what will be requested, and the best of the
-policies that do not. Where objects have sizes a second panel shows the byte hit ratio.
+policies that do not.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def draw(
     title: str,
     results: Sequence[CacheResult],
     titles: Mapping[str, str],
-    by_bytes: bool,
+    ratios: Mapping[str, str],
 ) -> None:
     """Writes the picture as a PNG.
 
@@ -31,17 +31,15 @@ def draw(
         title: over the picture.
         results: of one trace.
         titles: of the policies, by name.
-        by_bytes: whether objects have sizes.
+        ratios: a panel each: fields of the results, with their titles.
     """
-    panels = [("hit_ratio", "hit ratio")]
-    if by_bytes:
-        panels.append(("byte_hit_ratio", "byte hit ratio"))
+    panels = list(ratios.items())
     figure = Figure(figsize=(5.6 * len(panels) + 1.6, 4.4), layout="constrained")
     figure.suptitle(title)
     for number, (key, label) in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), number + 1)
         _panel(axes, results, key, titles)
-        axes.set_ylabel(label)
+        axes.set_ylabel(f"{label} ratio")
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -112,7 +112,8 @@ def _share(workload: Workload, capacity: int, share: float, objects: int) -> flo
 
 
 def _lrb(package: ModuleType, workload: Workload, capacity: int) -> Any:
-    kind = "byte-miss-ratio" if workload.objective == "bytes" else "object-miss-ratio"
+    # It knows no cost; of what it knows, bytes are nearer to one.
+    kind = "object-miss-ratio" if workload.objective == "hits" else "byte-miss-ratio"
     return package.LRB(capacity, objective=kind, **_common(workload))
 
 

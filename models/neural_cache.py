@@ -26,7 +26,7 @@ class NeuralCache(BlendedCache):
 
     Args:
         network: trained; caches may share one.
-        capacity, unit, objective: as of a `TunedCache`.
+        capacity, unit, objective, fetch_cost: as of a `TunedCache`.
     """
 
     def __init__(
@@ -35,9 +35,10 @@ class NeuralCache(BlendedCache):
         capacity: int,
         unit: Unit = "objects",
         objective: Objective = "hits",
+        fetch_cost: float = 0.0,
     ) -> None:
         prior = network.prior.detach().exp().numpy().astype(np.float64)
-        super().__init__(capacity, unit, objective, prior=prior)
+        super().__init__(capacity, unit, objective, prior=prior, fetch_cost=fetch_cost)
         self._network = network.eval()
         self._memory = network.start(0)
 

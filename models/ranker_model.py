@@ -58,10 +58,14 @@ class RankerModel:
         )
 
     def cache(
-        self, capacity: int, unit: Unit = "objects", objective: Objective = "hits"
+        self,
+        capacity: int,
+        unit: Unit = "objects",
+        objective: Objective = "hits",
+        fetch_cost: float = 0.0,
     ) -> NeuralCache:
         """A cache that goes by the network's scores."""
-        return NeuralCache(self.network, capacity, unit, objective)
+        return NeuralCache(self.network, capacity, unit, objective, fetch_cost)
 
     @classmethod
     def load(cls, folder: Path, version: str) -> Self:

@@ -27,7 +27,7 @@ from models import heap
 from models.request_history import TAUS, RequestHistory, record_one
 from models.scorecache import ScoreCache, Unit
 
-Objective = Literal["hits", "bytes"]
+Objective = Literal["hits", "bytes", "cost"]
 TUNE_EVERY = 1_000  # requests between two choices of tau
 # Share of the past hits that counts on at each choice of tau: half of what counts is younger than
 # some 7,000 requests.
@@ -37,9 +37,10 @@ TRAILING = 0.9
 class TunedCache(ScoreCache):
     """A score cache by decayed counts, at the best of several time constants.
 
-    With the capacity in bytes a score is a count per byte for the objective `hits` (most requests
-    answered) and a plain count for `bytes` (most bytes answered); with the capacity in objects a
-    plain count for `hits` and a count times bytes for `bytes`.
+    An answer from the cache is worth 1 for the objective `hits` (most requests answered), the
+    object's bytes for `bytes` (most bytes answered), and `fetch_cost` plus its bytes for `cost`
+    (most of the origin's cost saved). A score is a count times that worth, and with the capacity in
+    bytes, per byte.
 
     Args:
         capacity: objects, or bytes if `unit` says so.
@@ -47,6 +48,7 @@ class TunedCache(ScoreCache):
         objective: what is to be answered from the cache.
         taus: time constants in requests, ascending.
         mixtures: further scores that shadows are kept for (`BlendedCache` fills them).
+        fetch_cost: what a fetch from the origin costs beside its bytes, in the cost of a byte.
     """
 
     def __init__(
@@ -56,9 +58,12 @@ class TunedCache(ScoreCache):
         objective: Objective = "hits",
         taus: tuple[float, ...] = TAUS,
         mixtures: int = 0,
+        fetch_cost: float = 0.0,
     ) -> None:
-        if objective not in ("hits", "bytes"):
-            raise ValueError(f"objective: got {objective!r}; expected 'hits' or 'bytes'")
+        if objective not in ("hits", "bytes", "cost"):
+            raise ValueError(f"objective: got {objective!r}; expected 'hits', 'bytes' or 'cost'")
+        if not 0 <= fetch_cost < np.inf:
+            raise ValueError(f"fetch_cost: got {fetch_cost}; expected a number from 0")
         if not taus or list(taus) != sorted(set(taus)) or taus[0] <= 0:
             raise ValueError(f"taus: got {taus}; expected numbers above 0 in ascending order")
         # The last heap is the cache itself: it goes by the row of the score in force.
@@ -66,8 +71,9 @@ class TunedCache(ScoreCache):
         super().__init__(capacity, unit, caches=rows + 1, rows=rows)
         self.objective = objective
         self._taus = np.asarray(taus, np.float64)
-        # Power of an object's bytes in the worth of a request for it.
-        self._power = float(objective == "bytes") - float(unit == "bytes")
+        # What an answer is worth: so much each, and so much a byte.
+        self._each = {"hits": 1.0, "bytes": 0.0, "cost": fetch_cost}[objective]
+        self._a_byte = float(objective != "hits")
         # Requests served, index of the score in force.
         self._clock = np.array([0, len(taus) // 2], np.int64)
         self._bytes = np.zeros(0, np.int64)
@@ -103,8 +109,8 @@ class TunedCache(ScoreCache):
         hits = np.zeros(codes.size, np.bool_)
         _replay(
             codes, weights, self._heap, self._place, self._priority, self._size, self._fill,
-            self._bytes, self._taus, self._clock, self._trailing, self._lately, self._power,
-            self.unit == "bytes", self.objective == "bytes", self._weights, self._history.clock,
+            self._bytes, self._taus, self._clock, self._trailing, self._lately, self._each,
+            self._a_byte, self.unit == "bytes", self._weights, self._history.clock,
             *self._history.arrays(), hits,
         )  # fmt: skip
         return hits
@@ -116,12 +122,18 @@ class TunedCache(ScoreCache):
         """
         codes = np.asarray(objects, np.int64)
         tau, served = self.tau, self.requests
-        scores = self._priority[self._clock[1], codes] - self._power * np.log(self._bytes[codes])
+        scores = self._priority[self._clock[1], codes] - self._log_worth(codes)
         if tau is None:
             return scores
         # The decayed count of all requests: sum of exp(-age / tau) over ages 0 .. served - 1.
         everything = -np.expm1(-served / tau) / -np.expm1(-1 / tau)
         return scores - served / tau - np.log(max(everything, 1.0))
+
+    def _log_worth(self, objects: NDArray[np.int64]) -> NDArray[np.float64]:
+        """log of what answering a request for each object is worth, for each unit it takes."""
+        sizes = self._bytes[objects]
+        worth = np.log(self._each + self._a_byte * sizes)
+        return worth - np.log(sizes) if self.unit == "bytes" else worth
 
     def _grow(self, known: int) -> None:
         super()._grow(known)
@@ -144,7 +156,7 @@ class BlendedCache(TunedCache):
     the end of each window.
 
     Args:
-        capacity, unit, objective: as of a `TunedCache`.
+        capacity, unit, objective, fetch_cost: as of a `TunedCache`.
         prior: weights of objects that were given none, shape (mixtures, len(TAUS)).
     """
 
@@ -155,8 +167,9 @@ class BlendedCache(TunedCache):
         objective: Objective = "hits",
         *,
         prior: NDArray[np.float64],
+        fetch_cost: float = 0.0,
     ) -> None:
-        super().__init__(capacity, unit, objective, mixtures=len(prior))
+        super().__init__(capacity, unit, objective, mixtures=len(prior), fetch_cost=fetch_cost)
         self._prior = prior
 
     @property
@@ -183,8 +196,7 @@ class BlendedCache(TunedCache):
         blended = np.einsum("omk,ok->mo", self._weights[known], shares)
         # An object that was never requested has no share, and no score.
         scores = np.log(blended, out=np.full(blended.shape, -np.inf), where=blended > 0)
-        worth = self._power * np.log(self._bytes[known])
-        self._priority[self._taus.size :, known] = scores + worth
+        self._priority[self._taus.size :, known] = scores + self._log_worth(known)
         for cache, fill in enumerate(self._fill):
             row = self._row(cache)
             if row >= self._taus.size:
@@ -209,8 +221,8 @@ class BlendedCache(TunedCache):
 @njit(cache=True, nogil=True)
 def _replay(
     objects: Any, sizes: Any, heaps: Any, places: Any, scores: Any, size: Any, fills: Any,
-    known_bytes: Any, taus: Any, clock: Any, trailing: Any, lately: Any, power: float,
-    by_bytes: bool, count_bytes: bool, weights: Any, history_clock: Any, counts: Any, last: Any,
+    known_bytes: Any, taus: Any, clock: Any, trailing: Any, lately: Any, each: float,
+    a_byte: float, by_bytes: bool, weights: Any, history_clock: Any, counts: Any, last: Any,
     gap: Any, first: Any, total: Any, hits: Any,
 ) -> None:  # fmt: skip
     mixtures = weights.shape[1]
@@ -226,8 +238,10 @@ def _replay(
                 gain = sizes[position] - known_bytes[item]
                 size[item] = sizes[position]
             known_bytes[item] = sizes[position]
-        worth = power * np.log(known_bytes[item])
-        gained = float(known_bytes[item]) if count_bytes else 1.0
+        gained = each + a_byte * known_bytes[item]
+        worth = np.log(gained)
+        if by_bytes:
+            worth -= np.log(known_bytes[item])
         for tau in range(taus.size):
             row = scores[tau]
             row[item] = np.logaddexp(row[item], clock[0] / taus[tau] + worth)

@@ -60,6 +60,7 @@ class Workload:
         sizes: bytes of each object, 1 where objects weigh alike, int64, shape (objects,).
         unit: what a capacity counts.
         objective: what a policy that can choose is to get out of the cache.
+        fetch_cost: what a fetch from the origin costs beside its bytes, in the cost of a byte.
         window: seconds of the windows that rankers are stepped by.
     """
 
@@ -69,6 +70,7 @@ class Workload:
     sizes: NDArray[np.int64]
     unit: Unit
     objective: Objective
+    fetch_cost: float
     window: float
 
     def __len__(self) -> int:
@@ -84,6 +86,12 @@ class Workload:
         """Position in the requests at which each window with requests ends, the last at the end."""
         numbers = np.floor_divide(self.timestamps, self.window)
         return np.append(np.flatnonzero(np.diff(numbers)) + 1, len(self))
+
+    def worths(self, objective: Objective) -> NDArray[np.float64]:
+        """What it is worth to answer a request for each object, shape (objects,)."""
+        if objective == "hits":
+            return np.ones(self.sizes.size)
+        return self.sizes.astype(np.float64) + (self.fetch_cost if objective == "cost" else 0)
 
     def first(self, requests: int) -> Workload:
         """The same up to a request: no object in it that is not requested by then."""
@@ -110,6 +118,7 @@ def workload(
     object_sizes: ObjectSizes | None = None,
     objective: Objective = "hits",
     window: float | None = None,
+    fetch_cost: float | None = None,
 ) -> Workload:
     """A trace with a choice of what objects weigh.
 
@@ -119,6 +128,8 @@ def workload(
             of the trace if it has any, else 1.
         objective: for policies that can choose.
         window: seconds; None: `window_for`.
+        fetch_cost: in the cost of a byte; None: what the mean object's bytes cost, so that fetches
+            and bytes come to the same over all objects.
 
     Raises:
         WorkloadError: no request, or sizes asked of a trace without any.
@@ -145,6 +156,7 @@ def workload(
         sizes=sizes,
         unit="objects" if object_sizes == "unit" else "bytes",
         objective=objective,
+        fetch_cost=float(sizes.mean()) if fetch_cost is None else fetch_cost,
         window=window_for(trace.timestamps) if window is None else window,
     )
 

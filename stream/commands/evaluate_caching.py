@@ -7,7 +7,7 @@ and what is shown.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -66,12 +66,21 @@ def evaluate_caching(
         ),
     ] = None,
     objective: Annotated[
-        Literal["hits", "bytes"],
+        Literal["hits", "bytes", "cost"],
         typer.Option(
-            help="What policies that can choose (lrb, decayed, belady) get out of the cache: most "
-            "requests, or most bytes. It matters where objects have sizes."
+            help="What policies that can choose (lrb, decayed, belady) are to answer from the "
+            "cache: most requests, most bytes, or what costs the origin most. It matters where "
+            "objects have sizes."
         ),
     ] = "hits",
+    fetch_cost: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="What a fetch from the origin costs beside its bytes, in the cost of a byte: the "
+            "cost of an object is this plus its bytes. Default: the mean of the objects' bytes.",
+        ),
+    ] = None,
     window: Annotated[
         Duration | None,
         typer.Option(
@@ -121,12 +130,13 @@ def evaluate_caching(
     served by; belady, which knows what is to come and which nothing can beat. All others decide by
     what came before.
 
-    The figures: hit ratio and byte hit ratio of the test part, their standard deviation over
-    seeds where policies learn, seconds of one replay; and of the rankers behind the policies, and
-    of two plain ones, MAP@K and NDCG@K window by window.
+    The figures: hit ratio, byte hit ratio and cost hit ratio (the share of the origin's cost that
+    is saved) of the test part, their standard deviation over seeds where policies learn, seconds
+    of one replay; and of the rankers behind the policies, and of two plain ones, MAP@K and NDCG@K
+    window by window.
 
     Bytes: `--object-sizes lognormal` draws sizes where a trace has none. Then capacities are bytes,
-    and `--objective` says whether requests or bytes are to be answered.
+    and `--objective` says whether requests, bytes or costly fetches are to be answered.
     """
     chosen_sizes = _numbers(sizes, "--sizes", float)
     ks = _numbers(top, "--top", int)
@@ -152,7 +162,7 @@ def evaluate_caching(
     with console.status(f"reading {trace.name}"):
         read = read_requests(trace)
         length = None if window is None else float(window)
-        work = workload(read, object_sizes, objective, length)
+        work = workload(read, object_sizes, objective, length, fetch_cost)
     told = {
         "file": trace.name,
         "requests": len(work),
@@ -160,6 +170,7 @@ def evaluate_caching(
         "unit": work.unit,
         "object_sizes": object_sizes or ("unit" if read.sizes is None else "trace"),
         "objective": objective,
+        "fetch_cost": work.fetch_cost,
         "warmup": warmup,
         "window": work.window,
         "left_out": left_out,
@@ -179,7 +190,12 @@ def evaluate_caching(
         console.print(f"skipped: {reason}", style="yellow", markup=False)
     output = Console(width=None if sys.stdout.isatty() else 110)
     titles = {policy.name: policy.title for policy in chosen}
-    output.print(_cache_table(compared.results, work.unit == "bytes"))
+    ratios = {"hit_ratio": "hit"}
+    if work.unit == "bytes":
+        ratios["byte_hit_ratio"] = "bytes hit"
+        if objective == "cost":
+            ratios["cost_hit_ratio"] = "cost hit"
+    output.print(_cache_table(compared.results, ratios))
     if compared.rankers:
         output.print(_ranker_table(compared.rankers))
     else:
@@ -196,7 +212,7 @@ def evaluate_caching(
         from models.caching_plot import draw
 
         title = f"{trace.name}, {'whole' if not compared.test else f'after {warmup:.0%}'}"
-        draw(picture, title, compared.results, titles, work.unit == "bytes")
+        draw(picture, title, compared.results, titles, ratios)
         console.print(f"picture written to {picture}")
 
 
@@ -256,26 +272,22 @@ def _write(path: Path, told: dict[str, Any], compared: CacheComparison) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
 
 
-def _cache_table(results: Sequence[CacheResult], by_bytes: bool) -> Table:
-    """A row a policy; a column a size, twice where objects have sizes."""
+def _cache_table(results: Sequence[CacheResult], ratios: Mapping[str, str]) -> Table:
+    """A row a policy; a column a size, for each of the ratios, which are given with their title."""
     table = Table(box=None)
     table.add_column("policy")
     sizes = list(dict.fromkeys(one.size for one in results))
-    keys = ["hit_ratio", "byte_hit_ratio"] if by_bytes else ["hit_ratio"]
-    for key in keys:
+    for title in ratios.values():
         for size in sizes:
             words = f"{100 * size:g} %" if size < 1 else f"{size:,.0f}"
-            kind = "bytes hit" if key == "byte_hit_ratio" else "hit"
-            table.add_column(f"{kind}, {words}", justify="right")
+            table.add_column(f"{title}, {words}", justify="right")
     learnt = any(one.train_seconds is not None for one in results)
     if learnt:
         table.add_column("train s", justify="right")
     table.add_column("s", justify="right")
     for name in dict.fromkeys(one.policy for one in results):
         own = [one for one in results if one.policy == name]
-        cells = [
-            _spread(getattr(one, key), getattr(one, f"{key}_sd")) for key in keys for one in own
-        ]
+        cells = [_cell(own, key, size) for key in ratios for size in sizes]
         if learnt:
             seconds = own[0].train_seconds
             cells.append("" if seconds is None else f"{seconds:.1f}")

@@ -58,16 +58,23 @@ def slow_sizes(requests: list[int], sizes: dict[int, int], capacity: int, object
     held: list[int] = []
     hits = []
 
+    mean = sum(sizes[item] for item in set(requests)) / len(set(requests))
+
+    def rate(item: int) -> float:
+        """What a unit of waiting costs: the bytes over the worth of an answer."""
+        worth = {"hits": 1, "bytes": sizes[item], "cost": mean + sizes[item]}[objective]
+        return sizes[item] / worth
+
     def burden(item: int, position: int) -> float:
         later = [other for other in range(position, len(requests)) if requests[other] == item]
         ahead = (later[0] if later else len(requests)) - position
-        return ahead * (1 if objective == "bytes" else sizes[item])
+        return ahead * rate(item)
 
     for position, item in enumerate(requests):
         hits.append(item in held)
         if item in held or sizes[item] > capacity:
             continue
-        own = burden(item, position + 1) + (1 if objective == "bytes" else sizes[item])
+        own = burden(item, position + 1) + rate(item)
         kept, gone = list(held), []
         while sum(sizes[one] for one in kept) + sizes[item] > capacity:
             worst = max(kept, key=lambda one: burden(one, position))
@@ -88,7 +95,7 @@ def slow_sizes(requests: list[int], sizes: dict[int, int], capacity: int, object
     st.lists(st.integers(0, 7), min_size=1, max_size=40),
     st.lists(st.integers(1, 9), min_size=8, max_size=8),
     st.integers(1, 25),
-    st.sampled_from(["hits", "bytes"]),
+    st.sampled_from(["hits", "bytes", "cost"]),
 )
 def test_with_sizes_what_is_evicted_takes_most_room_for_longest(
     requests: list[int], drawn: list[int], capacity: int, objective: str

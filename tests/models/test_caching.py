@@ -16,6 +16,7 @@ from models.workload import Workload, WorkloadError
 from tests.models.traces import drifting, workload_of
 
 CODES = drifting(4_000, 200)
+RATIO_TITLES = {"hit_ratio": "hit", "byte_hit_ratio": "bytes hit", "cost_hit_ratio": "cost hit"}
 
 
 class Noisy:
@@ -51,6 +52,8 @@ def test_hits_are_counted_after_the_warm_up() -> None:
             weights = work.weights[1_000:]
             assert one.hit_ratio == pytest.approx(hits.mean())
             assert one.byte_hit_ratio == pytest.approx((hits * weights).sum() / weights.sum())
+            costs = weights + work.sizes.mean()
+            assert one.cost_hit_ratio == pytest.approx((hits * costs).sum() / costs.sum())
             assert one.train_seconds is None and one.seeds == [] and one.seconds >= 0
     with pytest.raises(WorkloadError, match="warmup: got 1;"):
         CacheComparison(work, [0.1], warmup=1.0)
@@ -124,8 +127,8 @@ def test_the_picture_is_drawn(tmp_path) -> None:
     compared = CacheComparison(work, [0.05, 0.2])
     compared.add(POLICIES["lru"])
     titles = {"lru": "LRU"}
-    draw(tmp_path / "a" / "one.png", "without Belady", compared.results, titles, by_bytes=True)
+    draw(tmp_path / "a" / "one.png", "without Belady", compared.results, titles, RATIO_TITLES)
     compared.add(POLICIES["belady"])
-    draw(tmp_path / "two.png", "with", compared.results, titles, by_bytes=False)
+    draw(tmp_path / "two.png", "with", compared.results, titles, {"hit_ratio": "hit"})
     for name in ("a/one.png", "two.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")

@@ -16,6 +16,7 @@ from models.tuned import TAUS, TRAILING, TUNE_EVERY, TunedCache
 
 requests = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 9)), max_size=120)
 capacities = st.integers(1, 20)
+FETCH = 2.5
 
 
 class SlowCache:
@@ -95,7 +96,9 @@ class SlowDecayed(SlowCache):
     def one(self, item: int, size: int) -> bool:
         self.clock += 1
         self.bytes[item] = size or self.bytes.get(item, 1)
-        worth = self.bytes[item] if self.objective == "bytes" else 1.0
+        worth = {"hits": 1.0, "bytes": self.bytes[item], "cost": FETCH + self.bytes[item]}[
+            self.objective
+        ]
         if self.by_bytes:
             worth /= self.bytes[item]
         self.past.setdefault(item, []).append((self.clock, worth))
@@ -158,13 +161,13 @@ def test_advised_cache(
     capacities,
     st.sampled_from([3.0, 40.0]),
     st.sampled_from(["objects", "bytes"]),
-    st.sampled_from(["hits", "bytes"]),
+    st.sampled_from(["hits", "bytes", "cost"]),
     st.integers(0, 120),
 )
 def test_decayed_cache(
     pairs: list, capacity: int, tau: float, unit: str, objective: str, at: int
 ) -> None:
-    cache = TunedCache(capacity, unit, objective, taus=(tau,))
+    cache = TunedCache(capacity, unit, objective, taus=(tau,), fetch_cost=FETCH)
     slow = SlowDecayed(capacity, tau, unit == "bytes", objective)
     first, second = split(pairs, at)
     hits = replay(cache, first) + replay(cache, second)
@@ -246,6 +249,8 @@ def test_what_is_not_allowed_is_said() -> None:
         AdvisedCache(1, "litres")
     with pytest.raises(ValueError, match="objective: got 'fun'"):
         TunedCache(1, objective="fun")
+    with pytest.raises(ValueError, match="fetch_cost: got -1"):
+        TunedCache(1, objective="cost", fetch_cost=-1)
     with pytest.raises(ValueError, match="taus: got"):
         TunedCache(1, taus=(2.0, 1.0))
     with pytest.raises(ValueError, match="sizes: got 1; expected one a request: 2"):

@@ -44,6 +44,15 @@ def test_drawn_sizes_are_log_normal_and_belong_to_the_identifier() -> None:
     )
 
 
+def test_an_answer_is_worth_what_the_objective_says() -> None:
+    sized = workload(trace_of([1, 2, 1], sizes={1: 100, 2: 300}))
+    assert sized.worths("hits").tolist() == [1, 1]
+    assert sized.worths("bytes").tolist() == [100, 300]
+    assert sized.worths("cost").tolist() == [300, 500], "a fetch costs the mean object's bytes"
+    dear = workload(trace_of([1, 2, 1], sizes={1: 100, 2: 300}), fetch_cost=1_000)
+    assert dear.worths("cost").tolist() == [1_100, 1_300]
+
+
 def test_a_capacity_is_a_share_below_one_and_a_number_from_one_on() -> None:
     units = workload(trace_of(range(250)))
     assert [units.capacity(size) for size in (0.001, 0.01, 0.5, 1, 7)] == [1, 2, 125, 1, 7]

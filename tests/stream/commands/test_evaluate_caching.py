@@ -19,7 +19,8 @@ from tests.models.traces import drifting
 OWN = "lru,decayed,belady"
 RESULT = {
     "policy": str, "size": float, "capacity": int, "hit_ratio": float, "byte_hit_ratio": float,
-    "hit_ratio_sd": float, "byte_hit_ratio_sd": float, "seconds": float, "seeds": list,
+    "cost_hit_ratio": float, "hit_ratio_sd": float, "byte_hit_ratio_sd": float,
+    "cost_hit_ratio_sd": float, "seconds": float, "seeds": list,
 }  # fmt: skip
 RANKER = {"ranker": str, "k": int, "map": float, "ndcg": float, "windows": int, "seconds": float}
 
@@ -106,11 +107,20 @@ def test_object_sizes_are_drawn_or_read(trace: Path, tmp_path: Path) -> None:
 
 def test_the_objective_is_what_policies_that_can_choose_go_for(trace: Path, tmp_path: Path) -> None:
     words = (trace, "--sizes", 0.1, "--policies", "lru,decayed", "--object-sizes", "lognormal")
-    hits = figures(tmp_path / "h.json", *words, "--objective", "hits")["results"]
-    by_bytes = figures(tmp_path / "b.json", *words, "--objective", "bytes")["results"]
-    assert hits[0]["hit_ratio"] == by_bytes[0]["hit_ratio"], "LRU has no choice"
-    assert hits[1]["hit_ratio"] > by_bytes[1]["hit_ratio"]
-    assert hits[1]["byte_hit_ratio"] < by_bytes[1]["byte_hit_ratio"]
+    found = {}
+    for objective in ("hits", "bytes", "cost"):
+        path = tmp_path / f"{objective}.json"
+        lru, found[objective] = figures(path, *words, "--objective", objective)["results"]
+        found[objective] |= {"lru": lru["hit_ratio"]}
+    assert len({one["lru"] for one in found.values()}) == 1, "LRU has no choice"
+    for objective, ratio in (
+        ("hits", "hit_ratio"), ("bytes", "byte_hit_ratio"), ("cost", "cost_hit_ratio"),
+    ):  # fmt: skip
+        best = max(found, key=lambda name, ratio=ratio: found[name][ratio])
+        assert best == objective, ratio
+    free = figures(tmp_path / "f.json", *words, "--objective", "cost", "--fetch-cost", 0)
+    assert free["results"][1]["byte_hit_ratio"] == found["bytes"]["byte_hit_ratio"]
+    assert "cost hit, 10 %" in free["said"]
 
 
 def test_windows_too_long_to_measure_rankers_by(trace: Path, tmp_path: Path) -> None:
