@@ -39,8 +39,9 @@ from stream.ranker import edge_number
 from stream.settings import Settings
 from tests.stream.edge.records import decision, epoch
 from tests.system.conftest import Cluster
+from tests.system.edge_http import Client, Origin
 from tests.system.edge_replay import Edge, until
-from tests.system.edge_servers import NGINX, VARNISH, Client, Nginx, Origin, Varnish
+from tests.system.edge_servers import NGINX, VARNISH, Nginx, Varnish
 from tests.system.edge_traffic import EDGE
 from topics.catalogue import CACHE_DECISIONS, decision_key
 

@@ -22,9 +22,9 @@ import signal
 import socket
 import stat
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -48,6 +48,12 @@ _IDLE_SECONDS = 30.0  # a connection without a request is closed
 
 class EdgeError(TidecastError):
     """No edge is named, or a socket cannot be opened."""
+
+
+class Part(Protocol):
+    """What runs for as long as the agent does."""
+
+    async def run(self) -> None: ...
 
 
 def unix_socket(path: Path, mode: int) -> socket.socket:
@@ -116,23 +122,24 @@ async def serve(settings: Settings) -> None:
     """
     if not settings.edge:
         raise EdgeError("no edge is named; name the one beside this agent with --edge")
+    listeners = _listeners(settings)
     registry = CollectorRegistry()
     table = EdgeTable(settings, life=f"{time.time_ns():x}")
     metrics, news = Metrics(registry, table), News()
     telemetry.serve(registry, settings)
 
-    parts = [DecisionFollower(settings, table, metrics, news).run()]
+    parts: list[Part] = [DecisionFollower(settings, table, metrics, news)]
     fill = VarnishFill(settings, table, metrics, news) if settings.edge_varnish else None
     if fill is not None:
-        parts.append(fill.run())
+        parts.append(fill)
     if settings.edge_server:
-        parts.append(Prefetcher(settings, table, metrics, news).run())
+        parts.append(Prefetcher(settings, table, metrics, news))
 
     application = Service(settings, table, metrics, news, fill).application()
     runner = web.AppRunner(application, access_log=None, keepalive_timeout=_IDLE_SECONDS)
     await runner.setup()
     try:
-        for listener in _listeners(settings):
+        for listener in listeners:
             await web.SockSite(runner, listener, backlog=_BACKLOG).start()
         await _until_stopped(parts)
     finally:
@@ -151,13 +158,13 @@ def _listeners(settings: Settings) -> list[socket.socket]:
     return listeners
 
 
-async def _until_stopped(parts: Sequence[Coroutine[Any, Any, None]]) -> None:
+async def _until_stopped(parts: Sequence[Part]) -> None:
     """Runs the parts until a signal says to stop, or one of them fails."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    tasks = [asyncio.create_task(part) for part in parts]
+    tasks = [asyncio.create_task(part.run()) for part in parts]
     stopping = asyncio.create_task(stop.wait())
     try:
         done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)

@@ -98,23 +98,28 @@ class DecisionFollower:
 
     def take_in(self, records: Iterable[ConsumerRecord]) -> None:
         """Puts the records about this edge into the table; those about others are passed over."""
-        table, prefix = self._table, self._prefix
+        prefix = self._prefix
         for record in records:
             key: bytes = record.key or b""
             # The edge's id is a whole JSON string, so what follows it ends the array or goes on.
             if not key.startswith(prefix):
                 continue
             try:
-                if record.value is None:
-                    table.withdraw(msgspec.json.decode(key, type=tuple[str, str])[1])
-                else:
-                    content = CACHE_DECISIONS.codec.decode(record.value)
-                    if isinstance(content, EdgeEpoch):
-                        table.close(content, time.time())
-                    else:
-                        table.decide(content)
-            except (DecodeError, msgspec.DecodeError) as error:
+                self._take_in_one(key, record.value)
+            except (DecodeError, msgspec.DecodeError, UnicodeDecodeError) as error:
                 self._metrics.bad_records.inc()
                 log.error("%s offset %d: %s", CACHE_DECISIONS.name, record.offset, error)
                 continue
             self._metrics.records.inc()
+
+    def _take_in_one(self, key: bytes, value: bytes | None) -> None:
+        if value is None:
+            self._table.withdraw(msgspec.json.decode(key, type=tuple[str, str])[1])
+            return
+        content = CACHE_DECISIONS.codec.decode(value)
+        if content.edge_id != self._settings.edge:
+            raise DecodeError(f"the key names this edge, the record {content.edge_id!r}")
+        if isinstance(content, EdgeEpoch):
+            self._table.close(content, time.time())
+        else:
+            self._table.decide(content)

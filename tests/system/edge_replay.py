@@ -16,7 +16,8 @@ from stream.broker import free_port
 from stream.processes import RoleProcess
 from stream.ranker import edge_number
 from tests.stream.edge.records import epoch
-from tests.system.edge_servers import Client, EdgeServer, Origin
+from tests.system.edge_http import Client, Origin
+from tests.system.edge_servers import EdgeServer
 from tests.system.edge_traffic import EDGE, Decider, Traffic, windows
 from topics.catalogue import CACHE_DECISIONS, decision_key
 from topics.records import CacheDecision, EdgeEpoch, EdgeRequest

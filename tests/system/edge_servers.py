@@ -1,25 +1,22 @@
 """Edge servers for tests: the real ones, with the configuration that ships, on ports of their own.
 
-Each is told where its agent is and stands before an origin that counts.
+Each is told where its agent is, and stands before an origin.
 """
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
 import os
 import shutil
 import subprocess
-import threading
 import time
-from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from stream.broker import free_port
+from tests.system.edge_http import Client, Origin
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy" / "edge"
 _START_SECONDS = 20.0
@@ -51,96 +48,6 @@ def configured(text: str, changes: Mapping[str, str]) -> str:
         assert old in text, f"the configuration that ships has no {old!r}"
         text = text.replace(old, new)
     return text
-
-
-class Origin:
-    """Answers every GET with as many bytes, and counts.
-
-    Attributes:
-        fetches: of each target.
-        delay: seconds before an answer.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.port = free_port()
-        self.fetches: Counter[str] = Counter()
-        self.delay = 0.0
-        self._answer = (
-            b"HTTP/1.1 200 OK\r\nCache-Control: max-age=3600\r\nContent-Type: video/mp4\r\n"
-            b"Content-Length: %d\r\n\r\n" % size + b"x" * size
-        )
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(_START_SECONDS)
-
-    @property
-    def total(self) -> int:
-        return sum(self.fetches.values())
-
-    async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                self.fetches[head.split(b" ", 2)[1].decode()] += 1
-                if self.delay:
-                    await asyncio.sleep(self.delay)
-                writer.write(self._answer)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the server closed the connection
-        finally:
-            writer.close()
-
-    def close(self) -> None:
-        """Stops listening, and drops what is connected."""
-
-        async def end() -> None:
-            self._server.close()
-            others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-            for task in others:
-                task.cancel()
-            await asyncio.gather(*others, return_exceptions=True)
-
-        asyncio.run_coroutine_threadsafe(end(), self._loop).result(_START_SECONDS)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_START_SECONDS)
-        self._loop.close()
-
-
-class Client:
-    """One connection to a server, opened anew where the server has closed it."""
-
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-
-    def get(self, target: str) -> tuple[int, http.client.HTTPMessage, bytes]:
-        """Status, headers and body."""
-        self._connection.request("GET", target)
-        answer = self._connection.getresponse()
-        return answer.status, answer.headers, answer.read()
-
-    def close(self) -> None:
-        self._connection.close()
-
-
-def at_once(port: int, target: str, count: int) -> float:
-    """Asks for the same on so many connections at once; seconds until all have answers."""
-
-    def ask(_: int) -> int:
-        client = Client(port)
-        status = client.get(target)[0]
-        client.close()
-        return status
-
-    started = time.monotonic()
-    with ThreadPoolExecutor(count) as threads:
-        statuses = list(threads.map(ask, range(count)))
-    assert statuses == [200] * count
-    return time.monotonic() - started
 
 
 class EdgeServer:

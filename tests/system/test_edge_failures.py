@@ -16,8 +16,9 @@ from stream.broker import create_topics, embedded, free_port
 from stream.settings import Settings
 from tests.stream.edge.records import LENGTH, decision
 from tests.system.conftest import Cluster
+from tests.system.edge_http import Client, Origin
 from tests.system.edge_replay import WINDOW, Edge, until
-from tests.system.edge_servers import NGINX, VARNISH, Client, EdgeServer, Nginx, Origin, Varnish
+from tests.system.edge_servers import NGINX, VARNISH, EdgeServer, Nginx, Varnish
 from tests.system.edge_traffic import EDGE, traffic, windows
 from topics.catalogue import EDGE_REQUESTS
 from topics.records import EdgeRequest
@@ -121,7 +122,7 @@ async def stores_what_nobody_admitted(
 
 
 async def test_no_request_fails_whatever_is_killed(tmp_path: Path) -> None:
-    requests = traffic(past=0, served=20_000).served
+    requests = traffic(past=0, served=40_000).served
     listener, port = free_port(), free_port()
     async with AsyncExitStack() as stack:
         broker = await stack.enter_async_context(running_broker(tmp_path / "broker", port))

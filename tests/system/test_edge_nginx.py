@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from tests.stream.edge.records import decision
+from tests.system.edge_http import Origin, at_once
 from tests.system.edge_replay import Edge, replay, until
-from tests.system.edge_servers import NGINX, Nginx, Origin, at_once
+from tests.system.edge_servers import NGINX, Nginx
 from tests.system.edge_traffic import EDGE, traffic
 from topics.catalogue import EDGE_REQUESTS
 
@@ -38,7 +39,7 @@ def origin() -> Iterator[Origin]:
 
 
 async def test_fewer_requests_reach_the_origin_with_decisions(
-    cluster: Any, origin: Origin, tmp_path: Path
+    cluster: Any, origin: Origin, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     requests = traffic(PAST, SERVED)
     edge = Edge(cluster, tmp_path / "edge.sock")
@@ -47,10 +48,11 @@ async def test_fewer_requests_reach_the_origin_with_decisions(
     edge.start(cache_objects=without.held)
     with closing(Nginx(tmp_path / "with", origin, edge.socket)) as server:
         obeying = await replay(edge, server, origin, requests, decide=True)
-    print(
-        f"\nnginx, {SERVED} requests of {requests.source}, a cache of {without.held} objects: "
-        f"{without.fetches} origin fetches without decisions, {obeying.fetches} with them"
-    )
+    with capsys.disabled():  # told by every run, passed or not
+        print(
+            f"\nnginx, {SERVED} requests of {requests.source}, a cache of {without.held} objects: "
+            f"{without.fetches} origin fetches without decisions, {obeying.fetches} with them"
+        )
     assert obeying.held <= without.held
     assert obeying.fetches < 0.95 * without.fetches
 
@@ -116,7 +118,9 @@ async def test_the_log_of_requests_is_what_the_historian_reads(
     records = [
         EDGE_REQUESTS.codec.decode(line) for line in server.requests.read_bytes().splitlines()
     ]
-    assert [record.object_id for record in records] == targets
-    assert [record.hit for record in records] == [False, True, False, True]
+    # Each worker has a buffer of its own, so lines may change places: within the lateness allowed.
+    assert Counter((record.object_id, record.hit) for record in records) == {
+        ("/a", False): 1, ("/a", True): 2, (targets[2], False): 1,
+    }  # fmt: skip
     assert {record.size for record in records} == {SIZE}
     assert all(started - 1 < record.timestamp < time.time() + 1 for record in records)

@@ -14,8 +14,9 @@ import pytest
 
 from stream.broker import free_port
 from tests.stream.edge.records import decision
+from tests.system.edge_http import Origin, at_once
 from tests.system.edge_replay import Edge, replay, until
-from tests.system.edge_servers import VARNISH, Origin, Varnish, at_once
+from tests.system.edge_servers import VARNISH, Varnish
 from tests.system.edge_traffic import EDGE, traffic
 
 pytestmark = [
@@ -36,7 +37,7 @@ def origin() -> Iterator[Origin]:
 
 
 async def test_fewer_requests_reach_the_origin_with_decisions(
-    cluster: Any, origin: Origin, tmp_path: Path
+    cluster: Any, origin: Origin, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     requests, listener = traffic(PAST, SERVED), free_port()
     edge = Edge(cluster, tmp_path / "edge.sock", edge_varnish=f"http://127.0.0.1:{listener}")
@@ -49,11 +50,12 @@ async def test_fewer_requests_reach_the_origin_with_decisions(
     with closing(Varnish(folder, origin, port, listener, STORE - REST, REST)) as server:
         obeying = await replay(edge, server, origin, requests, decide=True)
         counters = server.counters()
-    print(
-        f"\nVarnish, {SERVED} requests of {requests.source}, a cache of {STORE // MIB} MiB for "
-        f"objects of {SIZE // 1000} kB: {without.fetches} origin fetches without decisions, "
-        f"{obeying.fetches} with them"
-    )
+    with capsys.disabled():  # told by every run, passed or not
+        print(
+            f"\nVarnish, {SERVED} requests of {requests.source}, a cache of {STORE // MIB} MiB for "
+            f"objects of {SIZE // 1000} kB: {without.fetches} origin fetches without decisions, "
+            f"{obeying.fetches} with them"
+        )
     assert max(without.held, obeying.held) <= STORE
     assert obeying.fetches < 0.95 * without.fetches
     assert counters["MAIN.cache_hitmiss"] == counters["MAIN.cache_hitpass"] == 0

@@ -63,9 +63,11 @@ def test_what_does_not_decode_is_counted_and_passed_over() -> None:
             record(2, b'["lyon"', None),
             record(3, decision_key("lyon"), None),  # an epoch is never taken back
             record(4, None, b"{}"),
-            record(5, key, decision("/a")),
+            record(5, b'["lyon","\xff"]', None),
+            record(6, key, decision("/b", edge="paris")),
+            record(7, key, decision("/a")),
         ]
     )
     assert len(table) == 1
-    assert registry.get_sample_value("tidecast_edge_agent_bad_records_total") == 4
+    assert registry.get_sample_value("tidecast_edge_agent_bad_records_total") == 6
     assert registry.get_sample_value("tidecast_edge_agent_records_total") == 1

@@ -16,7 +16,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from stream.edge.agent import EdgeError, tcp_socket, unix_socket
+from stream.edge.agent import EdgeError, serve, tcp_socket, unix_socket
 from stream.edge.metrics import Metrics
 from stream.edge.news import News
 from stream.edge.service import Service
@@ -184,3 +184,10 @@ def test_a_port_that_is_taken_is_refused_with_what_to_do() -> None:
         port = first.getsockname()[1]
         with pytest.raises(EdgeError, match="name another port"):
             tcp_socket("127.0.0.1", port)
+
+
+async def test_an_agent_that_has_no_edge_or_that_nobody_could_ask_does_not_start() -> None:
+    with pytest.raises(EdgeError, match="--edge"):
+        await serve(Settings())
+    with pytest.raises(EdgeError, match="edge_socket, edge_port or both"):
+        await serve(Settings(edge="lyon", edge_socket="", edge_port=0))
