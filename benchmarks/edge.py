@@ -11,7 +11,7 @@ Each figure stands beside its yardstick of the same run:
                   bare consumer that decodes nothing
     nginx         a hit, and a miss of what is refused; beside them nginx without Lua
     Varnish       the same; beside them Varnish while it has no agent. And how long it takes until
-                  it has heard of a twentieth of the decisions
+                  it has heard of a tenth of the decisions
 
 Latencies are a client's, which is a Python program: about 0.1 ms of each is its own.
 """
@@ -222,7 +222,7 @@ async def measure(count: int, requests: int) -> dict[str, Any]:
                     if server == "nginx":
                         report[server] = await measure_nginx(cluster, folder, requests)
                     else:
-                        told = count // 20
+                        told = count // 10
                         report[server] = await measure_varnish(cluster, folder, told, requests)
     return report
 
