@@ -88,7 +88,7 @@ def _decayed(workload: Workload, capacity: int) -> NDArray[np.bool_]:
     return cache.replay(workload.objects, workload.weights)
 
 
-def _neural(model: RankerModel) -> Policy:
+def neural(model: RankerModel) -> Policy:
     """The cache that a trained network drives."""
 
     def replay(workload: Workload, capacity: int) -> NDArray[np.bool_]:
@@ -110,12 +110,12 @@ def _learnt(name: str) -> TrainedPolicy:
         from models.ranker_training import Requests, train_ranker
 
         requests = Requests(workload.objects, workload.ends.tolist())
-        return _neural(train_ranker(name, [requests], seed, report=report)[0])
+        return neural(train_ranker(name, [requests], seed, report=report)[0])
 
     def load(root: Path | None) -> Policy:
         from models import registry
 
-        return _neural(registry.load_ranker(name, root=root))
+        return neural(registry.load_ranker(name, root=root))
 
     return TrainedPolicy(name, _TITLES[name], train, load)
 
@@ -125,6 +125,7 @@ def _classical(name: str, title: str) -> Policy:
     return Policy(name, title, replay, needs=classical.library)
 
 
+DECAYED = Policy("decayed", "decayed count", _decayed, ranker=DecayedCountRanker)
 _TITLES = {"cachemamba": "CacheMamba", "transformer": "Transformer"}
 POLICIES: dict[str, Policy | TrainedPolicy] = {
     policy.name: policy
@@ -135,7 +136,7 @@ POLICIES: dict[str, Policy | TrainedPolicy] = {
         _classical("sieve", "SIEVE"),
         _classical("wtinylfu", "W-TinyLFU"),
         _classical("lrb", "LRB"),
-        Policy("decayed", "decayed count", _decayed, ranker=DecayedCountRanker),
+        DECAYED,
         _learnt("cachemamba"),
         _learnt("transformer"),
         Policy("belady", "Belady", belady.replay, clairvoyant=True),

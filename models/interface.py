@@ -106,6 +106,11 @@ class Ranker(ABC):
     name: str
     version: str
 
+    @property
+    def in_force(self) -> str:
+        """What the scores go by at present, in words; empty where that never changes."""
+        return ""
+
     @abstractmethod
     def step(self, window: EdgeWindow) -> None:
         """Takes in the requests of one window (or of one part of a large window)."""

@@ -58,13 +58,14 @@ class BrokenModelError(RegistryError):
     """A version whose card or files are missing, altered or unreadable."""
 
 
-class DataSet(msgspec.Struct, frozen=True):
-    """A file that a model was trained on."""
+class DataSet(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A file that a model was trained on: of cascades with their events, or of requests."""
 
     file: str
     digest: str
-    cascades: int
-    events: int
+    cascades: int = 0
+    events: int = 0
+    requests: int = 0
 
 
 class ModelCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

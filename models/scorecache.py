@@ -170,6 +170,24 @@ class AdvisedCache(ScoreCache):
         self._priority[0, codes] = np.where(np.isnan(values), self._last[codes], values)
         self._reorder()
 
+    def prefetch(self, objects: ArrayLike) -> None:
+        """Fetches objects ahead of any request; each makes room as a request for it would."""
+        codes = np.asarray(objects, np.int32)
+        if codes.size:
+            self._grow(int(codes.max()) + 1)
+        for code in codes.tolist():
+            heap.request(
+                self._heap[0], self._place[0], self._priority[0], self._size, self._fill[0], code
+            )
+
+    def holds(self, objects: ArrayLike) -> NDArray[np.bool_]:
+        """Which objects are in the cache, shape (objects,)."""
+        codes = np.asarray(objects, np.int32)
+        if codes.size:
+            self._grow(int(codes.max()) + 1)
+        held: NDArray[np.bool_] = self._place[0, codes] >= 0
+        return held
+
     def replay(self, objects: ArrayLike, sizes: ArrayLike | None = None) -> NDArray[np.bool_]:
         """Whether each request was a hit, shape (requests,).
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from stream import settings as settings_module
 from stream.commands import contract as contract_command
-from stream.commands import evaluate, traffic, training
+from stream.commands import evaluate, traffic, train_ranker, training
 from stream.commands import publish as publish_command
 from stream.commands.traffic import KafkaOption
 from stream.settings import Duration, Settings
@@ -36,7 +36,7 @@ topics_app = typer.Typer(no_args_is_help=True, help="The topics on the broker.")
 app.add_typer(topics_app, name="topics")
 app.add_typer(traffic.replay_app, name="replay")
 app.command("simulate")(traffic.simulate)
-app.add_typer(training.train_app, name="train")
+app.add_typer(train_ranker.train_app, name="train")
 app.add_typer(evaluate.evaluate_app, name="evaluate")
 app.add_typer(training.models_app, name="models")
 training.models_app.command("publish")(publish_command.publish)

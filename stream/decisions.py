@@ -6,9 +6,14 @@ decision that stands is sent again only near its expiry. An object that is in ke
 until another's score is above its own by a margin, since scores near the threshold go up and down
 by chance.
 
-Two caches replay each window's requests before it changes any decision: one that obeys the
-decisions in force, with their scores as published, and LRU of equal capacity. Their hit ratios
-stand in the record that closes the epoch.
+An object that enters without having been requested lately is to be fetched ahead, if a request
+for it is expected in the next window: the edge would have to fetch it then anyway.
+
+Shadow caches replay each window's requests before it changes any decision (`stream.shadow_caches`):
+one that obeys the decisions in force, with their scores as published, LRU and the decayed count.
+Their hit ratios stand in the record that closes the epoch. When obeying has not answered more than
+LRU lately, the ranker stands down: all decisions are returned to the edge's default and none are
+sent, while the shadow goes on obeying them in silence, until it is ahead again.
 
 What is answered is a function of the windows alone. A window, or part of one, that was taken in
 before is recognised and changes nothing.
@@ -23,8 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.interface import Ranker
-from models.scorecache import AdvisedCache
 from stream.settings import Settings
+from stream.shadow_caches import ShadowCaches
 from topics.catalogue import decision_key
 from topics.records import CacheDecision, EdgeEpoch, EdgeWindow
 
@@ -34,6 +39,8 @@ from topics.records import CacheDecision, EdgeEpoch, EdgeWindow
 # that obeys loses nothing: hit ratio .5800 for .5798, .3517 for .3497 (benchmarks/decisions.py
 # TRACE --margins 0,0.2; --window 1h for MovieLens).
 MARGIN = 0.2
+# Log of the requests in the next window from which on an absent object is worth a fetch ahead.
+_PREFETCH = 0.0
 # A decision is renewed when this share of its life is left.
 _RENEW_SHARE = 0.25
 # Share of the bound on objects that is kept when it is passed, so that forgetting is rare.
@@ -62,10 +69,9 @@ class EdgeDecisions:
         self._settings = settings
         self._codes: dict[str, int] = {}  # of the objects known, dense
         self._expires = np.zeros(0)  # of each code; nan where no decision was made
-        self._obeying = AdvisedCache(self.capacity)
-        self._lru = AdvisedCache(self.capacity)
+        self._shadows = ShadowCaches(self.capacity)
         self._seen = (-1.0, -1)  # start and part of the last window taken in
-        self._requests = self._hits = self._lru_hits = 0  # of this epoch so far
+        self._standing_down = False
 
     @property
     def capacity(self) -> int:
@@ -83,7 +89,7 @@ class EdgeDecisions:
         if (window.start, window.part) <= self._seen:
             return []
         if window.start > self._seen[0]:
-            self._requests = self._hits = self._lru_hits = 0
+            self._shadows.begin()
             self._expire(window.start)
         self._seen = (window.start, window.part)
         self._replay(window)
@@ -95,7 +101,7 @@ class EdgeDecisions:
     def _expire(self, now: float) -> None:
         """The obeying cache no longer follows decisions that are void at `now`."""
         void = np.flatnonzero(self._expires <= now)
-        self._obeying.advise(void, np.full(void.size, np.nan))
+        self._shadows.obeying.advise(void, np.full(void.size, np.nan))
 
     def _replay(self, window: EdgeWindow) -> None:
         codes = self._codes
@@ -106,10 +112,7 @@ class EdgeDecisions:
         )
         new = len(codes) - self._expires.size
         self._expires = np.concatenate([self._expires, np.full(new, np.nan)])
-        requests = known[window.requests()]
-        self._requests += requests.size
-        self._hits += int(self._obeying.replay(requests).sum())
-        self._lru_hits += int(self._lru.replay(requests).sum())
+        self._shadows.replay(known[window.requests()])
 
     def _close(self, window: EdgeWindow, produced_at: float) -> list[Change]:
         names = list(self._codes)
@@ -125,25 +128,46 @@ class EdgeDecisions:
 
         self._expires[due] = end + life
         self._expires[gone] = np.nan
-        self._obeying.advise(np.flatnonzero(gone), np.full(np.count_nonzero(gone), np.nan))
-        self._obeying.advise(np.flatnonzero(due), scores[due])
-        self._obeying.resize(capacity)
-        self._lru.resize(capacity)
+        shadows = self._shadows
+        shadows.obeying.advise(np.flatnonzero(gone), np.full(np.count_nonzero(gone), np.nan))
+        shadows.obeying.advise(np.flatnonzero(due), scores[due])
+        shadows.close(capacity)
+        absent = ~shadows.obeying.holds(np.arange(len(names)))
+        ahead = due & ~in_force & absent & (scores >= _PREFETCH)
+        shadows.obeying.prefetch(np.flatnonzero(ahead))
 
+        due, gone = self._sent(chosen, in_force, due, gone)
         changes = [
             Change(decision_key(self._edge_id, names[i]), None) for i in np.flatnonzero(gone)
         ]
-        changes += self._decisions(names, scores, due, window.epoch, end + life)
-        changes.append(self._epoch(window, int(np.count_nonzero(chosen)), produced_at))
+        changes += self._decisions(names, scores, due, ahead, window.epoch, end + life)
+        admitted = 0 if self._standing_down else int(np.count_nonzero(chosen))
+        changes.append(self._epoch(window, admitted, produced_at))
         if len(names) > self._settings.max_objects:
             self._forget(names, np.where(chosen, np.inf, scores))
         return changes
+
+    def _sent(
+        self,
+        chosen: NDArray[np.bool_],
+        in_force: NDArray[np.bool_],
+        due: NDArray[np.bool_],
+        gone: NDArray[np.bool_],
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """What is decided and what is returned as readers see it, who see none while it stands
+        down."""
+        stood_down, self._standing_down = self._standing_down, not self._shadows.gaining
+        nothing = np.zeros_like(chosen)
+        if self._standing_down:
+            return nothing, nothing if stood_down else in_force
+        return (chosen, nothing) if stood_down else (due, gone)
 
     def _decisions(
         self,
         names: list[str],
         scores: NDArray[np.float64],
         due: NDArray[np.bool_],
+        ahead: NDArray[np.bool_],
         epoch: int,
         expires_at: float,
     ) -> list[Change]:
@@ -158,7 +182,7 @@ class EdgeDecisions:
             record = CacheDecision(
                 edge_id=self._edge_id,
                 object_id=names[code],
-                verdict="admit",
+                verdict="prefetch" if ahead[code] else "admit",
                 score=score,
                 expires_at=expires_at,
                 epoch=epoch,
@@ -170,20 +194,24 @@ class EdgeDecisions:
         return changes
 
     def _epoch(self, window: EdgeWindow, admitted: int, produced_at: float) -> Change:
+        obeying, lru, decayed = self._shadows.ratios()
         record = EdgeEpoch(
             edge_id=self._edge_id,
             epoch=window.epoch,
             window_start=window.start,
             window_length=window.length,
-            requests=self._requests,
+            requests=self._shadows.requests,
             objects=len(self._codes),
             admitted=admitted,
             capacity=self.capacity,
-            hit_ratio=self._hits / max(1, self._requests),
-            lru_hit_ratio=self._lru_hits / max(1, self._requests),
+            hit_ratio=obeying,
+            lru_hit_ratio=lru,
             model=self._ranker.name,
             model_version=self._ranker.version,
             produced_at=produced_at,
+            decayed_hit_ratio=decayed,
+            standing_down=self._standing_down,
+            scored_by=self._ranker.in_force,
         )
         return Change(decision_key(self._edge_id), record)
 
@@ -193,8 +221,7 @@ class EdgeDecisions:
         keep = np.sort(np.argsort(-scores, kind="stable")[:count])
         self._codes = {names[i]: code for code, i in enumerate(keep.tolist())}
         self._expires = self._expires[keep]
-        self._obeying.forget(keep)
-        self._lru.forget(keep)
+        self._shadows.forget(keep)
 
 
 def _highest(scores: NDArray[np.float64], count: int) -> NDArray[np.bool_]:

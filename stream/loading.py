@@ -65,19 +65,29 @@ def load_update(settings: Settings, update: ModelUpdate) -> Loaded:
         LoadingError: there is no such folder, or another card lies in it.
         BrokenModelError: its files are missing, altered or unreadable.
     """
+    folder = verified_folder(update)
+    return _load(settings, update.name, update.version, folder.parent.parent)
+
+
+def verified_folder(update: ModelUpdate) -> Path:
+    """The folder of the version that an update names, once its card is the one that was meant.
+
+    Raises:
+        LoadingError: there is no such folder, or another card lies in it.
+    """
     folder = folder_of(update)
     try:
         got = registry.digest(folder / registry.CARD)
     except OSError as error:
         raise LoadingError(
-            f"{update.name} {update.version}: {error}; every forecaster has to see this folder"
+            f"{update.name} {update.version}: {error}; every worker has to see this folder"
         ) from error
     if got != update.digest:
         raise LoadingError(
             f"{folder / registry.CARD}: got digest {got}; the update says {update.digest}; "
             "a published version stays as it is: publish the change under another version"
         )
-    return _load(settings, update.name, update.version, folder.parent.parent)
+    return folder
 
 
 def describe(name: str, version: str, root: Path) -> ModelUpdate:
@@ -128,12 +138,12 @@ def warm_up(model: Forecaster, horizons: Sequence[float]) -> CallCost:
 
 def _load(settings: Settings, name: str, version: str | None, root: Path) -> Loaded:
     model = registry.load(name, version, root)
-    _limit_threads(settings.model_threads)
+    limit_threads(settings.model_threads)
     digest = registry.digest(root / name / model.version / registry.CARD)
     return Loaded(model, warm_up(model, settings.horizons), digest)
 
 
-def _limit_threads(count: int) -> None:
+def limit_threads(count: int) -> None:
     """Gives torch so many threads, where a model has loaded it: by itself it takes every core.
 
     Threads that come later have as many; one that has computed with torch keeps what it had.

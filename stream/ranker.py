@@ -5,6 +5,10 @@ worker that is given a partition therefore reads it again up to the first window
 in silence, and goes on from there; so does one whose last batch was computed and then not
 committed. What it repeats has the same keys and the same content.
 
+A version of the model that is published on `model.updates` is loaded beside the old one and takes
+over between two batches: the edges are rebuilt with it from the windows. What the old one decided
+and the new one does not repeat expires by itself.
+
 All decisions about an edge go to the partition that Kafka's default partitioner gives the edge's
 id, so a reader of one edge follows one partition. They carry the header `event_timestamp`, the
 Kafka timestamp (milliseconds) of the request that closed the window.
@@ -21,12 +25,12 @@ from aiokafka import ConsumerRecord
 from aiokafka.partitioner import murmur2
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from models.decayed import DecayedCountRanker
 from stream import agents, telemetry
 from stream.agents import Received
 from stream.consumer import Output, dead_letter
 from stream.decisions import Change, EdgeDecisions
 from stream.past import TakeIn, reread
+from stream.ranking_model import MakeRanker, RankingModel
 from stream.settings import Settings, load
 from topics.catalogue import CACHE_DECISIONS, EDGE_WINDOWS
 from topics.codecs import DecodeError
@@ -62,6 +66,21 @@ class Metrics:
         self.dead_letters = counter("dead_letters", "Windows that could not be used")
         self.hits = counter("obeying_hits", "Requests that an obeying cache would have answered")
         self.lru_hits = counter("lru_hits", "Requests that LRU of equal size would have answered")
+        self.decayed_hits = counter(
+            "decayed_hits", "Requests that a decayed count of equal size would have answered"
+        )
+        self.gained = Gauge(
+            "tidecast_ranker_hit_ratio_gained",
+            "Hit ratio of obeying caches less that of LRU, over the latest epoch of every edge",
+            registry=registry,
+        )
+        self.standing_down = Gauge(
+            "tidecast_ranker_edges_standing_down",
+            "Edges that get no decisions because obeying them gained nothing lately",
+            registry=registry,
+        )
+        self.swaps = counter("model_swaps", "Versions of the model that took over")
+        self.refusals = counter("model_refusals", "Updates that could not be followed")
         self.compute = histogram("compute", "Time to answer a batch")
         self.queue = histogram("queue", "From the request's Kafka timestamp to the batch's start")
         self.edges = Gauge("tidecast_ranker_edges", "Edges known", registry=registry)
@@ -70,22 +89,19 @@ class Metrics:
 class RankedPartition:
     """The edges of one partition of `edge.windows`, after its windows up to `position`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, make: MakeRanker) -> None:
         self.position = 0
         self.edges: dict[str, EdgeDecisions] = {}  # the one silent longest first
         self._settings = settings
+        self._make = make
 
     def step(self, window: EdgeWindow, produced_at: float) -> list[Change]:
         """What changes after a window, the next of the partition."""
         edge = self.edges.pop(window.edge_id, None)
         if edge is None:
-            settings = self._settings
-            if len(self.edges) >= settings.max_edges:
+            if len(self.edges) >= self._settings.max_edges:
                 del self.edges[next(iter(self.edges))]
-            ranker = DecayedCountRanker(
-                settings.cache_objects, settings.cache_share, settings.max_objects
-            )
-            edge = EdgeDecisions(window.edge_id, ranker, settings)
+            edge = EdgeDecisions(window.edge_id, self._make(), self._settings)
         self.edges[window.edge_id] = edge
         return edge.step(window, produced_at)
 
@@ -102,27 +118,34 @@ class RankBatch:
 
     Args:
         settings: capacities, bounds, the life of decisions.
+        model: makes the ranker of each edge.
         reread: gives it a partition's earlier windows.
         assigned: the numbers of the partitions that this worker has now.
-        registry: where the metrics go.
+        metrics: what it counts.
     """
 
     def __init__(
         self,
         settings: Settings,
+        model: RankingModel,
         reread: Reread,
         assigned: Callable[[], set[int]],
-        registry: CollectorRegistry,
+        metrics: Metrics,
     ) -> None:
         self._settings = settings
+        self._model = model
         self._reread = reread
         self._assigned = assigned
         self._partitions: dict[int, RankedPartition] = {}
-        self._metrics = Metrics(registry)
+        self._latest: dict[str, EdgeEpoch] = {}  # of each edge, the one silent longest first
+        self._metrics = metrics
 
     def __call__(self, messages: Sequence[Received]) -> list[tuple[int, Output]]:
         """The outputs of the messages, each beside the number that decides its partition."""
         metrics, now = self._metrics, time.time()
+        if self._model.swapped():
+            metrics.swaps.inc()
+            self._partitions.clear()
         for number in self._partitions.keys() - self._assigned():
             del self._partitions[number]
         outputs: list[tuple[int, Output]] = []
@@ -152,7 +175,7 @@ class RankBatch:
         """The partition's state before the message at `offset`, rebuilt where it is not at hand."""
         partition = self._partitions.get(number)
         if partition is None or partition.position > offset:
-            partition = self._partitions[number] = RankedPartition(self._settings)
+            partition = self._partitions[number] = RankedPartition(self._settings, self._model.make)
         if partition.position < offset:
             started = time.monotonic()
             count = self._reread(number, partition.position, offset, partition.take_in)
@@ -172,8 +195,22 @@ class RankBatch:
                 metrics.requests.inc(record.requests)
                 metrics.hits.inc(round(record.hit_ratio * record.requests))
                 metrics.lru_hits.inc(round(record.lru_hit_ratio * record.requests))
+                metrics.decayed_hits.inc(round((record.decayed_hit_ratio or 0) * record.requests))
+                self._compare(record)
             else:
                 metrics.decisions.inc()
+
+    def _compare(self, record: EdgeEpoch) -> None:
+        """What obeying gains, over the latest epoch of each edge that this worker has had."""
+        latest = self._latest
+        latest.pop(record.edge_id, None)
+        if len(latest) >= self._settings.max_edges:
+            del latest[next(iter(latest))]
+        latest[record.edge_id] = record
+        requests = sum(epoch.requests for epoch in latest.values())
+        gained = sum(e.requests * (e.hit_ratio - e.lru_hit_ratio) for e in latest.values())
+        self._metrics.gained.set(gained / max(1, requests))
+        self._metrics.standing_down.set(sum(epoch.standing_down for epoch in latest.values()))
 
 
 def usable(value: bytes | None) -> EdgeWindow | DecodeError:
@@ -224,16 +261,22 @@ def _output(change: Change, message: Received, produced_at: float) -> Output:
 def main(settings: Settings) -> None:
     """Runs the ranker until SIGTERM or SIGINT."""
     telemetry.setup_logging(settings)
-    metrics = CollectorRegistry()
-    telemetry.serve(metrics, settings)
-    application = agents.Application(ROLE, settings, metrics)
+    registry = CollectorRegistry()
+    telemetry.serve(registry, settings)
+    metrics = Metrics(registry)
+    model = RankingModel(settings, metrics.refusals)
+    application = agents.Application(ROLE, settings, registry)
 
     def assigned() -> set[int]:
         return {source.partition for source in application.consumer.assignment()}
 
-    compute = RankBatch(settings, partial(reread, settings, EDGE_WINDOWS), assigned, metrics)
+    compute = RankBatch(settings, model, partial(reread, settings, EDGE_WINDOWS), assigned, metrics)
     application.consume(EDGE_WINDOWS, compute, size=WINDOWS_A_BATCH, wait=settings.forecast_wait)
-    agents.run(application)
+    model.start()
+    try:
+        agents.run(application)
+    finally:
+        model.stop()
 
 
 if __name__ == "__main__":

@@ -120,6 +120,9 @@ class Settings:
     )
     cache_share: float = _setting(0.05, "capacity of an edge's cache as a share of its objects")
     cache_objects: int = _setting(0, "capacity in objects; 0: cache_share decides")
+    ranker: str = _setting(
+        "cachemamba", "what ranks objects: cachemamba, or decayed, which needs no model"
+    )
     decision_windows: int = _setting(12, "windows for which a decision stands unless renewed")
 
     # Edge agents

@@ -328,6 +328,24 @@ class EdgeEpoch(msgspec.Struct, frozen=True, tag_field="record", tag="epoch"):
     model: Label
     model_version: Label
     produced_at: Clock
+    decayed_hit_ratio: (
+        Annotated[
+            float,
+            Meta(
+                ge=0,
+                le=1,
+                description="Of a cache of equal size that goes by a self-tuning decayed count.",
+            ),
+        ]
+        | None
+    ) = None
+    standing_down: Annotated[
+        bool,
+        Meta(description="Obeying gained nothing over LRU lately, so no decision is in force."),
+    ] = False
+    scored_by: Annotated[
+        str, Meta(max_length=200, description="What the scores go by at present, in words.")
+    ] = ""
 
 
 # --------------------------------------------------------------------------- operation

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 console = Console(stderr=True, soft_wrap=True, highlight=False)
 train_app = typer.Typer(
-    no_args_is_help=True, help="Makes a version of a model from recorded cascades."
+    no_args_is_help=True, help="Makes a version of a model from recorded cascades or requests."
 )
 models_app = typer.Typer(no_args_is_help=True, help="The versions of models in the registry.")
 

@@ -41,6 +41,7 @@ class Edge:
     def __init__(self) -> None:
         self.table: dict[str, CacheDecision] = {}
         self.held: dict[str, int] = {}  # each object's last request
+        self.last: dict[str, int] = {}  # the same of all objects
         self.lru: OrderedDict[str, None] = OrderedDict()
         self.clock = 0
         self.capacity = 1
@@ -52,7 +53,7 @@ class Edge:
             self.clock += 1
             hits += name in self.held
             lru_hits += name in self.lru
-            self.held[name] = self.clock
+            self.held[name] = self.last[name] = self.clock
             self.lru[name] = None
             self.lru.move_to_end(name)
             self.trim(now)
@@ -78,6 +79,8 @@ class Edge:
         else:
             assert key == decision_key(record.edge_id, record.object_id)
             self.table[record.object_id] = record
+            if record.verdict == "prefetch":
+                self.held.setdefault(record.object_id, self.last.get(record.object_id, 0))
 
 
 names = st.lists(st.sampled_from("abcdefghij"), min_size=1, max_size=25)
@@ -188,6 +191,27 @@ def test_a_window_without_its_last_part_is_never_closed() -> None:
     assert decisions.step(window(0, ["a"] * 3, 0, 2), 1.0) == []
     closing = decisions.step(window(1, ["a"]), 1.0)[-1].record
     assert (closing.epoch, closing.requests, closing.hit_ratio) == (1, 1, 1.0)
+
+
+def test_a_ranker_that_gains_nothing_stands_down_and_comes_back() -> None:
+    decisions = machine(dataclasses.replace(SETTINGS, cache_objects=10, max_objects=10_000))
+    edge, states = Edge(), []
+    popular = [[f"{i % 10}" for i in range(400)] for _ in range(3)]
+    # Objects in pairs of requests: LRU answers every second one, old counts are in the way.
+    pairs = [[f"{e}-{i // 2}" for i in range(400)] for e in range(30)]
+    back = [[f"{i % 12}" for i in range(400)] for _ in range(60)]
+    for epoch, content in enumerate(popular + pairs + back):
+        for change in decisions.step(window(epoch, content), 1.0):
+            edge.follow(*change)
+            if isinstance(change.record, EdgeEpoch):
+                states.append(change.record.standing_down)
+                assert change.record.admitted == len(edge.table)
+                assert not (change.record.standing_down and edge.table)
+    down = states.index(True)
+    assert 3 < down < 33
+    assert not states[-1] and len(edge.table) == 10
+    # It does not go up and down.
+    assert np.count_nonzero(np.diff(states)) == 2
 
 
 def test_the_objects_known_are_bounded() -> None:

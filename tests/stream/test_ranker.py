@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 
 import msgspec
 import numpy as np
 import pytest
+import torch
 from aiokafka import ConsumerRecord
 from aiokafka.partitioner import DefaultPartitioner
 from prometheus_client import CollectorRegistry
 
+from models.ranker_model import CacheMamba
+from models.ranker_network import Config
 from stream.agents import Received
 from stream.consumer import Output
 from stream.past import TakeIn
-from stream.ranker import RankBatch, edge_number, inconsistency
+from stream.ranker import Metrics, RankBatch, edge_number, inconsistency
+from stream.ranking_model import RankingModel, bounds
 from stream.settings import Settings
 from topics.catalogue import CACHE_DECISIONS, DEAD_LETTERS, EDGE_WINDOWS
 from topics.records import EdgeEpoch, EdgeWindow
 
-SETTINGS = Settings(window=60.0, cache_objects=2)
+SETTINGS = Settings(window=60.0, cache_objects=2, ranker="decayed")
 
 
 def window(edge: str, epoch: int, names: Sequence[str]) -> EdgeWindow:
@@ -65,8 +70,24 @@ class Log:
         take_in(records)
         return len(records)
 
-    def worker(self, settings: Settings = SETTINGS, assigned: Sequence[int] = (0, 1)) -> RankBatch:
-        return RankBatch(settings, self.reread, lambda: set(assigned), CollectorRegistry())
+    def worker(
+        self,
+        settings: Settings = SETTINGS,
+        model: RankingModel | None = None,
+        assigned: Collection[int] = (0, 1),
+    ) -> RankBatch:
+        metrics = Metrics(CollectorRegistry())
+        model = model or RankingModel(settings, metrics.refusals)
+        return RankBatch(settings, model, self.reread, lambda: set(assigned), metrics)
+
+
+def neural(seed: int) -> RankingModel:
+    """A network with something to say, as if it had been loaded."""
+    network = CacheMamba.untrained(Config(width=8, state=4), seed)
+    torch.nn.init.normal_(network.correct.weight)
+    model = RankingModel(SETTINGS, Metrics(CollectorRegistry()).refusals)
+    model.make = partial(CacheMamba(network, "7").ranker, *bounds(SETTINGS))
+    return model
 
 
 def content(outputs: Sequence[tuple[int, Output]]) -> list[tuple]:
@@ -87,12 +108,44 @@ def log() -> Log:
     return Log()
 
 
-def test_a_worker_that_starts_anywhere_goes_on_as_if_it_had_always_been_there(log: Log) -> None:
+@pytest.mark.parametrize("kind", ["decayed", "cachemamba"])
+def test_a_worker_that_starts_anywhere_goes_on_as_if_it_had_always_been_there(
+    log: Log, kind: str
+) -> None:
+    def worker() -> RankBatch:
+        return log.worker(model=neural(0) if kind == "cachemamba" else None)
+
     messages = log.messages[0]
-    steady = log.worker()
+    steady = worker()
     expected = [content(steady([message])) for message in messages]
     for start in range(0, len(messages), 7):
-        assert content(log.worker()(messages[start:])) == list(chain(*expected[start:]))
+        assert content(worker()(messages[start:])) == list(chain(*expected[start:]))
+
+
+def test_a_version_that_was_loaded_takes_over_as_if_it_had_always_ranked(log: Log) -> None:
+    messages = log.messages[0]
+    model, metrics = neural(0), Metrics(CollectorRegistry())
+    worker = RankBatch(SETTINGS, model, log.reread, lambda: {0, 1}, metrics)
+    worker(messages[:20])
+    model._next = neural(1).make
+    assert content(worker(messages[20:])) == content(log.worker(model=neural(1))(messages[20:]))
+    assert metrics.swaps._value.get() == 1
+
+
+def test_what_obeying_gains_is_a_metric(log: Log) -> None:
+    worker = log.worker()
+    outputs = worker(log.messages[0][:60])
+    latest = {}
+    for _, output in outputs:
+        if output.value is not None:
+            record = CACHE_DECISIONS.codec.decode(output.value)
+            if isinstance(record, EdgeEpoch):
+                latest[record.edge_id] = record
+    requests = sum(epoch.requests for epoch in latest.values())
+    gained = sum(e.requests * (e.hit_ratio - e.lru_hit_ratio) for e in latest.values())
+    assert worker._metrics.gained._value.get() == pytest.approx(gained / requests)
+    assert all(0 <= (epoch.decayed_hit_ratio or 0) <= 1 for epoch in latest.values())
+    assert all("count that decays" in epoch.scored_by for epoch in latest.values())
 
 
 def test_a_batch_that_is_read_again_is_answered_again(log: Log) -> None:
@@ -107,7 +160,7 @@ def test_a_batch_that_is_read_again_is_answered_again(log: Log) -> None:
 
 def test_partitions_are_forgotten_with_their_assignment(log: Log) -> None:
     assigned = {0, 1}
-    worker = RankBatch(SETTINGS, log.reread, lambda: assigned, CollectorRegistry())
+    worker = log.worker(assigned=assigned)
     worker([log.messages[0][0], log.messages[1][0]])
     assert worker._partitions.keys() == {0, 1}
     assigned.remove(1)

@@ -75,7 +75,7 @@ def test_an_update_leads_to_its_version_by_path_or_uri(settings: Settings) -> No
         ({"uri": "s3://bucket/seismic/2"}, "expected a path or file://"),
         ({"uri": "file://elsewhere/seismic/2"}, "expected a path or file://"),
         ({"uri": "/models/seismic/3"}, r"expected a folder \.\.\./seismic/2"),
-        ({"uri": "/nowhere/seismic/2"}, "every forecaster has to see this folder"),
+        ({"uri": "/nowhere/seismic/2"}, "every worker has to see this folder"),
         ({"digest": NO_DIGEST}, "publish the change under another version"),
     ],
 )

@@ -1,0 +1,129 @@
+"""`tidecast train cachemamba`: makes a version of the ranker from recorded requests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stream.commands.report import Bars, command_line
+from stream.commands.training import (
+    OutputOption,
+    ResumeOption,
+    SeedOption,
+    ThreadsOption,
+    VersionOption,
+    console,
+    train_app,
+)
+from stream.settings import Duration
+
+if TYPE_CHECKING:
+    from models.ranker_model import RankerModel
+    from models.workload import Workload
+
+_SIZES = (0.01, 0.05, 0.1)  # of caches, for the card
+
+
+@train_app.command("cachemamba")
+def train_cachemamba(
+    requests: Annotated[
+        list[Path],
+        typer.Option(
+            "--requests",
+            help="File of one edge's recorded requests (plain, .xz or .gz); may be repeated.",
+        ),
+    ],
+    output: OutputOption = Path("runs/models"),
+    version: VersionOption = "1",
+    first: Annotated[
+        float,
+        typer.Option(
+            min=0.01,
+            max=1,
+            help="Share of each file that is learnt from, from its start. The rest is only tested "
+            "on, for the model's card.",
+        ),
+    ] = 0.5,
+    window: Annotated[
+        Duration | None,
+        typer.Option(
+            parser=Duration.parse,
+            metavar="DURATION",
+            help="Length of windows, such as 5m. Default: for each file the shortest round length "
+            "with 250 requests on average.",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="At most; the later part of what is learnt from stops it.")
+    ] = 24,
+    threads: ThreadsOption = 1,
+    seed: SeedOption = 0,
+    resume: ResumeOption = True,
+) -> None:
+    """Trains CacheMamba, which tells rankers how to weigh the decayed counts of objects.
+
+    Of what is learnt from, the earlier three quarters train and the rest validates; then both do.
+    A model serves edges of any size; files of several kinds of traffic make it serve more of them.
+    """
+    for path in requests:
+        if not path.is_file():
+            raise typer.BadParameter(f"{path}: no such file")
+
+    import torch
+
+    from models import registry
+    from models.checkpoint import checkpoints
+    from models.datasets import read_requests
+    from models.ranker_training import SCHEDULE, Requests, train_ranker
+    from models.workload import workload
+
+    torch.set_num_threads(threads)
+    length = None if window is None else float(window)
+    workloads = [workload(read_requests(path), "unit", window=length) for path in requests]
+    learnt = [work.first(max(1, int(first * len(work)))) for work in workloads]
+    with checkpoints(output / ".unfinished", resume), Bars(console) as report:
+        model, found = train_ranker(
+            "cachemamba",
+            [Requests(work.objects, work.ends.tolist()) for work in learnt],
+            seed,
+            schedule=replace(SCHEDULE, epochs=epochs),
+            report=report,
+        )
+    model.version = version
+    names = [path.name for path in requests]
+    metrics = {
+        name: _measure(model, work, len(part))
+        for name, work, part in zip(names, workloads, learnt, strict=True)
+        if len(part) < len(work)
+    }
+    data = [
+        registry.DataSet(path.name, registry.digest(path), requests=len(part))
+        for path, part in zip(requests, learnt, strict=True)
+    ]
+    folder = registry.write(
+        model,
+        output,
+        description="A selective state space that weighs each object's decayed counts.",
+        command=command_line(),
+        data=data,
+        training={"seed": seed, "first": first, "windows": [w.window for w in learnt]} | found,
+        metrics=metrics,
+    )
+    console.print(f"{model.name} {model.version} written to {folder}")
+
+
+def _measure(model: RankerModel, work: Workload, test: int) -> dict[str, Any]:
+    """Hit ratios on the requests that were not learnt from, beside those without the network."""
+    from models import cache_policies
+
+    policies = {"hit_ratio": cache_policies.neural(model), "decayed": cache_policies.DECAYED}
+    return {
+        f"{size:.0%} of the objects": {
+            name: round(float(policy.replay(work, work.capacity(size))[test:].mean()), 4)
+            for name, policy in policies.items()
+        }
+        for size in _SIZES
+    }
