@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.agents import Received
 from stream.consumer import Output
+from stream.corrections import Corrections
 from stream.loading import Loaded
 from stream.settings import Settings
 from stream.snapshots import Asked
 from topics.catalogue import Topic
-from topics.records import HorizonForecast, PopularityForecast, Quantiles
+from topics.records import Correction, HorizonForecast, PopularityForecast, Quantiles
 
 
 class Call(NamedTuple):
@@ -42,9 +43,11 @@ class Answers:
 
     Args:
         settings: horizons, the viral count and the deadline of a call.
+        corrections: of the models' intervals; None leaves them as they are.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, corrections: Corrections | None = None) -> None:
+        self._corrections = corrections or Corrections(settings.horizons)
         self._horizons: NDArray[np.float64] = np.array(settings.horizons, np.float64)
         self._viral_count = settings.viral_count
         self._deadline = settings.forecast_deadline
@@ -74,12 +77,19 @@ class Answers:
         increments = model.forecast(snapshots, call.horizons)
         if call.is_usual:  # another number of horizons is other work
             loaded.cost.learn(len(snapshots), call.events, time.perf_counter() - began)
+        own = increments.quantiles
+        sizes = np.zeros(increments.expected.shape, np.int64)
+        if call.is_usual:
+            ages = np.array([snapshot.age for snapshot in snapshots])
+            increments, sizes = self._corrections.apply(model.name, model.version, ages, increments)
         observed = np.array([snapshot.observed_count for snapshot in snapshots], np.float64)
         columns = observed[:, None]
-        expected = columns + increments.expected
-        geometric = columns + np.exp2(increments.log_mean) - 1
-        quantiles = columns[:, :, None] + np.exp2(increments.quantiles) - 1
-        viral = increments.probability_of(self._viral_count - observed)
+        expected = (columns + increments.expected).tolist()
+        geometric = (columns + np.exp2(increments.log_mean) - 1).tolist()
+        quantiles = (columns[:, :, None] + np.exp2(increments.quantiles) - 1).tolist()
+        before: Any = (columns[:, :, None] + np.exp2(own[:, :, [0, -1]]) - 1).tolist()
+        corrected_by: Any = sizes.tolist()
+        viral = increments.probability_of(self._viral_count - observed).tolist()
         produced_at = time.time()
         return [
             PopularityForecast(
@@ -90,28 +100,30 @@ class Answers:
                 age=snapshot.age,
                 observed_count=snapshot.observed_count,
                 horizons=[
-                    HorizonForecast(float(horizon), mean, Quantiles(*levels), middle)
-                    for horizon, mean, levels, middle in zip(
-                        call.horizons, means, spreads, middles, strict=True
+                    HorizonForecast(
+                        horizon=horizon,
+                        expected=expected[row][at],
+                        quantiles=Quantiles(*quantiles[row][at]),
+                        geometric_mean=geometric[row][at],
+                        correction=_correction(before[row][at], corrected_by[row][at]),
                     )
+                    for at, horizon in enumerate(call.horizons.tolist())
                     if horizon > snapshot.age
                 ],
-                viral_probability=probability,
+                viral_probability=viral[row],
                 viral_count=self._viral_count,
                 model=model.name,
                 model_version=model.version,
                 degraded=degraded,
                 produced_at=produced_at,
             )
-            for snapshot, means, spreads, middles, probability in zip(
-                snapshots,
-                expected.tolist(),
-                quantiles.tolist(),
-                geometric.tolist(),
-                viral.tolist(),
-                strict=True,
-            )
+            for row, snapshot in enumerate(snapshots)
         ]
+
+
+def _correction(before: Sequence[float], sample_size: int) -> Correction | None:
+    """What an interval was before; None where no correction is known for it."""
+    return Correction(before[0], before[1], sample_size) if sample_size else None
 
 
 def output(topic: Topic, message: Received, forecast: PopularityForecast) -> tuple[int, Output]:

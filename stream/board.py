@@ -9,8 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from stream.observer import EdgeTotals, Observed
+from stream.observer import EdgeTotals, Observed, ScoreTotals
 from stream.progress import Position
+from stream.quality import Kind
 from topics.records import PopularityForecast
 
 _ROWS = 10
@@ -93,6 +94,8 @@ def render(status: Status, rates: Rates) -> RenderableType:
     parts: list[RenderableType] = [head, _roles(status, rates)]
     if observed.cascades:
         parts.append(_cascades(observed.growing(_ROWS)))
+    if observed.scored:
+        parts.append(_scores(observed.scored))
     if observed.edges:
         parts.append(_edges(observed.edges))
     if observed.reasons:
@@ -129,6 +132,26 @@ def _cascades(growing: list[PopularityForecast]) -> Table:
             _seconds(last.horizon),
             f"{forecast.viral_probability:.0%}",
             forecast.model + (" (degraded)" if forecast.degraded else ""),
+        )
+    return table
+
+
+def _scores(scored: dict[Kind, ScoreTotals]) -> Table:
+    """What is served first, and what is tried beside it."""
+    table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left",
+                  title="\nforecasts held against what happened", title_style="bold")  # fmt: skip
+    table.add_column("model", min_width=12)
+    table.add_column("")
+    for name in ("scores", "squared error (log2)", "within the 90 % interval"):
+        table.add_column(name, justify="right", no_wrap=True)
+    order = {"served": 0, "degraded": 1, "shadow": 2}
+    for kind, totals in sorted(scored.items(), key=lambda item: (order[item[0].kind], item[0])):
+        table.add_row(
+            f"{kind.model} {kind.version}",
+            kind.kind,
+            f"{totals.scores:,}",
+            f"{totals.msle:.3f}",
+            f"{totals.coverage:.1%}",
         )
     return table
 

@@ -77,6 +77,20 @@ def _examine_partitions(
                     f"set partitions = {got}, or change the topic while nothing writes to it",
                 )
             )
+    joined = {
+        name: len(described[name]["partitions"])
+        for name, topic in CATALOGUE.items()
+        if topic.partitioned and "scorer" in topic.readers + topic.writers and name not in missing
+    }
+    if len(set(joined.values())) > 1:
+        told = ", ".join(f"{name} {count}" for name, count in joined.items())
+        findings.append(
+            Finding(
+                "wrong",
+                f"the scorer joins by partition, and these have different numbers: {told}",
+                "give all the number that the largest has: kafka-topics.sh --alter",
+            )
+        )
     if not missing and not findings:
         findings.append(Finding("ok", f"{len(CATALOGUE)} topics, partitions as set"))
     return findings

@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from models import registry as model_registry
 from stream.agents import Received
 from stream.answers import Answers, Call, output
 from stream.consumer import Output
-from stream.loading import Loaded, load
+from stream.corrections import Corrections
+from stream.loading import Loaded, load_known
 from stream.settings import Settings
 from stream.snapshots import Asked, decode
 from topics.catalogue import POPULARITY_FORECASTS
@@ -68,6 +68,7 @@ class ForecastBatch:
         settings: horizons, the viral count, the deadline of a call, when to fall back.
         registry: where the metrics go.
         fall_back: answers when the served version is too late; None: it answers however late.
+        corrections: of intervals; None leaves them as models state them.
     """
 
     def __init__(
@@ -76,9 +77,10 @@ class ForecastBatch:
         settings: Settings,
         registry: CollectorRegistry,
         fall_back: Loaded | None = None,
+        corrections: Corrections | None = None,
     ) -> None:
         self._served = served
-        self._answers = Answers(settings)
+        self._answers = Answers(settings, corrections)
         self._fall_back = fall_back
         self._degrade_after = settings.degrade_after
         self._metrics = Metrics(registry)
@@ -136,6 +138,4 @@ def fall_back(settings: Settings) -> Loaded | None:
     """
     if settings.degrade_after <= 0 or settings.forecaster == FALL_BACK:
         return None
-    if FALL_BACK not in model_registry.list_names(settings.registry or None):
-        settings = settings.having(registry="")
-    return load(settings, FALL_BACK)
+    return load_known(settings, FALL_BACK)

@@ -8,6 +8,7 @@ caused its snapshot; the message's own timestamp is when it was published, and t
 the two is how long the way was.
 
     model.updates ── model_watch ──► serving: the version that answers
+    model.calibration ── watch ────► corrections of its intervals
                                         │
     cascade.snapshots ── batch ──► forecast_batch: calls that keep a deadline
                            │            └──► popularity.forecasts, commit
@@ -21,12 +22,14 @@ import threading
 from prometheus_client import CollectorRegistry
 
 from stream import agents, telemetry
+from stream.corrections import Corrections
 from stream.forecast_batch import ROLE, ForecastBatch, fall_back
 from stream.model_watch import ModelWatch
 from stream.serving import Serving
 from stream.settings import Settings, load
 from stream.shadows import Shadows
-from topics.catalogue import CASCADE_SNAPSHOTS
+from stream.watch import Watch
+from topics.catalogue import CASCADE_SNAPSHOTS, MODEL_CALIBRATION
 
 
 def main(settings: Settings) -> None:
@@ -41,8 +44,10 @@ def main(settings: Settings) -> None:
     # What a model compiles takes seconds: before the group counts on this worker.
     watch = ModelWatch(settings, settings.forecaster)
     serving = Serving(settings, watch.updates, metrics)
-    compute = ForecastBatch(serving.current, settings, metrics, fall_back(settings))
-    shadows = Shadows(serving.current, settings, metrics)
+    corrections = Corrections(settings.horizons)
+    calibration = Watch(settings, MODEL_CALIBRATION, corrections.take_in)
+    compute = ForecastBatch(serving.current, settings, metrics, fall_back(settings), corrections)
+    shadows = Shadows(serving.current, settings, metrics, corrections)
     telemetry.serve(metrics, settings)
     application = agents.Application(ROLE, settings, metrics)
     application.consume(
@@ -50,11 +55,13 @@ def main(settings: Settings) -> None:
         size=settings.forecast_batch, wait=settings.forecast_wait, afterwards=shadows,
     )  # fmt: skip
     watch.start(serving)
+    calibration.start()
     threading.Thread(target=shadows.load, name="shadows", daemon=True).start()
     try:
         agents.run(application)
     finally:
         watch.stop()
+        calibration.stop()
 
 
 if __name__ == "__main__":

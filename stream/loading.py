@@ -58,6 +58,18 @@ def load(settings: Settings, name: str, version: str | None = None) -> Loaded:
     return _load(settings, name, version, Path(settings.registry or registry.SHIPPED))
 
 
+def load_known(settings: Settings, name: str, version: str | None = None) -> Loaded:
+    """`load`, from the models that ship where the registry of the settings has none of that name.
+
+    Raises:
+        UnknownModelError: no such name or version.
+        BrokenModelError: its files are missing, altered or unreadable.
+    """
+    if name not in registry.list_names(settings.registry or None):
+        settings = settings.having(registry="")
+    return load(settings, name, version)
+
+
 def load_update(settings: Settings, update: ModelUpdate) -> Loaded:
     """The version that an update names, wherever it lies.
 

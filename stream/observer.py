@@ -16,17 +16,19 @@ import numpy as np
 from aiokafka import ConsumerRecord
 
 from stream.follow import Follower
+from stream.quality import Kind, kind_of
 from stream.settings import Settings
 from topics.catalogue import (
     CACHE_DECISIONS,
     CASCADE_OUTCOMES,
     DEAD_LETTERS,
+    FORECAST_SCORES,
     POPULARITY_FORECASTS,
     Topic,
 )
 from topics.records import EdgeEpoch, PopularityForecast
 
-_READ = (POPULARITY_FORECASTS, CASCADE_OUTCOMES, CACHE_DECISIONS, DEAD_LETTERS)
+_READ = (POPULARITY_FORECASTS, CASCADE_OUTCOMES, CACHE_DECISIONS, FORECAST_SCORES, DEAD_LETTERS)
 _KEPT_FORECASTS = 2_000
 _KEPT_LATENCIES = 1_000_000
 FORECAST_LIFE = 4 * 3600.0  # seconds of event time for which a forecast is worth showing
@@ -60,6 +62,25 @@ class EdgeTotals:
 
 
 @dataclass
+class ScoreTotals:
+    """The forecasts of one version that were held against what happened, since the start."""
+
+    scores: int = 0
+    squared_errors: float = 0.0
+    inside: int = 0
+
+    @property
+    def msle(self) -> float:
+        """Mean squared error of log2(1 + increment)."""
+        return self.squared_errors / max(self.scores, 1)
+
+    @property
+    def coverage(self) -> float:
+        """Share of the 90 % intervals that held what came."""
+        return self.inside / max(self.scores, 1)
+
+
+@dataclass
 class Observed:
     """Counts of messages on the output topics, and the newest of them."""
 
@@ -72,6 +93,7 @@ class Observed:
     latest_event: float = 0.0
     cascades: dict[str, PopularityForecast] = field(default_factory=dict)
     edges: dict[str, EdgeTotals] = field(default_factory=dict)
+    scored: dict[Kind, ScoreTotals] = field(default_factory=dict)
     # Dead letters by the topic they came from and the class of the error.
     reasons: dict[tuple[str, str], int] = field(default_factory=dict)
     # Seconds from the broker's receipt of an event to the forecast it caused, newest last.
@@ -110,6 +132,7 @@ class Observer(Follower):
             POPULARITY_FORECASTS.name: self._take_forecast,
             CASCADE_OUTCOMES.name: self._take_outcome,
             CACHE_DECISIONS.name: self._take_decision,
+            FORECAST_SCORES.name: self._take_score,
             DEAD_LETTERS.name: self._take_dead_letter,
         }[topic.name]
         for record in records:
@@ -143,6 +166,13 @@ class Observer(Follower):
             edges.setdefault(decision.edge_id, EdgeTotals(decision)).add(decision)
         else:
             self.observed.decisions += 1
+
+    def _take_score(self, record: ConsumerRecord) -> None:
+        score = FORECAST_SCORES.codec.decode(record.value)
+        totals = self.observed.scored.setdefault(kind_of(score), ScoreTotals())
+        totals.scores += 1
+        totals.squared_errors += score.increment_log2_error**2
+        totals.inside += score.inside_interval
 
     def _take_dead_letter(self, record: ConsumerRecord) -> None:
         observed = self.observed

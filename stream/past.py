@@ -10,6 +10,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from stream.settings import Settings
 from topics.catalogue import Topic
 
+# An offset that no partition reaches.
+END = 1 << 62
 # Takes in the next records of the partition.
 TakeIn = Callable[[Sequence[ConsumerRecord]], None]
 
@@ -27,14 +29,14 @@ def reread(
     Raises:
         KafkaError: the broker does not answer.
     """
-    return asyncio.run(
-        _reread(settings, TopicPartition(topic.name, partition), start, end, take_in)
-    )
+    return asyncio.run(reread_here(settings, topic, partition, start, end, take_in))
 
 
-async def _reread(
-    settings: Settings, source: TopicPartition, start: int, end: int, take_in: TakeIn
+async def reread_here(
+    settings: Settings, topic: Topic, partition: int, start: int, end: int, take_in: TakeIn
 ) -> int:
+    """`reread` in an event loop that runs already."""
+    source = TopicPartition(topic.name, partition)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
         enable_auto_commit=False,

@@ -6,7 +6,7 @@ forecaster, so that what the tracker published meanwhile is still seen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -14,20 +14,29 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from stream.broker import partitions
 from stream.settings import Settings
-from topics.catalogue import CASCADE_SNAPSHOTS, EDGE_REQUESTS, EDGE_WINDOWS, SOCIAL_EVENTS
+from topics.catalogue import (
+    CASCADE_OUTCOMES,
+    CASCADE_SNAPSHOTS,
+    EDGE_REQUESTS,
+    EDGE_WINDOWS,
+    POPULARITY_FORECASTS,
+    SHADOW_FORECASTS,
+    SOCIAL_EVENTS,
+)
 
 # What each role reads, in order of the flow.
 READS = {
-    "tracker": SOCIAL_EVENTS.name,
-    "historian": EDGE_REQUESTS.name,
-    "forecaster": CASCADE_SNAPSHOTS.name,
-    "ranker": EDGE_WINDOWS.name,
+    "tracker": (SOCIAL_EVENTS.name,),
+    "historian": (EDGE_REQUESTS.name,),
+    "forecaster": (CASCADE_SNAPSHOTS.name,),
+    "ranker": (EDGE_WINDOWS.name,),
+    "scorer": (POPULARITY_FORECASTS.name, SHADOW_FORECASTS.name, CASCADE_OUTCOMES.name),
 }
 
 
 @dataclass(frozen=True)
 class Position:
-    """A role on its topic, over all partitions: messages read since the start, and behind."""
+    """A role on its topics, over all partitions: messages read since the start, and behind."""
 
     read: int
     lag: int
@@ -36,7 +45,7 @@ class Position:
 class Progress:
     """Asks the broker how far the roles are. Start it before the first message is sent."""
 
-    def __init__(self, settings: Settings, roles: Mapping[str, str] = READS) -> None:
+    def __init__(self, settings: Settings, roles: Mapping[str, Sequence[str]] = READS) -> None:
         self._settings = settings
         self._roles = roles
         self._partitions: dict[str, list[TopicPartition]] = {}
@@ -48,7 +57,8 @@ class Progress:
         self._consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.kafka)
         await self._admin.start()
         await self._consumer.start()
-        for partition in await partitions(self._settings, self._roles.values()):
+        topics = [topic for read in self._roles.values() for topic in read]
+        for partition in await partitions(self._settings, topics):
             self._partitions.setdefault(partition.topic, []).append(partition)
         for role in self._roles:
             committed, _ = await self._offsets(role)
@@ -73,7 +83,7 @@ class Progress:
 
     async def _offsets(self, role: str) -> tuple[int, int]:
         """Sums of committed and of end offsets; what was trimmed unread does not count as lag."""
-        own = self._partitions[self._roles[role]]
+        own = [tp for topic in self._roles[role] for tp in self._partitions[topic]]
         listed = await self._admin.list_consumer_group_offsets(self._settings.group(role))
         begins = await self._consumer.beginning_offsets(own)
         ends = await self._consumer.end_offsets(own)

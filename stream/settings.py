@@ -167,7 +167,9 @@ class Settings:
         Duration(0), "SEISMIC answers once even the newest snapshot waited this long; 0: never"
     )
     shadows: tuple[str, ...] = _setting(
-        (), "models tried beside the served one, on shadow.forecasts: name or name:version,..."
+        ("seismic",),
+        "models tried beside the served one, on shadow.forecasts: name or name:version,...; "
+        "SEISMIC costs next to nothing and is a yardstick",
     )
     model_threads: int = _setting(
         1, "of a model on torch; roles share a machine, and threads that spin stall the others"
@@ -190,6 +192,15 @@ class Settings:
         Duration(30), "lag or silence beyond this is said on the live page and by /api/health"
     )
 
+    # Scores
+    score_patience: Duration = _setting(
+        Duration(86_400), "event time for which the scorer waits past a cascade's last horizon"
+    )
+    max_awaited: int = _setting(
+        500_000,
+        "forecasts and outcomes a partition that the scorer holds; some 200 MB at the bound",
+    )
+
     # Operation
     data_dir: Path = _setting(Path("runs/data"), "for what a role keeps on disk")
     metrics_port: int = _setting(0, "HTTP port of /metrics; 0: none")
@@ -204,7 +215,7 @@ class Settings:
                     "model_threads", "http_streams", "gateway_cascades", "gateway_edges",
                     "gateway_decisions", "gateway_past", "stale_after", "edge_clients",
                     "edge_decisions", "edge_changes", "edge_stale_after", "edge_lease",
-                    "edge_prefetch_rate")  # fmt: skip
+                    "edge_prefetch_rate", "max_awaited")  # fmt: skip
         for name in positive:
             if getattr(self, name) <= 0:
                 raise SettingsError(f"{name}: got {getattr(self, name)}; expected more than 0")

@@ -18,8 +18,9 @@ from prometheus_client import CollectorRegistry, Counter
 from stream.agents import Received
 from stream.answers import Answers, Call, output
 from stream.consumer import Output
+from stream.corrections import Corrections
 from stream.forecast_batch import ROLE
-from stream.loading import Loaded, load
+from stream.loading import Loaded, load_known
 from stream.settings import Settings
 from stream.snapshots import Asked, decode
 from topics.catalogue import SHADOW_FORECASTS
@@ -34,10 +35,15 @@ class Shadows:
         served: tells which version answers now, and must not be held up.
         settings: which models, horizons, the deadline of a call.
         registry: where the metrics go.
+        corrections: of intervals; None leaves them as models state them.
     """
 
     def __init__(
-        self, served: Callable[[], Loaded], settings: Settings, registry: CollectorRegistry
+        self,
+        served: Callable[[], Loaded],
+        settings: Settings,
+        registry: CollectorRegistry,
+        corrections: Corrections | None = None,
     ) -> None:
         def counter(name: str, what: str) -> Counter:
             return Counter(
@@ -46,7 +52,7 @@ class Shadows:
 
         self._served = served
         self._settings = settings
-        self._answers = Answers(settings)
+        self._answers = Answers(settings, corrections)
         self._live: dict[str, Loaded] = {}  # by what the setting calls them
         self._forecasts = counter("forecasts", "Forecasts made by a shadow")
         self._skipped = counter("skipped", "Snapshots not answered, for the next batch waited")
@@ -57,11 +63,12 @@ class Shadows:
         for shadow in self._settings.shadows:
             name, _, version = shadow.partition(":")
             try:
-                self._live[shadow] = load(self._settings, name, version or None)
+                loaded = load_known(self._settings, name, version or None)
             except Exception as error:  # a version may be broken in ways that only its code knows
                 self._drop(shadow, error)
             else:
-                log.info("%s is tried as a shadow", self._live[shadow])
+                self._live[shadow] = loaded
+                log.info("%s is tried as a shadow", loaded)
 
     def __call__(
         self, messages: Sequence[Received], waiting: Callable[[], int]
@@ -76,6 +83,8 @@ class Shadows:
             return
         asked, _ = decode(messages, ROLE)
         for shadow, loaded in list(self._live.items()):
+            if str(loaded) == str(self._served()):
+                continue  # its forecasts are out already, under the same ids
             left = len(asked)
             for call in self._answers.calls(loaded, asked):
                 if shadow not in self._live or self._is_behind(asked, waiting()):

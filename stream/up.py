@@ -40,7 +40,8 @@ from topics.errors import TidecastError
 
 # How far the feeders may run ahead of each role. Small enough that what waits stays within the
 # embedded broker's bounded topics, large enough that every role has full batches.
-AHEAD = {"tracker": 20_000, "historian": 20_000, "forecaster": 600, "ranker": 1_000}
+AHEAD = {"tracker": 20_000, "historian": 20_000, "forecaster": 600, "ranker": 1_000,
+         "scorer": 20_000}  # fmt: skip
 GATEWAY = "gateway"  # beside those of READS: it holds nobody back
 _TICK = 0.25
 _LINE_SECONDS = 5.0
@@ -70,7 +71,7 @@ class Plan:
         traffic: what is fed, each source by a feeder of its own.
         kafka: a running broker; None starts the embedded one.
         speed: seconds of event time in a second; None is as fast as the slowest role.
-        seconds: sending stops by then; None is at the end of the sources, or at Ctrl-C.
+        seconds: of sending; None is to the end of the sources, or to Ctrl-C.
         folder: for logs and the embedded broker's data; a fresh one a run.
     """
 
@@ -167,7 +168,7 @@ class Run:
         self._status.phase = "running"
         producer = await connect(settings.kafka, [SOCIAL_EVENTS.name, EDGE_REQUESTS.name])
         seconds = self._plan.seconds
-        until = None if seconds is None else self._status.started + seconds
+        until = None if seconds is None else time.monotonic() + seconds
         try:
             await asyncio.gather(
                 *(
@@ -287,6 +288,14 @@ class Run:
                 for name, totals in sorted(observed.edges.items())
             },
             "outcomes": observed.outcomes,
+            "scores": {
+                f"{kind.kind} {kind.model} {kind.version}": {
+                    "n": totals.scores,
+                    "msle": round(totals.msle, 4),
+                    "coverage_90": round(totals.coverage, 4),
+                }
+                for kind, totals in sorted(observed.scored.items())
+            },
             "dead_letters": observed.dead_letters,
             "final_lag": sum(position.lag for position in positions.values()),
             "event_to_forecast_seconds": {"p50": p50, "p99": p99},

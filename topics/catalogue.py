@@ -16,6 +16,7 @@ from topics.records import (
     EdgeRequest,
     EdgeWindow,
     ForecastScore,
+    LedgerEntry,
     ModelCalibration,
     ModelUpdate,
     PopularityForecast,
@@ -90,13 +91,21 @@ CASCADE_OUTCOMES = Topic(
 )  # fmt: skip
 FORECAST_SCORES = Topic(
     "forecast.scores", "cascade_id", ForecastScore, "json", "delete", 8 * DAY,
-    ("scorer",), ("gateway",),
-    "Each forecast held against what happened.",
+    ("scorer",), ("scorer", "gateway"),
+    "Each forecast held against what happened, at each of its horizons that is an outcome's age.",
+)  # fmt: skip
+SCORER_LEDGER = Topic(
+    "scorer.ledger", "cascade", LedgerEntry, "msgpack", "delete", 8 * DAY,
+    ("scorer",), ("scorer",),
+    "What the scorer has read and not forgotten: it starts from here. Forecasts cannot be read "
+    "again where their topic was compacted. Retention has to outlast a cascade's life.",
+    public=False,
 )  # fmt: skip
 MODEL_CALIBRATION = Topic(
     "model.calibration", "model, horizon and age bucket", ModelCalibration, "json", "compact", None,
-    ("scorer",), ("forecaster", "gateway"),
-    "Interval corrections that keep the stated coverage.",
+    ("scorer",), ("forecaster", "scorer", "gateway"),
+    "Interval corrections that keep the stated coverage. The key is a JSON array: model, version, "
+    "horizon, age bucket.",
     partitioned=False,
 )  # fmt: skip
 EDGE_WINDOWS = Topic(
@@ -129,10 +138,15 @@ CATALOGUE: dict[str, Topic] = {
     topic.name: topic
     for topic in (
         SOCIAL_EVENTS, EDGE_REQUESTS, CASCADE_SNAPSHOTS, POPULARITY_FORECASTS, SHADOW_FORECASTS,
-        CASCADE_OUTCOMES, FORECAST_SCORES, MODEL_CALIBRATION, EDGE_WINDOWS, CACHE_DECISIONS,
-        MODEL_UPDATES, DEAD_LETTERS,
+        CASCADE_OUTCOMES, FORECAST_SCORES, SCORER_LEDGER, MODEL_CALIBRATION, EDGE_WINDOWS,
+        CACHE_DECISIONS, MODEL_UPDATES, DEAD_LETTERS,
     )
 }  # fmt: skip
+
+
+def calibration_key(model: str, version: str, horizon: float, age_bucket: str) -> bytes:
+    """Key of a record on `model.calibration`: a JSON array."""
+    return msgspec.json.encode([model, version, horizon, age_bucket])
 
 
 def decision_key(edge_id: str, object_id: str | None = None) -> bytes:

@@ -156,6 +156,16 @@ class Quantiles(msgspec.Struct, frozen=True):
     p95: Events
 
 
+class Correction(msgspec.Struct, frozen=True):
+    """What a corrected interval was before, and which correction it is that moved its ends."""
+
+    p05: Annotated[float, Meta(ge=0, lt=1e18, description="The model's own.")]
+    p95: Annotated[float, Meta(ge=0, lt=1e18, description="The model's own.")]
+    sample_size: Annotated[
+        int, Meta(ge=0, lt=1 << 53, description="Of the record on model.calibration applied.")
+    ]
+
+
 class HorizonForecast(msgspec.Struct, frozen=True):
     """The forecast total count at one horizon (an age in seconds since publication)."""
 
@@ -176,6 +186,7 @@ class HorizonForecast(msgspec.Struct, frozen=True):
         ]
         | None
     ) = None
+    correction: Correction | None = None
 
 
 class PopularityForecast(msgspec.Struct, frozen=True):
@@ -221,7 +232,11 @@ class CascadeOutcome(msgspec.Struct, frozen=True):
 
 
 class ForecastScore(msgspec.Struct, frozen=True):
-    """One forecast held against what happened. Topic `forecast.scores`."""
+    """One forecast held against what happened. Topic `forecast.scores`.
+
+    Counts are totals. The literature's errors are of the increment, of which `increment_log2_error`
+    squared has the mean MSLE.
+    """
 
     forecast_id: DerivedId
     cascade_id: Id
@@ -233,18 +248,79 @@ class ForecastScore(msgspec.Struct, frozen=True):
     inside_interval: bool
     model: Label
     model_version: Label
+    published_at: Timestamp = 0.0
+    observed_count: Count = 0
+    increment_log2_error: Annotated[
+        Logarithm,
+        Meta(description="The same of what exceeds observed_count; above 0: too much was forecast"),
+    ] = 0.0
+    low: Annotated[float, Meta(ge=0, lt=1e18, description="p05 as forecast.")] = 0.0
+    high: Annotated[float, Meta(ge=0, lt=1e18, description="p95 as forecast.")] = 0.0
+    own_low: Annotated[float, Meta(ge=0, lt=1e18, description="p05 before correction.")] = 0.0
+    own_high: Annotated[float, Meta(ge=0, lt=1e18, description="p95 before correction.")] = 0.0
+    degraded: Annotated[bool, Meta(description="A fall-back model answered.")] = False
+    shadow: Annotated[bool, Meta(description="Of a version that is tried, not served.")] = False
 
 
 class ModelCalibration(msgspec.Struct, frozen=True):
-    """Interval correction of a model for a horizon and an age bucket. Topic `model.calibration`."""
+    """Interval correction of a model for a horizon and an age bucket. Topic `model.calibration`.
+
+    Made of the scores on `forecast.scores` that lie before the offsets in `counted`.
+    """
 
     model: Label
     model_version: Label
     horizon: Seconds
     age_bucket: Label
-    correction: Annotated[Logarithm, Meta(description="Added to both ends, in log2(1 + count).")]
-    coverage: Probability
-    sample_size: Count
+    correction: Annotated[
+        Logarithm, Meta(description="Added to the upper end, in log2(1 + increment).")
+    ]
+    coverage: Annotated[
+        float, Meta(ge=0, le=1, description="Of the 90 % intervals as forecast, the latest scores.")
+    ]
+    sample_size: Annotated[int, Meta(ge=0, lt=1 << 53, description="Scores counted so far.")]
+    lower_correction: Annotated[
+        Logarithm, Meta(description="Taken from the lower end, in log2(1 + increment).")
+    ] = 0.0
+    own_coverage: Annotated[
+        float, Meta(ge=0, le=1, description="The same of the intervals before correction.")
+    ] = 0.0
+    counted: Annotated[
+        list[Count], Meta(max_length=10_000, description="An offset for each partition.")
+    ] = []
+
+
+class AwaitedHorizon(msgspec.Struct, frozen=True):
+    """What a score takes from a forecast at one horizon; total counts."""
+
+    horizon: Seconds
+    predicted: Events
+    low: Events
+    high: Events
+    own_low: Events
+    own_high: Events
+
+
+class AwaitedForecast(msgspec.Struct, frozen=True):
+    """What a score takes from a forecast whose outcomes are still to come."""
+
+    forecast_id: DerivedId
+    cascade_id: Id
+    published_at: Timestamp
+    age: Seconds
+    observed_count: Count
+    horizons: Annotated[list[AwaitedHorizon], Meta(max_length=64)]
+    model: Label
+    model_version: Label
+    degraded: bool
+    shadow: bool
+
+
+class LedgerEntry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A forecast or an outcome that waits for its counterpart. Topic `scorer.ledger` (internal)."""
+
+    forecast: AwaitedForecast | None = None
+    outcome: CascadeOutcome | None = None
 
 
 # --------------------------------------------------------------------------- caches
@@ -371,6 +447,12 @@ class ModelUpdate(msgspec.Struct, frozen=True):
             description="Of the version's card.json, which holds the digests of its other files.",
         ),
     ]
+    replaces: (
+        Annotated[
+            str, Meta(min_length=1, max_length=256, description="Version that was served before.")
+        ]
+        | None
+    ) = None
 
 
 Record = (
@@ -381,6 +463,7 @@ Record = (
     | CascadeOutcome
     | ForecastScore
     | ModelCalibration
+    | LedgerEntry
     | EdgeWindow
     | CacheDecision
     | EdgeEpoch

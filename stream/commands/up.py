@@ -49,7 +49,7 @@ def run_up(
     with console.status("reading files") if cascades or requests else console.status("starting"):
         if cascades:
             traffic.append(
-                Traffic(CascadeReplay(cascades, window=rebase), ("tracker", "forecaster"))
+                Traffic(CascadeReplay(cascades, window=rebase), ("tracker", "forecaster", "scorer"))
             )
         if requests is not None:
             traffic.append(Traffic(RequestReplay(requests, edges=edges), ("historian", "ranker")))

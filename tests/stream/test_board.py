@@ -13,8 +13,14 @@ from stream import board
 from stream.observer import Observed, Observer
 from stream.progress import Position
 from stream.settings import Settings
-from topics.catalogue import CACHE_DECISIONS, DEAD_LETTERS, POPULARITY_FORECASTS, Topic
-from topics.records import EdgeEpoch, HorizonForecast, PopularityForecast, Quantiles
+from topics.catalogue import (
+    CACHE_DECISIONS,
+    DEAD_LETTERS,
+    FORECAST_SCORES,
+    POPULARITY_FORECASTS,
+    Topic,
+)
+from topics.records import EdgeEpoch, ForecastScore, HorizonForecast, PopularityForecast, Quantiles
 
 
 def forecast(name: str, expected: float, observed_at: float = 1_000.0) -> PopularityForecast:
@@ -28,6 +34,13 @@ def forecast(name: str, expected: float, observed_at: float = 1_000.0) -> Popula
 
 def epoch(requests: int, hit_ratio: float) -> EdgeEpoch:
     return EdgeEpoch("edge-0", 7, 2_100.0, 300.0, requests, 50, 5, 5, hit_ratio, 0.2, "m", "1", 0.0)
+
+
+def score(error: float, inside: bool) -> ForecastScore:
+    return ForecastScore(
+        "c@n10/m-1", "c", 300.0, 3_600.0, 20.0, 5, 1.0, inside, "m", "1",
+        increment_log2_error=error,
+    )  # fmt: skip
 
 
 def record(source: Topic, value: object, **headers: str) -> ConsumerRecord:
@@ -49,6 +62,10 @@ def observed() -> Observed:
         CACHE_DECISIONS,
         [record(CACHE_DECISIONS, one) for one in (epoch(100, 0.5), epoch(300, 0.3), None)],
     )
+    take(
+        FORECAST_SCORES,
+        [record(FORECAST_SCORES, one) for one in (score(2.0, True), score(0.0, False))],
+    )
     take(DEAD_LETTERS, [record(DEAD_LETTERS, b"?", topic="social.events", error="DecodeError")])
     return observer.observed
 
@@ -61,6 +78,8 @@ def test_the_observer_counts_and_times() -> None:
     assert seen.dead_letters_of("edge.requests") == 0
     assert [one.cascade_id for one in seen.growing(2)] == ["c14", "c13"]
     assert math.isclose(seen.edges["edge-0"].hit_ratio, 0.35)
+    [(kind, totals)] = seen.scored.items()
+    assert (kind, totals.msle, totals.coverage) == (("served", "m", "1"), 2.0, 0.5)
 
 
 def test_what_is_stale_is_not_shown() -> None:

@@ -45,15 +45,19 @@ class Failing(Forecaster):
         raise ArithmeticError("no answer")
 
 
+class Served(Failing):
+    name = "served"
+
+
 @pytest.fixture
 def metrics() -> CollectorRegistry:
     return CollectorRegistry()
 
 
 def shadows_of(metrics: CollectorRegistry, *names: str) -> Shadows:
-    """Shadows of a served SEISMIC, loaded."""
+    """Shadows of a model that is served, loaded."""
     settings = Settings(shadows=names)
-    served = load(settings, "seismic")
+    served = Loaded(Served(), CallCost(), "")  # it is not asked here
     shadows = Shadows(lambda: served, settings, metrics)
     shadows.load()
     return shadows
@@ -114,6 +118,25 @@ def test_a_shadow_that_fails_is_dropped_and_the_others_go_on(metrics: CollectorR
         assert len(outputs) == COUNT
     assert value(metrics, "failures", "seismic:1") == 1
     assert value(metrics, "forecasts", "seismic") == 2 * COUNT
+
+
+def test_a_version_that_is_served_is_not_tried_as_well(metrics: CollectorRegistry) -> None:
+    served = load(Settings(), "seismic")
+    shadows = Shadows(lambda: served, Settings(), metrics)
+    shadows.load()
+    assert list(shadows(MESSAGES, nobody)) == []
+    served = Loaded(Failing(), served.cost, served.digest)
+    assert sum(map(len, shadows(MESSAGES, nobody))) == COUNT
+
+
+def test_where_the_registry_has_none_of_the_name_the_one_that_ships_is_tried(
+    metrics: CollectorRegistry, tmp_path: Path, copy_version: Callable[[Path, str, str], Path]
+) -> None:
+    copy_version(tmp_path, "boosting", "1")
+    served = Loaded(Failing(), CallCost(), "")
+    shadows = Shadows(lambda: served, Settings(registry=str(tmp_path)), metrics)
+    shadows.load()
+    assert sum(map(len, shadows(MESSAGES, nobody))) == COUNT
 
 
 def test_a_shadow_that_cannot_be_loaded_is_dropped(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from aiokafka.admin import NewPartitions
 
-from stream.broker import create_topics, free_port
+from stream.broker import connect_admin, create_topics, free_port
 from stream.doctor import Finding, examine
 from tests.system.conftest import Cluster
 
@@ -33,6 +34,15 @@ async def test_topics_missing_or_of_another_size(bare_cluster: Cluster) -> None:
     await create_topics(bare_cluster.settings)
     findings = await examine(bare_cluster.settings.having(partitions=8))
     assert "social.events: has 4 partitions; the setting says 8" in told(findings, "warning")
+
+
+async def test_topics_that_cannot_be_joined(cluster: Cluster) -> None:
+    admin = await connect_admin(cluster.settings)
+    await admin.create_partitions({"cascade.outcomes": NewPartitions(6)})
+    await admin.close()
+    findings = await examine(cluster.settings)
+    assert "the scorer joins by partition" in told(findings, "wrong")
+    assert "cascade.outcomes 6" in told(findings, "wrong")
 
 
 async def test_a_model_that_is_not_there(cluster: Cluster) -> None:

@@ -1,0 +1,90 @@
+"""A topic of one partition that every worker needs all of: what it holds, then what comes.
+
+There is no consumer group. The topic is small and compacted: each worker reads all of it at its
+start, then follows it in a thread of its own, whose event loop may wait while the role goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from stream import broker
+from stream.pacing import pace_fetches
+from stream.past import END, TakeIn, reread
+from stream.settings import Settings
+from topics.catalogue import Topic
+
+log = logging.getLogger(__name__)
+
+_POLL_MS = 200  # how soon a stop is noticed
+_IDLE_SECONDS = 0.25  # between two looks at a topic that is nearly always idle
+_RETRY_SECONDS = 1.0
+
+
+class Watch:
+    """Gives the records of a topic to a function: those there are at once, others once started.
+
+    Args:
+        settings: the broker.
+        topic: of one partition.
+        take_in: called in this thread now, in the watch's own later.
+
+    Raises:
+        BrokerError: no broker answers, or the topic is missing.
+    """
+
+    def __init__(self, settings: Settings, topic: Topic, take_in: TakeIn) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._take_in = take_in
+        self._position = 0
+        self._stopped = threading.Event()
+        asyncio.run(broker.partitions(settings, [topic.name]))
+        reread(settings, topic, 0, 0, END, self._take)
+
+    def start(self) -> None:
+        """Goes on with the records that come from now on, in a thread."""
+        name = f"watch-{self._topic.name}"
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def stop(self) -> None:
+        """Gives no more; what is being taken is not waited for."""
+        self._stopped.set()
+
+    def _take(self, records: Sequence[ConsumerRecord]) -> None:
+        self._take_in(records)
+        self._position = records[-1].offset + 1
+
+    def _run(self) -> None:
+        asyncio.run(self._keep_following())
+
+    async def _keep_following(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                await self._follow()
+            except (KafkaError, OSError) as error:
+                log.warning("%s cannot be read (%s); trying again", self._topic.name, error)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _follow(self) -> None:
+        source = TopicPartition(self._topic.name, 0)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",  # the topic was made anew
+        )
+        pace_fetches(consumer, _IDLE_SECONDS)
+        async with consumer:
+            consumer.assign([source])
+            consumer.seek(source, self._position)
+            while not self._stopped.is_set():
+                fetched = await consumer.getmany(source, timeout_ms=_POLL_MS)
+                records = fetched.get(source)
+                if records:
+                    self._take(records)

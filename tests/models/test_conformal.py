@@ -1,0 +1,83 @@
+"""Conformal corrections: each end is missed as often as it says, also when the data drift."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.conformal import (
+    AGE_BUCKETS,
+    AGE_EDGES,
+    LEVEL,
+    NARROWEST,
+    STEP,
+    WIDEST,
+    Tracked,
+    age_bucket,
+)
+
+
+def follow(realised: np.ndarray, low: float, high: float) -> tuple[Tracked, np.ndarray, np.ndarray]:
+    """The corrections after outcomes, each forecast with those of before it; what was missed."""
+    tracked = Tracked()
+    below, above = [], []
+    for value in realised:
+        below.append(value < max(low - tracked.lower, 0.0))
+        above.append(value > high + tracked.upper)
+        tracked.update(value, low, high, not (below[-1] or above[-1]))
+    return tracked, np.array(below), np.array(above)
+
+
+@pytest.mark.parametrize("shift", [-0.9, 0.0, 0.9])
+def test_each_end_is_missed_as_often_as_it_says(shift: float) -> None:
+    generator = np.random.default_rng(3)
+    realised = np.maximum(generator.normal(5 + shift, 1, 6_000), 0)
+    _, below, above = follow(realised, 5 - 1.645, 5 + 1.645)
+    assert below[2_000:].mean() == pytest.approx(LEVEL, abs=0.02)
+    assert above[2_000:].mean() == pytest.approx(LEVEL, abs=0.02)
+
+
+def test_coverage_holds_through_a_drift_where_it_would_be_lost() -> None:
+    generator = np.random.default_rng(4)
+    realised = np.maximum(generator.normal(5, 1, 4_000) - 1.5 * (np.arange(4_000) >= 2_000), 0)
+    _, below, above = follow(realised, 5 - 1.645, 5 + 1.645)
+    covered = ~(below | above)
+    own = np.abs(realised - 5) <= 1.645
+    assert own[2_000:].mean() < 0.65
+    assert 0.85 <= covered[:2_000].mean() <= 0.95
+    assert 0.85 <= covered[2_000:].mean() <= 0.95
+
+
+def test_the_long_run_bound_of_the_paper_holds_for_any_sequence() -> None:
+    """|share missed - level| <= (range + step) / (step n): the corrections telescope."""
+    generator = np.random.default_rng(5)
+    realised = np.cumsum(generator.normal(0, 0.3, 3_000))
+    realised = np.abs(realised) % 6
+    _, _, above = follow(realised, 0.0, 2.0)
+    assert abs(above.mean() - LEVEL) <= (WIDEST - NARROWEST + STEP) / (STEP * 3_000)
+
+
+def test_corrections_stay_within_bounds() -> None:
+    inside, _, _ = follow(np.full(5_000, 3.0), 2.0, 4.0)
+    assert inside.lower == inside.upper == NARROWEST
+    outside, _, _ = follow(np.full(5_000, 30.0), 2.0, 4.0)
+    assert outside.upper == WIDEST
+
+
+def test_coverages_are_of_the_latest_scores() -> None:
+    tracked = Tracked()
+    for inside in [True] * 10 + [False] * 10:
+        tracked.update(3.0, 2.0, 4.0, inside)
+    assert tracked.coverage == pytest.approx(0.5)
+    assert tracked.own_coverage == 1.0
+    for _ in range(5_000):
+        tracked.update(9.0, 2.0, 4.0, True)
+    assert tracked.coverage == pytest.approx(1.0, abs=1e-3)
+    assert tracked.own_coverage == pytest.approx(0.0, abs=1e-3)
+
+
+def test_buckets_by_age() -> None:
+    assert len(AGE_BUCKETS) == len(AGE_EDGES) + 1
+    ages = [0.0, 899.9, 900.0, 3_600.0, 14_399.0, 86_400.0, 1e7]
+    names = [age_bucket(age) for age in ages]
+    assert names == [AGE_BUCKETS[at] for at in (0, 0, 1, 2, 2, 4, 4)]
