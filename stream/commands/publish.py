@@ -1,4 +1,4 @@
-"""`tidecast models publish`: tells the forecasters which version to serve."""
+"""`tidecast models publish`, `promote` and `rollback`: which version forecasters serve."""
 
 from __future__ import annotations
 
@@ -18,50 +18,99 @@ if TYPE_CHECKING:
 
 console = Console(stderr=True, soft_wrap=True, highlight=False)
 
+NameArgument = Annotated[str, typer.Argument(help="Of the model, such as boosting.")]
+VersionArgument = Annotated[str, typer.Argument(help="To serve, such as 2.")]
+RootOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the registry, which every forecaster has to see under this path. "
+        "Default: the setting `registry`, or the models that ship."
+    ),
+]
+
 
 def publish(
-    name: Annotated[str, typer.Argument(help="Of the model, such as boosting.")],
-    version: Annotated[str, typer.Argument(help="To serve, such as 2.")],
-    root: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of the registry, which every forecaster has to see under this path. "
-            "Default: the setting `registry`, or the models that ship."
-        ),
-    ] = None,
+    name: NameArgument,
+    version: VersionArgument,
+    root: RootOption = None,
     kafka: KafkaOption = None,
 ) -> None:
     """Tells running forecasters, and those that start later, to serve a version of a model.
 
     The version is loaded and asked here first; one that does not answer is not published. Those
     forecasters take it whose setting `forecaster` names the model, between two batches, without a
-    pause. An earlier version is published in the same way.
+    pause. `rollback` goes back.
     """
+    settings = _settings(root, kafka)
+    _announce(settings, _checked(settings, name, version))
+
+
+def promote(
+    name: NameArgument,
+    version: VersionArgument,
+    root: RootOption = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Publish it however it has done so far.")
+    ] = False,
+    kafka: KafkaOption = None,
+) -> None:
+    """Publishes a version that has been tried as a shadow, if it is better than what is served.
+
+    Better means: its squared error of log2(1 + increment) is lower on outcomes that have come, on
+    the same snapshots and horizons, with 95 % confidence. The test is sequential, so you may ask as
+    often as you like while scores come in. It needs 150 cascades at least. Have a version tried
+    with TIDECAST_SHADOWS=boosting:2.
+    """
+    from stream import versions
+
+    settings = _settings(root, kafka)
+    update = _checked(settings, name, version)
+    served = asyncio.run(versions.served_version(settings, name))
+    if served == version:
+        console.print(f"{name} {version} is served already")
+        return
+    if not force:
+        with console.status("reading the scores"):
+            scores = asyncio.run(versions.read_scores(settings))
+        found = versions.compare(scores, name, served or "", version)
+        versions.assert_better(found, name, served or "(none)", version)
+        console.print(
+            f"{name} {version}: squared error {found.candidate:.4f} against {found.served:.4f} of "
+            f"{name} {served} on {found.cascades} cascades, lower by {found.surely:.4f} at least"
+        )
+    _announce(settings, update)
+
+
+def rollback(name: NameArgument, kafka: KafkaOption = None) -> None:
+    """Publishes the version that the latest `publish` or `promote` replaced.
+
+    Twice goes forth and back. To any other version: `publish`.
+    """
+    from stream import versions
+
+    settings = _settings(None, kafka)
+    _announce(settings, asyncio.run(versions.way_back(settings, name)))
+
+
+def _settings(root: Path | None, kafka: str | None) -> Settings:
+    settings = settings_module.load(kafka=kafka)
+    return settings if root is None else settings.having(registry=str(root))
+
+
+def _checked(settings: Settings, name: str, version: str) -> ModelUpdate:
+    """The update to a version of the registry, once it has been loaded and asked."""
     from models import registry
     from stream.loading import describe, load
 
-    settings = settings_module.load(kafka=kafka)
-    if root is not None:
-        settings = settings.having(registry=str(root))
-    loaded = load(settings, name, version)
-    update = describe(name, version, Path(settings.registry or registry.SHIPPED))
-    asyncio.run(_send(settings, update))
-    console.print(f"{loaded} is published on {settings.kafka}: {update.uri}")
+    load(settings, name, version)
+    return describe(name, version, Path(settings.registry or registry.SHIPPED))
 
 
-async def _send(settings: Settings, update: ModelUpdate) -> None:
-    """Writes the update and waits until all replicas have it.
+def _announce(settings: Settings, update: ModelUpdate) -> None:
+    from stream import versions
 
-    Raises:
-        BrokerError: no broker answers, or the topic is missing.
-    """
-    from aiokafka import AIOKafkaProducer
-
-    from stream import broker
-    from topics.catalogue import MODEL_UPDATES
-
-    await broker.partitions(settings, [MODEL_UPDATES.name])
-    async with AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all") as producer:
-        await producer.send_and_wait(
-            MODEL_UPDATES.name, MODEL_UPDATES.codec.encode(update), key=update.name.encode()
-        )
+    update = asyncio.run(versions.announce(settings, update))
+    instead = "" if update.replaces is None else f", in place of {update.replaces}"
+    console.print(
+        f"{update.name} {update.version} is published on {settings.kafka}{instead}: {update.uri}"
+    )
