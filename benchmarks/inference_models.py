@@ -19,7 +19,7 @@ from rich.console import Console
 from models import casft, concat, dense, mlp, registry, sequences, trees
 from models.batch import Batch, gather
 from models.boosting import Boosting
-from models.concat import Targets, compiled_head
+from models.concat import Targets, compiled_head, nothing_beside
 from models.features import features_of
 from models.interface import Forecaster
 from models.jump_states import states_at
@@ -48,8 +48,10 @@ UNTRAINED: dict[str, tuple[type[NeuralForecaster], Any]] = {
     "concat-full": (ConCat, _Config(components=concat.COMPONENTS)),
     "concat-neural-flow": (ConCat, _Config(flow="neural")),
     "casft": (CasFT, casft.Config()),
-    "casft-regression": (CasFT, casft.Config(trend="regression")),
+    "casft-regression": (CasFT, casft.Config(base=_Config(members=4), trend="regression")),
 }
+# Of the mixture, where the registry has none.
+SERVED = ("boosting", "mlp", "casft-regression")
 
 
 def models_of(root: Path | None, console: Console) -> dict[str, Forecaster]:
@@ -72,7 +74,7 @@ def models_of(root: Path | None, console: Console) -> dict[str, Forecaster]:
             model.network.fit_inputs(model.observe(batch, horizons), targets)
             found[name] = model
     if "served" not in found:
-        members = [found[name] for name in ("boosting", "mlp", "concat") if name in found]
+        members = [found[name] for name in SERVED if name in found]
         found["served"] = Served([Member(member, 1 / len(members)) for member in members])
     return found
 
@@ -163,21 +165,34 @@ def _parts(served: Served, snapshots: Sequence[CascadeSnapshot]) -> Iterator[tup
             read = torch.from_numpy(rows.astype(np.float32))
             yield "mlp: head", partial(model.network.predict, read)
         elif isinstance(model, ConCat):
-            yield from _concat_parts(model, batch, horizons)
+            yield from _sequence_parts(model.name, model, model.network, batch, horizons)
+        elif isinstance(model, CasFT):
+            yield from _sequence_parts(model.name, model, model.network.front, batch, horizons)
+    if served.fallback is not None:
+        yield "strangeness", partial(served.fallback.familiarity.strangeness, rows)
 
 
-def _concat_parts(
-    model: ConCat, batch: Batch, horizons: NDArray[np.float64]
+def _sequence_parts(
+    name: str,
+    model: NeuralForecaster,
+    network: concat.ConCatNetwork,
+    batch: Batch,
+    horizons: NDArray[np.float64],
 ) -> Iterator[tuple[str, Call]]:
-    network = model.network
     observed = model.observe(batch, horizons)
     with torch.no_grad():
         inputs = network.inputs(observed).numpy()
     asked = observed.jump.numpy(), observed.until.numpy()
     jumps = inputs, observed.clock.numpy(), observed.offsets
     states = partial(states_at, *asked, *jumps, network.read, network.ode)
+    table = observed.table.numpy()
+    beside = nothing_beside(network.members, table)
+    yield f"{name}: sequences", lambda: sequences.sequences_of(batch)
+    yield f"{name}: observations, with sequences", lambda: model.observe(batch, horizons)
+    yield f"{name}: scan, with projection", states
+    if isinstance(model, CasFT):
+        trends = partial(model.network.trends_ahead, states(), observed)
+        yield f"{name}: flow to the horizon, and trend", trends
+        beside = trends()
     layers = compiled_head(network.table, network.head)
-    yield "concat: sequences", lambda: sequences.sequences_of(batch)
-    yield "concat: observations, with sequences", lambda: model.observe(batch, horizons)
-    yield "concat: scan, with projection", states
-    yield "concat: head", partial(dense.head, states(), observed.table.numpy(), *layers)
+    yield f"{name}: head", partial(dense.head, states(), beside, table, *layers)

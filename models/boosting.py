@@ -95,10 +95,10 @@ class Boosting(FeatureForecaster):
         config = Config(LEVELS.tolist(), [*NAMES, *HORIZON_NAMES], self.calibration)
         (folder / CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(config)) + b"\n")
 
-    def forecast_features(
-        self, rows: NDArray[np.float64], batch: Batch, horizons: NDArray[np.float64]
+    def answer(
+        self, read: NDArray[np.float64], batch: Batch, horizons: NDArray[np.float64]
     ) -> Increments:
-        said = predict(self.trees, rows.reshape(-1, rows.shape[-1]))
+        said = predict(self.trees, read.reshape(-1, read.shape[-1]))
         said = said.reshape(*horizons.shape, said.shape[1])
         mean, quantiles = self.calibration.apply(
             said[..., -1], said[..., :-1], batch.ages, horizons

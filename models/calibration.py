@@ -3,7 +3,8 @@
 The validation part is later than what a model learnt from, so its bias there tells of drift: in age
 and span, since young cascades and long spans drift the most. Half of it is corrected, for a drift
 seldom goes on for long, and the validation part is a sample too. Then the quantiles are stretched
-about the median until they hold what they promise (split conformal prediction).
+about the median until they hold what they promise (split conformal prediction). Observations of
+few events have a bias of their own, which would be taken for that of the others: none is used.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.interface import LEVELS, Forecaster
-from models.observations import Observations, observe
+from models.observations import FEW_EVENTS, Observations, observe
 from models.quantiles import MEDIAN, stretch
 from models.recipes import Source
 
@@ -74,12 +75,22 @@ def _terms(ages: NDArray[np.float64], horizons: NDArray[np.float64]) -> NDArray[
 
 
 def held_out(sources: Sequence[Source], ages: int = 8) -> list[Observations]:
-    """Observations of the validation parts, the same whoever asks, weighted by the shares."""
+    """Observations of the validation parts, the same whoever asks, weighted by the shares.
+
+    Those of fewer than `FEW_EVENTS` events weigh nothing, if any has as many.
+    """
     rng = np.random.default_rng(0)
-    return [
+    held = [
         seen._replace(weights=seen.weights * source.share)
         for source in sources
         for seen in observe(source.validation, source.end, rng, ages, horizons=4)
+    ]
+    enough = [seen.batch.counts >= FEW_EVENTS for seen in held]
+    if not any(some.any() for some in enough):
+        return held
+    return [
+        seen._replace(weights=np.where(some, seen.weights, 0.0))
+        for seen, some in zip(held, enough, strict=True)
     ]
 
 
@@ -110,7 +121,7 @@ def calibrate(
     found = []
     for chosen in (ages < middle, ages >= middle):
         stretches = np.ones(len(LEVELS))
-        if chosen.any():
+        if weights[chosen].any():
             rows = moved[chosen].reshape(-1, len(LEVELS))
             weight = np.repeat(weights[chosen], targets.shape[1])
             stretches = conformal_stretches(rows, targets[chosen].ravel(), weight)

@@ -12,6 +12,9 @@ from models.interface import Forecaster
 from models.recipes import Recipe
 from models.registry import DataSet
 
+# How every file is split that `tidecast train` learns from.
+CHRONOLOGICAL = "chronological"
+
 
 class Candidate(NamedTuple):
     """A model that is ready to be measured.
@@ -35,7 +38,8 @@ class Kept:
     """Trained models in a folder, `<folder>/<seed>/<name>/<version>`, found again by their cards.
 
     A model is taken from there if its recipe, seed, split and the digests of its data are those
-    asked for. That a recipe itself has changed cannot be seen: then begin with another folder.
+    asked for; one that `tidecast train --output <folder>/<seed>` wrote is, too. That a recipe
+    itself has changed cannot be seen: then begin with another folder.
     """
 
     def __init__(self, folder: Path, data: Sequence[DataSet], split: str, command: str) -> None:
@@ -56,12 +60,8 @@ class Kept:
         for version in reversed(registry.list_versions(name, root)):
             card = registry.read_card(name, version, root)
             told = card.training
-            fits = (told.get("recipe"), told.get("seed"), told.get("split")) == (
-                name,
-                seed,
-                self.split,
-            )
-            if fits and _digests(card.data) == _digests(self.data):
+            made = told.get("recipe", name), told.get("seed"), told.get("split", CHRONOLOGICAL)
+            if made == (name, seed, self.split) and _digests(card.data) == _digests(self.data):
                 model = registry.load(name, version, root)
                 return Candidate(name, None, seed, model, told.get("seconds"))
         return None

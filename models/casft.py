@@ -7,6 +7,8 @@ says the mean trend, which the head reads beside the state: so the head's loss r
 and the point needs no sampling. Trends that are drawn give the spread: each has a total, and the
 quantiles are those of the totals about the point.
 
+On a CPU all but the sampling runs as compiled kernels (`jump_states`, `trend_states`, `dense`).
+
     trend       `regression` instead of `diffusion`: the mean trend alone, and quantiles from the
                 head (a named ablation)
 """
@@ -22,9 +24,11 @@ from torch import Tensor
 from models import concat
 from models.concat import ConCatNetwork, Observed, Targets, point_loss
 from models.diffusion import STEPS, Denoiser
+from models.flows import AffineFlow
 from models.intensity import Intensity
 from models.interface import LEVELS
 from models.neural import Network
+from models.trend_states import trends_ahead
 
 TRENDS = ("diffusion", "regression")
 _SEED = 409_16619
@@ -87,11 +91,12 @@ class CasFTNetwork(Network):
         self.trend_mean.copy_(trends.mean(0))
         self.trend_scale.copy_(trends.std(0).clamp_min(0.1))
 
-    def _intensity(self, state: Tensor) -> Tensor:
+    @property
+    def intensity(self) -> Intensity:
+        """That of the likelihood, or, without one, what the head makes of it."""
         intensity = self.front.intensity or self.own_intensity
         assert intensity is not None
-        rate: Tensor = intensity(state)
-        return rate
+        return intensity
 
     def conditions(self, observed: Observed) -> tuple[Tensor, Tensor, Tensor]:
         """What the trend depends on, what the head reads beside it, and the log-likelihood.
@@ -109,7 +114,7 @@ class CasFTNetwork(Network):
         each = state[:, :, None].expand(-1, -1, horizons * parts, -1).flatten(1, 2)
         since = observed.until[:, None].expand(-1, horizons * parts).flatten()
         ahead = self.front.ode.flow(each, since, until.flatten())
-        rate = self._intensity(ahead).view(members, n, horizons, parts)
+        rate = self.intensity(ahead).view(members, n, horizons, parts)
         expected = torch.log1p(rate * span / parts)
         state = state[:, :, None].expand(-1, -1, horizons, -1)
         table = self.front.table(observed.table.flatten(0, 1)).unflatten(0, (n, horizons))
@@ -166,21 +171,32 @@ class CasFTNetwork(Network):
 
     @torch.no_grad()
     def point(self, observed: Observed) -> NDArray[np.float64]:
+        return self._answer(observed)[0]
+
+    def _answer(self, observed: Observed) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The head's mean, shape (n, horizons), and quantiles, means over members."""
+        if self.front.compiles(observed):
+            states = self.front.states_compiled(observed)
+            return self.front.answer_compiled(states, observed, self.trends_ahead(states, observed))
         condition, read, _ = self.conditions(observed)
-        beside = torch.cat([read, self._mean_trend(condition)], -1)
-        mean, _ = self.front.answer(beside, observed.table)
-        return mean.mean(0).double().cpu().numpy()
+        read = torch.cat([read, self._mean_trend(condition)], -1)
+        mean, quantiles = self.front.answer(read, observed.table)
+        return mean.mean(0).double().cpu().numpy(), quantiles.mean(0).double().cpu().numpy()
+
+    def trends_ahead(self, states: NDArray[np.float32], observed: Observed) -> NDArray[np.float32]:
+        """What the head reads beside the states, by a compiled kernel."""
+        flow = self.front.ode.flow
+        assert isinstance(flow, AffineFlow)
+        asked = observed.until.numpy(), observed.horizons.numpy(), observed.table.numpy()
+        return trends_ahead(states, *asked, flow, self.intensity, self.front.table, self.denoiser)
 
     @torch.no_grad()
     def predict(self, observed: Observed) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean, shape (n, horizons), and quantiles: of the totals of trends, about the mean."""
-        condition, read, _ = self.conditions(observed)
-        beside = torch.cat([read, self._mean_trend(condition)], -1)
-        answer = self.front.answer(beside, observed.table)
-        mean = answer[0].mean(0).double().cpu().numpy()
+        mean, quantiles = self._answer(observed)
         if self.config.trend == "regression":
-            return mean, answer[1].mean(0).double().cpu().numpy()
-        trends = self._drawn(condition).double().cpu().numpy()
+            return mean, quantiles
+        trends = self._drawn(self.conditions(observed)[0]).double().cpu().numpy()
         totals = np.log2(1 + np.expm1(np.log(2) * trends).sum(axis=-1))
         quantiles = np.moveaxis(np.quantile(totals, LEVELS, axis=0), 0, -1)
         return mean, quantiles + (mean - totals.mean(axis=0))[..., None]

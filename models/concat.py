@@ -296,33 +296,55 @@ class ConCatNetwork(Network):
     @torch.no_grad()
     def predict(self, observed: Observed) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean over members of the means, shape (n, horizons), and of the quantiles."""
-        if (
-            self.encoder is None
-            and self.config.flow == "affine"
-            and observed.table.device.type == "cpu"
-        ):
-            return self._predict_compiled(observed)
-        mean, quantiles, _ = self(observed)
-        return mean.mean(0).double().cpu().numpy(), quantiles.mean(0).double().cpu().numpy()
-
-    def _predict_compiled(
-        self, observed: Observed
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        if not self.compiles(observed):
+            mean, quantiles, _ = self(observed)
+            return mean.mean(0).double().cpu().numpy(), quantiles.mean(0).double().cpu().numpy()
         if self.intensity is None:
-            state = states_at(
-                observed.jump.numpy(),
-                observed.until.numpy(),
-                self.inputs(observed).numpy(),
-                observed.clock.numpy(),
-                observed.offsets,
-                self.read,
-                self.ode,
-            )
-        else:
-            carried, expected, _ = self.states(observed)
-            state = torch.cat([carried, torch.log1p(expected)[..., None]], -1).numpy()
-        answers = dense.head(state, observed.table.numpy(), *compiled_head(self.table, self.head))
+            return self.answer_compiled(self.states_compiled(observed), observed)
+        carried, expected, _ = self.states(observed)
+        state = torch.cat([carried, torch.log1p(expected)[..., None]], -1)
+        return self.answer_compiled(state.numpy(), observed)
+
+    def compiles(self, observed: Observed) -> bool:
+        """Whether compiled kernels can answer."""
+        affine = self.config.flow == "affine"
+        return self.encoder is None and affine and observed.table.device.type == "cpu"
+
+    def states_compiled(self, observed: Observed) -> NDArray[np.float32]:
+        """The states of `states`, by a compiled kernel."""
+        return states_at(
+            observed.jump.numpy(),
+            observed.until.numpy(),
+            self.inputs(observed).numpy(),
+            observed.clock.numpy(),
+            observed.offsets,
+            self.read,
+            self.ode,
+        )
+
+    def answer_compiled(
+        self,
+        states: NDArray[np.float32],
+        observed: Observed,
+        beside: NDArray[np.float32] | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The members' mean of `answer`, by a compiled kernel.
+
+        Args:
+            states: shape (members, n, width).
+            observed: has the table.
+            beside: what else the head reads of each horizon, shape (members, n, horizons, numbers).
+        """
+        table = observed.table.numpy()
+        if beside is None:
+            beside = nothing_beside(self.members, table)
+        answers = dense.head(states, beside, table, *compiled_head(self.table, self.head))
         return answers[..., 0], answers[..., 1:]
+
+
+def nothing_beside(members: int, table: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What `dense.head` takes where a head reads nothing beside state and table."""
+    return np.empty((members, *table.shape[:2], 0), np.float32)
 
 
 def compiled_head(table: PiecewiseLinear, head: Head) -> list[NDArray[Any]]:

@@ -49,7 +49,7 @@ def encode(values, low, scale, out):
 
 
 @njit(inline="always", **VECTORISES)
-def _silu(values):
+def silu(values):
     for index in range(len(values)):
         values[index] *= sigmoid(values[index])
 
@@ -65,26 +65,32 @@ def _same(table):
 
 
 @njit(**VECTORISES)
-def head(states, table, low, scale, first, first_bias, second, second_bias, last, last_bias):
-    """`Head` on the state of each member beside the encoded table, in `ordered` form.
+def head(
+    states, beside, table,
+    low, scale, first, first_bias, second, second_bias, last, last_bias,
+):  # fmt: skip
+    """`Head` on the state of each member, what stands beside it, and the encoded table.
 
     Args:
         states: float32, shape (members, n, width); a width of 0 where there is none.
+        beside: numbers of each question, float32, shape (members, n, questions, numbers); 0 of
+            them where there are none.
         table: numbers before `PiecewiseLinear`, float32, shape (n, questions, columns).
         low, scale: of the encoding.
         first, first_bias, ...: of the layers, shape (members, inputs, outputs) and (members, 1,
             outputs).
 
     Returns:
-        the mean over members of the mean and the quantiles, float64, shape (n, questions, 1 +
-        levels).
+        the mean over members of the mean and the quantiles (in `ordered` form), float64, shape
+        (n, questions, 1 + levels).
     """
     members, rows, width = states.shape
     _, questions, columns = table.shape
     bins = low.shape[1]
+    begin = width + beside.shape[3]
     outputs = last.shape[2]
     steps = (outputs - 2) // 2
-    inputs = np.empty((questions, width + columns * bins), np.float32)
+    encoded = np.empty((questions, columns * bins), np.float32)
     shared = np.empty(first.shape[2], np.float32)
     one = np.empty(first.shape[2], np.float32)
     two = np.empty(second.shape[2], np.float32)
@@ -92,23 +98,24 @@ def head(states, table, low, scale, first, first_bias, second, second_bias, last
     out = np.zeros((rows, questions, outputs))
     for row in range(rows if questions else 0):
         for question in range(questions):
-            encode(table[row, question], low, scale, inputs[question, width:])
-        # What all questions of a row begin with goes through the first layer once. It ends where
+            encode(table[row, question], low, scale, encoded[question])
+        # What all questions of a row have goes through the first layer once. It ends where
         # `add_product` starts afresh, so that the order of its sums is the same however long it is.
-        same = _same(table[row])
-        start = width + same * bins
-        start -= start % _UNROLL
+        same = _same(table[row]) * bins
+        same -= same % _UNROLL
         for member in range(members):
-            inputs[:, :width] = states[member, row]
+            matrix = first[member]
             shared[:] = first_bias[member, 0]
-            add_product(inputs[0, :start], first[member], shared)
+            add_product(states[member, row], matrix[:width], shared)
+            add_product(encoded[0, :same], matrix[begin : begin + same], shared)
             for question in range(questions):
                 one[:] = shared
-                add_product(inputs[question, start:], first[member, start:], one)
-                _silu(one)
+                add_product(encoded[question, same:], matrix[begin + same :], one)
+                add_product(beside[member, row, question], matrix[width:begin], one)
+                silu(one)
                 two[:] = second_bias[member, 0]
                 add_product(one, second[member], two)
-                _silu(two)
+                silu(two)
                 raw[:] = last_bias[member, 0]
                 add_product(two, last[member], raw)
                 answer = out[row, question]

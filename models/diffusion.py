@@ -58,15 +58,19 @@ class Denoiser(nn.Module):
         return self._clean(noisy, step, self.condition(condition))
 
     def _clean(self, noisy: Tensor, step: Tensor, conditioned: Tensor) -> Tensor:
-        octaves = torch.arange(TIME_WIDTH // 2, device=step.device) / (TIME_WIDTH // 2)
-        angles = step[:, None] * torch.exp(-octaves * math.log(1e4))
-        time = torch.cat([torch.sin(angles), torch.cos(angles)], -1).expand(len(noisy), -1, -1)
-        hidden = functional.silu(self.first(torch.cat([noisy, time], -1)) + conditioned)
+        hidden = functional.silu(self.first(self.timed(noisy, step)) + conditioned)
         for layer in (self.second, self.third):
             hidden = functional.silu(layer(hidden))
         # The layers say what the noisy vector does not: little where there is little noise.
         share = signal_share(step)[:, None]
         return share.sqrt() * noisy + (1 - share).sqrt() * self.last(hidden)
+
+    def timed(self, noisy: Tensor, step: Tensor) -> Tensor:
+        """Noisy vectors, shape (..., n, size), with numbers that tell their steps, shape (n,)."""
+        octaves = torch.arange(TIME_WIDTH // 2, device=step.device) / (TIME_WIDTH // 2)
+        angles = step[:, None] * torch.exp(-octaves * math.log(1e4))
+        time = torch.cat([torch.sin(angles), torch.cos(angles)], -1)
+        return torch.cat([noisy, time.expand(*noisy.shape[:-1], -1)], -1)
 
     def noised(self, clean: Tensor, step: Tensor) -> Tensor:
         """Vectors of shape (members, n, size) with the noise of their steps, shape (n,)."""

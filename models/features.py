@@ -9,7 +9,6 @@ What depends on the tree (depth, children, users) is that of the events kept.
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.batch import Batch, gather
-from models.interface import Forecaster, Increments
+from models.interface import ReadingForecaster
 from models.memory import (
     PAPER_EXPONENT,
     PAPER_PLATEAU,
@@ -196,14 +195,10 @@ def features(
     return features_of(gather(snapshots), shared)
 
 
-class FeatureForecaster(Forecaster):
-    """A forecaster that reads hand features alone: several can share one computation of them."""
+class FeatureForecaster(ReadingForecaster):
+    """A forecaster that reads hand features alone."""
 
-    def forecast_batch(self, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
-        return self.forecast_features(features_of(batch, horizons), batch, horizons)
+    reading = "features"
 
-    @abstractmethod
-    def forecast_features(
-        self, rows: NDArray[np.float64], batch: Batch, horizons: NDArray[np.float64]
-    ) -> Increments:
-        """`forecast_batch`, given what `features_of` says of the batch; it is left as it is."""
+    def read(self, batch: Batch, horizons: NDArray[np.float64]) -> NDArray[np.float64]:
+        return features_of(batch, horizons)

@@ -19,7 +19,7 @@ from models.jump_scan import JumpODE
 from models.layers import MemberLinear
 
 _NODES = (0.5 - 3**-0.5 / 2, 0.5 + 3**-0.5 / 2)
-_LEAST = 1e-6
+LEAST = 1e-6
 
 
 class Intensity(nn.Module):
@@ -33,7 +33,7 @@ class Intensity(nn.Module):
     def forward(self, state: Tensor) -> Tensor:
         """Events a unit of the clock, shape (members, n), of states (members, n, width)."""
         hidden = functional.softplus(self.inner(state))
-        return functional.softplus(self.outer(hidden))[..., 0].clamp_min(_LEAST)
+        return functional.softplus(self.outer(hidden))[..., 0].clamp_min(LEAST)
 
     def between(self, state: Tensor, since: Tensor, until: Tensor, flow: Flow) -> Tensor:
         """Expected events of gaps without jumps, shape (members, n)."""
@@ -73,7 +73,7 @@ class Intensity(nn.Module):
         since = torch.where(is_first, torch.zeros_like(clock), torch.roll(clock, 1))
         expected = torch.where(is_first, 0.0, self.between(previous, since, clock, ode.flow))
         # n events in a gap of known integral, or one whose moment is known.
-        rate = torch.where(summarised, expected.clamp_min(_LEAST), self(before))
+        rate = torch.where(summarised, expected.clamp_min(LEAST), self(before))
         log = torch.where(is_first, 0.0, multiplicity * torch.log(rate) - expected)
         events = torch.where(is_first, 0.0, multiplicity).sum().clamp_min(1)
         # Summed within each sequence: what others expect would drown a short one's by rounding.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,6 +96,27 @@ class Forecaster(ABC):
         """`forecast_batch` of snapshots that share their horizons, shape (horizons,)."""
         shared = np.broadcast_to(np.asarray(horizons, np.float64), (len(snapshots), len(horizons)))
         return self.forecast_batch(gather(snapshots), np.ascontiguousarray(shared))
+
+
+class ReadingForecaster(Forecaster):
+    """A forecaster that reads a batch before it answers: those that read alike share a reading.
+
+    Attributes:
+        reading: what it reads; forecasters of the same name can be given each other's.
+    """
+
+    reading: str
+
+    @abstractmethod
+    def read(self, batch: Batch, horizons: NDArray[np.float64]) -> Any:
+        """What it answers from; `answer` leaves it as it is."""
+
+    @abstractmethod
+    def answer(self, read: Any, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
+        """`forecast_batch`, given what was read of the same batch and horizons."""
+
+    def forecast_batch(self, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
+        return self.answer(self.read(batch, horizons), batch, horizons)
 
 
 class Ranker(ABC):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models import dense
-from models.concat import Targets, compiled_head, point_loss
+from models.concat import Targets, compiled_head, nothing_beside, point_loss
 from models.features import HORIZON_NAMES, NAMES
 from models.layers import Head, PiecewiseLinear
 from models.neural import Network
@@ -65,6 +65,7 @@ class MLPNetwork(Network):
         if table.device.type != "cpu":
             mean, quantiles = self(table)
             return mean.mean(0).double().cpu().numpy(), quantiles.mean(0).double().cpu().numpy()
-        nothing = np.empty((self.config.members, len(table), 0), np.float32)
-        answers = dense.head(nothing, table.numpy(), *compiled_head(self.table, self.head))
+        members, asked = self.config.members, table.numpy()
+        nothing = np.empty((members, len(asked), 0), np.float32), nothing_beside(members, asked)
+        answers = dense.head(*nothing, asked, *compiled_head(self.table, self.head))
         return answers[..., 0], answers[..., 1:]

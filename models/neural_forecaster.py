@@ -21,14 +21,14 @@ from models import casft, concat, mlp
 from models.batch import Batch
 from models.calibration import Calibration
 from models.features import HORIZON_NAMES, NAMES, FeatureForecaster, features_of
-from models.interface import Forecaster, Increments
+from models.interface import Increments, ReadingForecaster
 from models.quantiles import settle
 
 CONFIG = "config.json"
 WEIGHTS = "weights.safetensors"
 
 
-class NeuralForecaster(Forecaster):
+class NeuralForecaster(ReadingForecaster):
     """A network that answers for the members' mean.
 
     Attributes:
@@ -50,12 +50,11 @@ class NeuralForecaster(Forecaster):
     def observe(self, batch: Batch, horizons: NDArray[np.float64]) -> Any:
         """What the network reads of snapshots, each with horizons of its own, shape (n, h)."""
 
-    def forecast_batch(self, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
-        return self.answer(self.observe(batch, horizons), batch, horizons)
+    def read(self, batch: Batch, horizons: NDArray[np.float64]) -> Any:
+        return self.observe(batch, horizons)
 
-    def answer(self, observed: Any, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
-        """`forecast_batch`, given what the network reads."""
-        mean, quantiles = self.network.predict(observed)
+    def answer(self, read: Any, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
+        mean, quantiles = self.network.predict(read)
         mean, quantiles = self.calibration.apply(mean, quantiles, batch.ages, horizons)
         return settle(quantiles, mean, batch.ages, horizons)
 
@@ -108,6 +107,10 @@ class NeuralForecaster(Forecaster):
 class SequenceForecaster(NeuralForecaster):
     """What reads a cascade as its jumps."""
 
+    @property
+    def reading(self) -> str:  # type: ignore[override]
+        return "jumps and structure" if self.network.structured else "jumps"
+
     def observe(self, batch: Batch, horizons: NDArray[np.float64]) -> concat.Observed:
         rows = np.arange(len(batch.ages))
         return concat.observe(
@@ -145,10 +148,10 @@ class MLP(FeatureForecaster, NeuralForecaster):
     def observe(self, batch: Batch, horizons: NDArray[np.float64]) -> torch.Tensor:
         return self._table(features_of(batch, horizons))
 
-    def forecast_features(
-        self, rows: NDArray[np.float64], batch: Batch, horizons: NDArray[np.float64]
+    def answer(
+        self, read: NDArray[np.float64], batch: Batch, horizons: NDArray[np.float64]
     ) -> Increments:
-        return self.answer(self._table(rows), batch, horizons)
+        return NeuralForecaster.answer(self, self._table(read), batch, horizons)
 
     @staticmethod
     def _table(rows: NDArray[np.float64]) -> torch.Tensor:

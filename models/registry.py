@@ -136,6 +136,7 @@ def load(name: str, version: str | None = None, root: Path | str | None = None) 
         if kind is Served:
             return Served.load(folder, card.version, lambda *of: load(of[0], of[1], root))
         model: Forecaster = kind.load(folder, card.version)
+        model.name = card.name  # a variant has one that its class does not say
         return model
     except (OSError, ValueError) as error:
         raise BrokenModelError(f"{folder}: the model cannot be read: {error}") from error
@@ -192,7 +193,7 @@ def write(
     """
     if isinstance(model, Served):
         shared = {key: training[key] for key in ("seed", "split") if key in training}
-        for member, _ in model.members:
+        for member in model.models:
             member.version = model.version
             write(
                 member,

@@ -1,4 +1,4 @@
-"""Training of the served mixture: its members, which of them stay, and its calibration."""
+"""Training of the served mixture: its members, which of them stay, calibration and fall-back."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.calibration import calibrate, held_out
+from models.familiarity import Familiarity, familiarity_of
 from models.interface import Forecaster
-from models.observations import Observations
+from models.observations import Observations, observe
 from models.recipes import AnyTimeTraining, Report, Source, Trained, silent
-from models.served import Member, Served
+from models.served import Fallback, Member, Served
 
 TOLERANCE = 0.005
+# Drawn to learn what cascades are like.
+_AGES = 6
+_HORIZONS = 2
 
 
 def train(
     sources: Sequence[Source],
     *,
     members: Mapping[str, AnyTimeTraining],
+    fallback: AnyTimeTraining | None = None,
     seed: int,
     report: Report = silent,
 ) -> Trained:
@@ -36,6 +41,7 @@ def train(
     Args:
         sources: to learn from.
         members: how each is trained, by name.
+        fallback: how that is trained which answers for cascades unlike these.
         seed: of all of them.
         report: is told how each gets on.
     """
@@ -61,8 +67,13 @@ def train(
     rehearsal = Served([Member(trained[name].rehearsal, share) for name in best])
     rehearsal.calibration = calibrate(rehearsal, held, shifts=False)
     model = Served([Member(trained[name].model, share) for name in best], rehearsal.calibration)
+    told = {name: trained[name].found for name in best}
+    if fallback is not None:
+        made = fallback(sources, seed=seed, report=_named(report, "fall-back"))
+        model.fallback = Fallback(made.model, _familiarity(sources, seed))
+        told[made.model.name] = made.found
     found: dict[str, Any] = {
-        "members": {name: trained[name].found for name in best},
+        "members": told,
         "validation_error": {" + ".join(names): round(e, 4) for names, e in errors.items()},
         "calibration": msgspec.to_builtins(rehearsal.calibration),
     }
@@ -72,6 +83,19 @@ def train(
 def _means(model: Forecaster, held: Sequence[Observations]) -> NDArray[np.float64]:
     """The model's mean answers, shape (observations, horizons)."""
     return np.concatenate([model.forecast_batch(s.batch, s.horizons).log_mean for s in held])
+
+
+def _familiarity(sources: Sequence[Source], seed: int) -> Familiarity:
+    rng = np.random.default_rng((seed, 5))
+    return familiarity_of(
+        [
+            seen
+            for source in sources
+            for seen in observe(
+                [*source.train, *source.validation], source.end, rng, _AGES, _HORIZONS
+            )
+        ]
+    )
 
 
 def _named(report: Report, name: str) -> Report:

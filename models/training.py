@@ -41,13 +41,32 @@ class Once:
         return self._made[key][1]
 
 
+def _named(train: AnyTimeTraining, name: str, **options: Any) -> AnyTimeTraining:
+    """A training whose model has a name of its own."""
+
+    def trained(sources: Sequence[Source], *, seed: int, report: Report = silent) -> Trained:
+        made = train(sources, seed=seed, report=report, **options)
+        made.model.name = name
+        return made
+
+    return trained
+
+
 _BOOSTING = Once(boosting_training.train)
 _MLP = Once(neural_recipes.train_mlp)
 _CONCAT = Once(neural_recipes.train_concat)
+_REGRESSION = "casft-regression"
+_CASFT_REGRESSION = Once(
+    _named(neural_recipes.train_casft, _REGRESSION, components=(), trend="regression", members=4)
+)
 
 RECIPES: Mapping[str, Recipe] = {
     "served": AnyTimeRecipe(
-        partial(train_served, members={"boosting": _BOOSTING, "mlp": _MLP, "concat": _CONCAT}),
+        partial(
+            train_served,
+            members={"boosting": _BOOSTING, "mlp": _MLP, _REGRESSION: _CASFT_REGRESSION},
+            fallback=seismic.train,
+        ),
         "What is served: the mean of the models that did best together on the validation parts.",
     ),
     "concat": AnyTimeRecipe(
@@ -56,6 +75,10 @@ RECIPES: Mapping[str, Recipe] = {
     "casft": AnyTimeRecipe(
         neural_recipes.train_casft,
         "CasFT: the jump ODE carried on to the horizon, and trends drawn by diffusion.",
+    ),
+    _REGRESSION: AnyTimeRecipe(
+        _CASFT_REGRESSION,
+        "CasFT with the mean trend by regression instead of the diffusion: what is served of it.",
     ),
     "mlp": AnyTimeRecipe(
         _MLP, "A perceptron on hand features encoded piecewise-linearly, any age and horizon."
@@ -86,12 +109,7 @@ RECIPES: Mapping[str, Recipe] = {
 
 
 def _variant(train: AnyTimeTraining, name: str, description: str, **options: Any) -> Recipe:
-    def trained(sources: Sequence[Source], *, seed: int, report: Report = silent) -> Trained:
-        made = train(sources, seed=seed, report=report, **options)
-        made.model.name = name
-        return made
-
-    return AnyTimeRecipe(trained, description)
+    return AnyTimeRecipe(_named(train, name, **options), description)
 
 
 # What is compared to tell which parts of a model earn their cost; none of it is served.
@@ -111,11 +129,13 @@ VARIANTS: Mapping[str, Recipe] = {
         "ConCat with all the parts of the paper's model.",
         components=COMPONENTS,
     ),
-    "casft-regression": _variant(
+    "casft+likelihood": _variant(
         neural_recipes.train_casft,
-        "casft-regression",
-        "CasFT with the mean trend by regression instead of the diffusion.",
+        "casft+likelihood",
+        "The regression variant of CasFT with the likelihood.",
+        components=("likelihood",),
         trend="regression",
+        members=4,
     ),
     "concat-neural-flow": _variant(
         neural_recipes.train_concat,

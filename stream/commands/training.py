@@ -193,10 +193,10 @@ def train_served(
     seed: SeedOption = 0,
     resume: ResumeOption = True,
 ) -> None:
-    """Trains what is served, a mixture of boosting, perceptron and ConCat.
+    """Trains what is served, a mixture of boosting, perceptron and CasFT's regression variant.
 
-    Those are mixed that err least together on the validation parts. The members are written beside
-    the mixture, under the same version.
+    Those are mixed that err least together on the validation parts; SEISMIC answers for cascades
+    unlike these. The members are written beside the mixture, under the same version.
     """
     _train_network("served", Options(cascades, output, version, seed), threads, resume)
 
@@ -282,7 +282,7 @@ def _train(name: str, told: Options, **options: Any) -> None:
     metrics: dict[str, Any] = evaluation.by_window(model, tests)
     if isinstance(model, Served):
         metrics["members"] = {
-            member.name: evaluation.by_window(member, tests) for member, _ in model.members
+            member.name: evaluation.by_window(member, tests) for member in model.models
         }
     training: dict[str, Any] = {"seed": told.seed}
     if told.background:

@@ -5,10 +5,12 @@ import pytest
 from numpy.typing import NDArray
 
 from models.batch import Batch, gather
-from models.calibration import Calibration, calibrate, conformal_stretches
+from models.calibration import Calibration, calibrate, conformal_stretches, held_out
 from models.datasets import ROOT, Cascade, snapshot_at
 from models.interface import LEVELS, Forecaster, Increments
-from models.observations import Observations
+from models.observations import FEW_EVENTS, Observations, end_of
+from models.recipes import Source
+from tests.models.recorded import made
 
 DEVIATES = np.array([-1.645, -0.674, 0, 0.674, 1.645])
 
@@ -80,3 +82,17 @@ def test_no_calibration_changes_nothing() -> None:
     np.testing.assert_array_equal(same[0], mean)
     np.testing.assert_allclose(same[1], quantiles)
     assert same[1].shape == (1, 2, len(LEVELS))
+
+
+def test_observations_of_few_events_weigh_nothing_unless_all_are() -> None:
+    cascades = made(30)
+    assert max(map(len, cascades)) > FEW_EVENTS
+    [seen] = held_out([Source("all", [], cascades, end_of(cascades), share=2.0)])
+    few = seen.batch.counts < FEW_EVENTS
+    assert few.any()
+    assert (seen.weights[few] == 0).all()
+    assert (seen.weights[~few] > 0).all()
+    small = [cascade for cascade in cascades if len(cascade) < FEW_EVENTS]
+    assert small
+    [seen] = held_out([Source("small", [], small, end_of(cascades))])
+    assert (seen.weights > 0).all()

@@ -15,63 +15,71 @@ from models.layers import OUTPUTS, Head, PiecewiseLinear
 MEMBERS, COLUMNS, BINS = 3, 5, 4
 
 
-def layers_of(width: int, hidden: int = 10) -> tuple[PiecewiseLinear, Head]:
+def layers_of(width: int, beside: int = 0, hidden: int = 10) -> tuple[PiecewiseLinear, Head]:
     torch.manual_seed(0)
     table = PiecewiseLinear(COLUMNS, BINS)
     values = np.random.default_rng(0).normal(size=(200, COLUMNS))
     values[:, 1] = 3.0
     table.fit(values)
-    head = Head(MEMBERS, width + table.outputs, hidden, dropout=0.4).eval()
+    head = Head(MEMBERS, width + beside + table.outputs, hidden, dropout=0.4).eval()
     with torch.no_grad():
         for parameter in head.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
     return table, head
 
 
-def asked(rows: int, questions: int, width: int, seed: int = 1) -> tuple[Tensor, Tensor]:
-    """States, and a table whose first columns are the same for all questions of a row."""
+def asked(
+    rows: int, questions: int, width: int, beside: int, seed: int = 1
+) -> tuple[Tensor, Tensor, Tensor]:
+    """States, numbers beside, and a table whose first columns are the same for all of a row."""
     rng = np.random.default_rng(seed)
     states = rng.normal(size=(MEMBERS, rows, width)).astype(np.float32)
     table = rng.normal(size=(rows, questions, COLUMNS)).astype(np.float32)
     table[:, :, :3] = table[:, :1, :3]
-    return torch.from_numpy(states), torch.from_numpy(table)
+    numbers = rng.normal(size=(MEMBERS, rows, questions, beside)).astype(np.float32)
+    return torch.from_numpy(states), torch.from_numpy(numbers), torch.from_numpy(table)
 
 
 def answers(
-    states: Tensor, table: Tensor, encoding: PiecewiseLinear, head: Head
+    states: Tensor, beside: Tensor, table: Tensor, encoding: PiecewiseLinear, head: Head
 ) -> NDArray[np.float64]:
-    return dense.head(states.numpy(), table.numpy(), *compiled_head(encoding, head))
+    inputs = [tensor.numpy() for tensor in (states, beside, table)]
+    return dense.head(*inputs, *compiled_head(encoding, head))
 
 
+@pytest.mark.parametrize("beside", [0, 3])
 @pytest.mark.parametrize("width", [0, 1, 6, 8])
 @pytest.mark.parametrize(("rows", "questions"), [(0, 2), (3, 0), (1, 1), (7, 3)])
-def test_the_compiled_head_is_the_head(width: int, rows: int, questions: int) -> None:
-    encoding, head = layers_of(width)
-    states, table = asked(rows, questions, width)
-    got = answers(states, table, encoding, head)
+def test_the_compiled_head_is_the_head(width: int, beside: int, rows: int, questions: int) -> None:
+    encoding, head = layers_of(width, beside)
+    states, numbers, table = asked(rows, questions, width, beside)
+    got = answers(states, numbers, table, encoding, head)
     assert got.shape == (rows, questions, OUTPUTS)
     encoded = encoding(table.flatten(0, 1)).unflatten(0, (rows, questions))
     encoded = encoded.expand(MEMBERS, -1, -1, -1)
-    beside = states[:, :, None].expand(-1, -1, questions, -1)
+    shared = states[:, :, None].expand(-1, -1, questions, -1)
     with torch.no_grad():
-        mean, quantiles = head(torch.cat([beside, encoded], -1))
+        mean, quantiles = head(torch.cat([shared, numbers, encoded], -1))
     np.testing.assert_allclose(got[..., 0], mean.mean(0), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(got[..., 1:], quantiles.mean(0), rtol=1e-5, atol=1e-5)
     assert (np.diff(got[..., 1:], axis=-1) > 0).all()
 
 
-@given(st.integers(1, 6), st.integers(1, 4), st.integers(0, 9), st.integers(0, 1_000))
+@given(
+    st.integers(1, 6), st.integers(1, 4), st.integers(0, 9), st.integers(0, 5), st.integers(0, 999)
+)
 def test_an_answer_of_the_head_does_not_depend_on_the_others_to_the_bit(
-    rows: int, questions: int, width: int, seed: int
+    rows: int, questions: int, width: int, beside: int, seed: int
 ) -> None:
-    encoding, head = layers_of(width)
-    states, table = asked(rows, questions, width, seed)
-    together = answers(states, table, encoding, head)
+    encoding, head = layers_of(width, beside)
+    states, numbers, table = asked(rows, questions, width, beside, seed)
+    together = answers(states, numbers, table, encoding, head)
     for row in range(rows):
         own = states[:, row : row + 1].contiguous()
         for question in range(questions):
             one = table[row : row + 1, question : question + 1].contiguous()
-            alone = answers(own, one, encoding, head)
+            its = numbers[:, row : row + 1, question : question + 1].contiguous()
+            alone = answers(own, its, one, encoding, head)
             np.testing.assert_array_equal(alone[0, 0], together[row, question])
 
 

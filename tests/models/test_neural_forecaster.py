@@ -28,8 +28,8 @@ def concat_of(*components: str, flow: str = "affine") -> ConCat:
     return ConCat(concat.ConCatNetwork(config))
 
 
-def casft_of(trend: str) -> CasFT:
-    base = concat.Config(components=("likelihood",), members=2, width=8, head=12, bins=4)
+def casft_of(trend: str, *components: str) -> CasFT:
+    base = concat.Config(components=components, members=2, width=8, head=12, bins=4)
     return CasFT(casft.CasFTNetwork(casft.Config(base=base, trend=trend, samples=4, steps=3)))
 
 
@@ -38,19 +38,22 @@ KINDS: dict[str, Callable[[], NeuralForecaster]] = {
     **{f"concat+{one}": lambda one=one: concat_of(one) for one in COMPONENTS},
     "concat-full": lambda: concat_of(*COMPONENTS),
     "concat-neural-flow": lambda: concat_of(flow="neural"),
-    "casft": lambda: casft_of("diffusion"),
+    "casft": lambda: casft_of("diffusion", "likelihood"),
     "casft-regression": lambda: casft_of("regression"),
     "mlp": lambda: MLP(mlp.MLPNetwork(mlp.Config(members=2, head=12, bins=4))),
 }
 # Those of compiled kernels alone; the others run products of a library.
-TO_THE_BIT = ("concat", "concat+users", "concat+structure", "mlp")
+TO_THE_BIT = ("concat", "concat+users", "concat+structure", "casft-regression", "mlp")
 
 
 @cache
 def model_of(name: str) -> NeuralForecaster:
-    """An untrained network whose inputs are scaled and whose outputs depend on them."""
     torch.manual_seed(0)
-    model = KINDS[name]()
+    return scaled(KINDS[name]())
+
+
+def scaled(model: NeuralForecaster) -> NeuralForecaster:
+    """An untrained network whose inputs are scaled and whose outputs depend on them."""
     batch = gather([snapshot_at(cascade, 3_600.0) for cascade in made(40)])
     shape = (40, len(HORIZONS))
     drawn = torch.rand(shape)
@@ -134,6 +137,24 @@ def test_what_was_not_seen_in_training_does_not_drown_the_rest() -> None:
     assert raw[0].abs().max() < 20
     assert raw[1].abs().max() < 20
     assert not torch.equal(*raw)
+
+
+@pytest.mark.parametrize("trend", casft.TRENDS)
+@pytest.mark.parametrize("components", [(), ("likelihood",)])
+def test_the_compiled_trend_and_head_answer_as_the_network_does(
+    trend: str, components: tuple[str, ...]
+) -> None:
+    model = scaled(casft_of(trend, *components))
+    batch = gather([snapshot_at(cascade, 9_000.0) for cascade in made(30)])
+    observed = model.observe(batch, np.tile(HORIZONS, (30, 1)))
+    network = model.network
+    with torch.no_grad():
+        condition, read, _ = network.conditions(observed)
+        beside = torch.cat([read, network._mean_trend(condition)], -1)
+        mean, quantiles = network.front.answer(beside, observed.table)
+    np.testing.assert_allclose(network.point(observed), mean.mean(0), rtol=1e-4, atol=1e-5)
+    got = network._answer(observed)
+    np.testing.assert_allclose(got[1], quantiles.mean(0), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["concat", "concat+users", "mlp"])

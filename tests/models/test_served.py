@@ -11,10 +11,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models import mlp, registry, served_training
-from models.batch import Batch
+from models import mlp, registry, seismic, served_training
+from models.batch import Batch, gather
 from models.calibration import Calibration, held_out
 from models.datasets import snapshot_at
+from models.familiarity import COLUMNS, Familiarity
+from models.features import features_of
 from models.files import CARD
 from models.interface import Forecaster, Increments
 from models.neural_forecaster import MLP
@@ -22,7 +24,7 @@ from models.observations import end_of
 from models.recipes import Source, Trained, silent
 from models.registry import BrokenModelError
 from models.seismic import Constants, Seismic
-from models.served import Member, Served
+from models.served import Fallback, Member, Served
 from tests.models.recorded import made
 
 CASCADES = made(80)
@@ -95,6 +97,17 @@ def test_members_are_chosen_as_they_were_before_they_saw_the_validation_part() -
     assert list(made_.found["members"]) == ["honest"]
 
 
+def test_a_fall_back_is_trained_with_what_training_observations_are_like() -> None:
+    made_ = served_training.train(
+        [SOURCE], members={"one": training(0.0)}, fallback=seismic.train, seed=0
+    )
+    assert isinstance(made_.model, Served) and made_.model.fallback is not None
+    assert isinstance(made_.model.fallback.model, Seismic)
+    assert list(made_.found["members"]) == ["one", "seismic"]
+    near, far = made_.model.fallback.familiarity.bounds
+    assert 0.5 < near < far
+
+
 def test_a_report_tells_whose_stage_it_is() -> None:
     told: list[str] = []
 
@@ -106,6 +119,63 @@ def test_a_report_tells_whose_stage_it_is() -> None:
     silent("epochs", 0, 1)
 
 
+# ------------------------------------------------------------------ strange cascades
+
+
+def familiar(near: float, far: float) -> Familiarity:
+    size = len(COLUMNS)
+    return Familiarity(np.zeros(size), np.ones(size), np.eye(size), np.array([near, far]))
+
+
+@pytest.mark.parametrize(("near", "far", "share"), [(90.0, 91.0, 0.0), (0.0, 0.1, 1.0)])
+def test_the_stranger_a_cascade_the_more_the_fall_back_answers(
+    near: float, far: float, share: float
+) -> None:
+    snapshots = [snapshot_at(cascade, 3_600.0) for cascade in made(10, seed=1)]
+    low, high = Off(-3.0), Off(1.0)
+    model = Served([Member(low, 1.0)], fallback=Fallback(high, familiar(near, far)))
+    got = model.forecast(snapshots, HORIZONS)
+    mean = low.value + share * (high.value - low.value)
+    np.testing.assert_allclose(got.log_mean, mean)
+    np.testing.assert_allclose(got.quantiles[..., 2], mean)
+    # The interval reaches over what both say.
+    np.testing.assert_allclose(got.quantiles[..., 0], np.maximum(low.value - 2, 0.0))
+    np.testing.assert_allclose(got.quantiles[..., 4], mean + 2)
+
+
+def test_an_answer_does_not_depend_on_how_strange_the_others_are() -> None:
+    snapshots = [snapshot_at(cascade, 3_600.0) for cascade in made(30, seed=1)]
+    rows = features_of(gather(snapshots), np.tile(HORIZONS, (30, 1)))
+    near, far = np.quantile(np.sqrt((np.clip(rows[..., COLUMNS], -6, 6) ** 2).mean(-1)), [0.3, 0.7])
+    fallback = Fallback(Seismic(Constants()), familiar(near, far))
+    strange = fallback.familiarity.strangeness(rows)
+    assert (strange == 0).any() and ((strange > 0) & (strange < 1)).any() and (strange == 1).any()
+    model = Served([Member(Off(0.5), 1.0)], fallback=fallback)
+    together = model.forecast(snapshots, HORIZONS)
+    for index, snapshot in enumerate(snapshots):
+        alone = model.forecast([snapshot], HORIZONS)
+        np.testing.assert_array_equal(alone.log_mean[0], together.log_mean[index])
+        np.testing.assert_array_equal(alone.quantiles[0], together.quantiles[index])
+
+
+def test_members_that_read_alike_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    perceptrons = [MLP(mlp.MLPNetwork(mlp.Config(members=1, head=4, bins=2))) for _ in range(2)]
+    snapshots = [snapshot_at(cascade, 3_600.0) for cascade in made(4)]
+    expected = np.mean([one.forecast(snapshots, HORIZONS).log_mean for one in perceptrons], axis=0)
+    reads: list[int] = []
+
+    def read(batch: Batch, horizons: NDArray[np.float64]) -> NDArray[np.float64]:
+        reads.append(len(batch.ages))
+        return features_of(batch, horizons)
+
+    for one in perceptrons:
+        monkeypatch.setattr(one, "read", read)
+    got = Served([Member(one, 0.5) for one in perceptrons]).forecast(snapshots, HORIZONS)
+    np.testing.assert_allclose(got.log_mean, expected)
+    assert reads == [4]
+
+
 # ------------------------------------------------------------------ files
 
 
@@ -113,10 +183,13 @@ def test_a_report_tells_whose_stage_it_is() -> None:
 def written(tmp_path: Path) -> Served:
     torch.manual_seed(0)
     perceptron = MLP(mlp.MLPNetwork(mlp.Config(members=1, head=4, bins=2)))
+    variant = Seismic(Constants(deviation=3.0))
+    variant.name = "closed"
     model = Served(
         [Member(Seismic(Constants(deviation=1.5)), 0.5), Member(perceptron, 0.5)],
         Calibration(shift=(0.1, 0.0, 0.0)),
         version="2",
+        fallback=Fallback(variant, familiar(0.0, 0.1)),
     )
     registry.write(
         model,
@@ -124,19 +197,21 @@ def written(tmp_path: Path) -> Served:
         description="a test",
         command="none",
         data=[],
-        training={"seed": 3, "members": {"seismic": {"ages": 4}, "mlp": {}}},
+        training={"seed": 3, "members": {"seismic": {"ages": 4}, "mlp": {}, "closed": {}}},
         metrics={},
     )
     return model
 
 
 def test_a_mixture_is_written_with_its_members_and_loads(tmp_path: Path, written: Served) -> None:
-    assert registry.list_names(tmp_path) == ["mlp", "seismic", "served"]
+    assert registry.list_names(tmp_path) == ["closed", "mlp", "seismic", "served"]
     assert registry.list_versions("mlp", tmp_path) == ["2"]
     card = registry.read_card("seismic", root=tmp_path)
     assert card.training == {"ages": 4, "recipe": "seismic", "seed": 3}
     loaded = registry.load("served", root=tmp_path)
     assert (loaded.name, loaded.version) == ("served", "2")
+    assert isinstance(loaded, Served) and loaded.fallback is not None
+    assert (loaded.fallback.model.name, loaded.fallback.model.version) == ("closed", "2")
     snapshots = [snapshot_at(cascade, 3_600.0) for cascade in made(10, seed=1)]
     before, after = (one.forecast(snapshots, HORIZONS) for one in (written, loaded))
     np.testing.assert_allclose(after.log_mean, before.log_mean, atol=0.01)

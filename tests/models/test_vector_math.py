@@ -1,4 +1,4 @@
-"""exp, sigmoid and tanh of compiled loops against numpy's, and wherever in a vector they stand."""
+"""exp, sigmoid, tanh and softplus against numpy's, and wherever in a vector they stand."""
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from models import vector_math
 from models.vector_math import VECTORISES
 
 EXP, SIGMOID, TANH = vector_math.exp, vector_math.sigmoid, vector_math.tanh
+SOFTPLUS = vector_math.softplus
 
 
 @njit(**VECTORISES)
@@ -31,7 +32,13 @@ def tanhs(x, out):
         out[i] = TANH(x[i])
 
 
-KERNELS = {"exp": exps, "sigmoid": sigmoids, "tanh": tanhs}
+@njit(**VECTORISES)
+def softpluses(x, out):
+    for i in range(len(x)):
+        out[i] = SOFTPLUS(x[i])
+
+
+KERNELS = {"exp": exps, "sigmoid": sigmoids, "tanh": tanhs, "softplus": softpluses}
 
 
 def of(name: str, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -60,6 +67,13 @@ def test_sigmoid_and_tanh_are_within_their_absolute_errors(reach: float) -> None
     exact = 1 / (1 + np.exp(-x.astype(np.float64)))
     assert np.abs(of("sigmoid", x) - exact).max() <= 1.2e-7
     assert np.abs(of("tanh", x) - np.tanh(x.astype(np.float64))).max() <= 2.4e-7
+
+
+@pytest.mark.parametrize("reach", [0.01, 1.0, 10.0, 100.0])
+def test_softplus_is_within_its_error(reach: float) -> None:
+    x = np.linspace(-reach, reach, 200_001, dtype=np.float32)
+    exact = np.logaddexp(0, x.astype(np.float64))
+    np.testing.assert_allclose(of("softplus", x), exact, rtol=1e-7, atol=3e-7)
 
 
 @pytest.mark.parametrize("name", KERNELS)
