@@ -14,6 +14,7 @@ from stream import settings as settings_module
 from stream.commands import contract as contract_command
 from stream.commands import evaluate, traffic, train_ranker, training
 from stream.commands import publish as publish_command
+from stream.commands import show as show_command
 from stream.commands.traffic import KafkaOption
 from stream.settings import Duration, Settings
 from topics.errors import TidecastError
@@ -26,8 +27,8 @@ app = typer.Typer(
     help=(
         "Forecasts how far posts will spread and tells edge caches what to keep.\n\n"
         "`tidecast up` runs everything on this machine. In production each role is a command of "
-        "its own: `tracker`, `historian`, `forecaster`, `ranker`, and `gateway`, which shows what "
-        "comes out.\n\n"
+        "its own: `tracker`, `historian`, `forecaster`, `ranker`, `scorer`, and `gateway`, which "
+        "shows what comes out.\n\n"
         "Every setting can be given in the environment (`TIDECAST_ALLOWED_LATENESS=1m`) or in a "
         "TOML file named by `TIDECAST_CONFIG`."
     ),
@@ -39,7 +40,13 @@ app.command("simulate")(traffic.simulate)
 app.add_typer(train_ranker.train_app, name="train")
 app.add_typer(evaluate.evaluate_app, name="evaluate")
 app.add_typer(training.models_app, name="models")
-training.models_app.command("publish")(publish_command.publish)
+for command in (
+    show_command.show,
+    publish_command.publish,
+    publish_command.promote,
+    publish_command.rollback,
+):
+    training.models_app.command(command.__name__)(command)
 app.command("contract")(contract_command.contract)
 
 console = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -157,6 +164,14 @@ def forecaster(kafka: KafkaOption = None) -> None:
 def ranker(kafka: KafkaOption = None) -> None:
     """Decides what caches keep: `edge.windows` in, `cache.decisions` out."""
     from stream.ranker import main as run
+
+    run(_settings(kafka))
+
+
+@app.command()
+def scorer(kafka: KafkaOption = None) -> None:
+    """Holds forecasts against outcomes: `forecast.scores` and `model.calibration` out."""
+    from stream.scorer import main as run
 
     run(_settings(kafka))
 
