@@ -144,7 +144,7 @@ class Api:
 
     def _due(self, _: Request, query: queries.DueQuery) -> DuePage:
         table = self._state.cascades
-        latest = list(table.due)[-query.limit :]
+        latest = list(table.due.values())[-query.limit :]
         return DuePage(latest[::-1], table.due_inside, table.due_total)
 
     def _edges(self, _: Request, query: queries.EdgesQuery) -> EdgePage:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import heapq
 import zlib
-from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -28,7 +28,7 @@ _OUTCOMES = 16
 _DUE = 500  # forecasts that came due, kept for the list of the latest
 ROW_POINTS = 40
 CURVE_POINTS = 600
-GRAPH_NODES = 160
+GRAPH_NODES = 240
 
 
 @dataclass(slots=True)
@@ -70,7 +70,8 @@ class Entry:
     # By forecast_id, so that a repeat is recognised; compressed, for a cascade has dozens.
     forecasts: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
     outcomes: dict[float, CascadeOutcome] = field(default_factory=dict)  # by age
-    due: set[float] = field(default_factory=set)  # ages whose forecast was held against them
+    # Of the forecast held against the outcome of an age: its own age, and whether it was right.
+    due: dict[float, tuple[float, bool]] = field(default_factory=dict)
     closed: bool = False
 
     @property
@@ -102,7 +103,7 @@ class CascadeTable:
 
     Attributes:
         event_time: the newest event time seen.
-        due: forecasts whose horizon has come, newest last.
+        due: forecasts whose horizon has come, by cascade and horizon, newest last.
         due_total, due_inside: of all since the start.
 
     Args:
@@ -113,7 +114,7 @@ class CascadeTable:
         self._limit = limit
         self._entries: dict[str, Entry] = {}
         self.event_time = 0.0
-        self.due: deque[DueForecast] = deque(maxlen=_DUE)
+        self.due: OrderedDict[tuple[str, float], DueForecast] = OrderedDict()
         self.due_total = 0
         self.due_inside = 0
 
@@ -131,8 +132,8 @@ class CascadeTable:
             entry.latest = forecast
             entry.growth = growth(forecast)
         entry.note_count(forecast.age, forecast.observed_count)
-        for age in entry.outcomes.keys() - entry.due:
-            self._note_due(entry, age, [forecast])
+        for outcome in entry.outcomes.values():
+            self._note_due(entry, outcome, forecast)
 
     def take_snapshot(self, snapshot: CascadeSnapshot) -> None:
         """Takes in a snapshot; one that contradicts itself is passed over."""
@@ -157,8 +158,8 @@ class CascadeTable:
         entry.outcomes[outcome.age] = outcome
         entry.closed = entry.closed or outcome.final
         entry.note_count(outcome.age, outcome.count)
-        if outcome.age not in entry.due:
-            self._note_due(entry, outcome.age, entry.all_forecasts())
+        for forecast in entry.all_forecasts():
+            self._note_due(entry, outcome, forecast)
 
     def ranked(self, sort: str, state: str, text: str, model: str) -> list[Entry]:
         """Forecast cascades that the filter lets through, the first first.
@@ -208,14 +209,22 @@ class CascadeTable:
             self.event_time,
         )
 
-    def _note_due(self, entry: Entry, age: float, forecasts: Iterable[PopularityForecast]) -> None:
-        """Holds the first of the forecasts that looked ahead to `age` against what came."""
-        due = _due(entry.outcomes[age], forecasts)
-        if due is not None:
-            entry.due.add(age)
-            self.due.append(due)
-            self.due_total += 1
-            self.due_inside += due.inside
+    def _note_due(
+        self, entry: Entry, outcome: CascadeOutcome, forecast: PopularityForecast
+    ) -> None:
+        """Holds the forecast against the outcome, if it is the one to be held against it so far."""
+        due = _due(outcome, forecast)
+        if due is None:
+            return
+        before = entry.due.get(outcome.age)
+        if before is not None and not _is_fairer(due.made_at_age, before[0], outcome.age):
+            return
+        entry.due[outcome.age] = due.made_at_age, due.inside
+        self.due_total += before is None
+        self.due_inside += due.inside - (before is not None and before[1])
+        self.due[entry.cascade_id, outcome.age] = due
+        if len(self.due) > _DUE:
+            self.due.popitem(last=False)
 
     def _is_live(self, entry: Entry) -> bool:
         latest = entry.latest
@@ -255,15 +264,28 @@ def _outcomes(entry: Entry) -> list[CascadeOutcome]:
     return sorted(entry.outcomes.values(), key=attrgetter("age"))
 
 
-def _due(outcome: CascadeOutcome, forecasts: Iterable[PopularityForecast]) -> DueForecast | None:
-    """The first forecast with a horizon at the outcome's age, beside the outcome."""
-    for forecast in forecasts:
-        for ahead in forecast.horizons:
-            if ahead.horizon == outcome.age and forecast.age < outcome.age:
-                low, high = ahead.quantiles.p05, ahead.quantiles.p95
-                return DueForecast(
-                    forecast.cascade_id, forecast.published_at, outcome.age, outcome.count,
-                    forecast.age, forecast.observed_count, ahead.expected, low, high,
-                    low <= outcome.count <= high, forecast.model, forecast.model_version,
-                )  # fmt: skip
+def _due(outcome: CascadeOutcome, forecast: PopularityForecast) -> DueForecast | None:
+    """What the forecast said of the outcome's age, beside the outcome; None if it said nothing."""
+    if forecast.age >= outcome.age:
+        return None
+    for ahead in forecast.horizons:
+        if ahead.horizon == outcome.age:
+            low, high = ahead.quantiles.p05, ahead.quantiles.p95
+            return DueForecast(
+                forecast.cascade_id, forecast.published_at, outcome.age, outcome.count,
+                forecast.age, forecast.observed_count, ahead.expected, low, high,
+                low <= outcome.count <= high, forecast.model, forecast.model_version,
+            )  # fmt: skip
     return None
+
+
+def _is_fairer(made: float, before: float, horizon: float) -> bool:
+    """Whether a forecast made at age `made` is to be held against what came rather than another.
+
+    The newest one made in the first half of the time is, for it had as much ahead as behind; where
+    there is none, the first one.
+    """
+    half = horizon / 2
+    if (made <= half) != (before <= half):
+        return made <= half
+    return made > before if made <= half else made < before

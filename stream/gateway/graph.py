@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from bisect import bisect_right
 from collections import defaultdict
 
 import networkx as nx
@@ -37,19 +38,24 @@ def cascade_graph(delays: NDArray[np.float32], parents: NDArray[np.int32]) -> nx
 
 
 def summarise(graph: nx.DiGraph, total: int, age: float, limit: int) -> CascadeGraph:
-    """The graph with at most `limit` nodes.
+    """The graph with at most `limit` nodes, at least 2.
 
-    Events with the largest following have a node to themselves, the earliest first among equals;
-    what hangs on one of them and has none is drawn as one node.
+    Events with the largest following have a node to themselves, and of those with none a share
+    spread evenly over time; what else hangs on one of them is drawn as one node.
 
     Args:
         graph: of `cascade_graph`.
         total: events of the cascade at `age`; those past the snapshot's bound are in no graph.
     """
     size = _following(graph)
-    # Half of the places, since each kept event may need a node for what is left out below it.
-    room = limit if len(graph) <= limit else limit // 2
-    kept = set(sorted(graph, key=lambda node: (-size[node], node))[:room])
+    order = sorted(graph, key=lambda node: (-size[node], _spread(node)))
+
+    def nodes_of(room: int) -> int:
+        """Nodes drawn when the first `room` are kept; one more adds none, one or two."""
+        kept = set(order[:room])
+        return len(kept) + len({p for p, child in graph.edges if p in kept and child not in kept})
+
+    kept = set(order[: bisect_right(range(1, limit + 1), limit, key=nodes_of)])
     depth = nx.single_source_shortest_path_length(graph, _ROOT)
     nodes = []
     left_out: dict[int, list[int]] = defaultdict(list)
@@ -70,6 +76,11 @@ def summarise(graph: nx.DiGraph, total: int, age: float, limit: int) -> CascadeG
     return CascadeGraph(
         nodes, len(kept), len(graph), total, age, _words(len(kept), len(graph), total)
     )
+
+
+def _spread(node: int) -> float:
+    """Orders indices so that any first few of them lie evenly over all (golden ratio)."""
+    return node * 0.6180339887 % 1.0
 
 
 def _following(graph: nx.DiGraph) -> dict[int, int]:

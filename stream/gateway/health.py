@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 2.0
 _REPLAY = 3600.0  # event times this far from the clock are another time's
+# Forecasts and decisions go out without it; what is missing then is said where it would stand.
+_OPTIONAL = ("scorer",)
 _RANK: dict[Level, int] = {"ok": 0, "warning": 1, "wrong": 2}
 _NEVER = Standing(0, False, 0, 0, None)
 
@@ -33,6 +35,7 @@ class _Seen:
     standing: Standing = _NEVER
     heartbeat: float | None = None
     progress: float | None = None
+    waiting: float | None = None  # since when messages wait and none has been worked off
 
 
 class Watch:
@@ -98,8 +101,13 @@ class Watch:
         now = time.time()
         if standing.members:
             seen.heartbeat = now
-        if standing.committed and standing.read != seen.standing.read:
+        moved = standing.committed and standing.read != seen.standing.read
+        if moved:
             seen.progress = now
+        if moved or not standing.lag:
+            seen.waiting = None
+        elif seen.waiting is None:
+            seen.waiting = now
         seen.standing = standing
 
     def ready(self) -> Ready:
@@ -153,9 +161,14 @@ class Watch:
         waits = f"{at.lag:,} messages wait" if at.lag != 1 else "1 message waits"
         if not at.members:
             words = "not running" if at.committed else "not running, and never has been"
-            # What never ran may not be wanted; what ran and left work behind is missed.
             level: Level = "wrong" if at.committed and at.lag else "warning"
+            if name in _OPTIONAL and not at.committed:
+                level = "ok"
             return level, f"{words}; {waits}" if at.lag else words
+        # A broker may count a worker that died as alive for a while, the embedded one for ever.
+        idle = 0.0 if seen.waiting is None else time.time() - seen.waiting
+        if idle > self._settings.stale_after:
+            return "wrong", f"at a standstill for {_lasting(idle)}; {waits}"
         late = at.lag_seconds or 0.0
         if late > self._settings.stale_after:
             return "warning", f"{_lasting(late)} behind; {waits}"
@@ -180,11 +193,7 @@ class Watch:
         if self._checked is not None:
             for role in roles:
                 if role.level != "ok":
-                    to_do = f"Start it: tidecast {role.name}" if not role.members else (
-                        f"More workers share its partitions: tidecast {role.name}, each with its "
-                        "own TIDECAST_INSTANCE."
-                    )  # fmt: skip
-                    yield Note(role.level, f"The {role.name} is {role.words}.", to_do)
+                    yield Note(role.level, f"The {role.name} is {role.words}.", _to_do(role))
         yield from self._traffic_notes(loaded)
         if self._letters:
             yield Note(
@@ -220,6 +229,18 @@ class Watch:
                 f"A replay or a simulation: its events are of {day} UTC. Times and ages follow "
                 "the clock of the events, which may run faster than yours.",
             )
+
+
+def _to_do(role: Role) -> str:
+    """What helps a role that is not well."""
+    if not role.members:
+        return f"Start it: tidecast {role.name}"
+    if role.level == "wrong":
+        return f"Look at its log; if its process is gone, start it: tidecast {role.name}"
+    return (
+        f"More workers share its partitions: tidecast {role.name}, each with its own "
+        "TIDECAST_INSTANCE."
+    )
 
 
 def _lasting(seconds: float) -> str:

@@ -42,7 +42,7 @@ class CascadeQuery(msgspec.Struct, forbid_unknown_fields=True):
 
     nodes: Annotated[
         int, Meta(ge=2, le=1_000, description="Of the graph at most; more are summarised.")
-    ] = 160
+    ] = 240
 
 
 class DueQuery(msgspec.Struct, forbid_unknown_fields=True):

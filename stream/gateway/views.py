@@ -131,7 +131,11 @@ class DueForecast(msgspec.Struct, frozen=True):
 
 
 class DuePage(msgspec.Struct, frozen=True):
-    """The forecasts that came due last, newest first: of each horizon the first one made."""
+    """The forecasts that came due last, newest first.
+
+    Of each cascade and horizon the newest forecast made in the first half of that time, so that as
+    much was still ahead as had gone by; or else the first one made.
+    """
 
     items: list[DueForecast]
     inside: Annotated[int, Meta(description="Of all that came due since the start.")]

@@ -38,11 +38,12 @@ def test_a_summary_stands_for_every_event(tree: tuple[np.ndarray, np.ndarray], l
 def test_those_with_the_largest_following_are_kept() -> None:
     # 0 <- 1 <- 2 <- 3, and 4..9 on the root.
     parents = np.array([-1, 0, 1, 2, 0, 0, 0, 0, 0, 0], np.int32)
-    summary = summarise(cascade_graph(np.arange(10, dtype=np.float32), parents), 25, 60.0, 8)
-    assert {node.id for node in summary.nodes if node.events == 1} == {0, 1, 2, 3}
-    bundle = summary.nodes[-1]
-    assert (bundle.parent, bundle.events, bundle.depth, bundle.delay) == (0, 6, 1, 6.5)
-    assert "4 of 10 events" in summary.note
+    summary = summarise(cascade_graph(np.arange(10, dtype=np.float32), parents), 25, 60.0, 4)
+    assert {node.id for node in summary.nodes if node.events == 1} == {0, 1}
+    on_one, on_root = summary.nodes[2:]
+    assert (on_root.parent, on_root.events, on_root.depth, on_root.delay) == (0, 6, 1, 6.5)
+    assert (on_one.parent, on_one.events, on_one.depth, on_one.delay) == (1, 2, 2, 2.0)
+    assert "2 of 10 events" in summary.note
     assert "the last 15 of 25 events is not recorded" in summary.note
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,6 +68,29 @@ async def test_a_role_that_is_not_well(
     assert health.level == level
     assert f"{level}: The forecaster {told}" in words(health)
     assert "tidecast forecaster" in words(health)
+
+
+async def test_a_scorer_that_never_was_is_no_trouble(parts: Parts) -> None:
+    parts.take(POPULARITY_FORECASTS, forecast(observed_at=time.time(), published_at=time.time()))
+    health = await seen(parts, Told(scorer=Standing(0, False, 0, 900, 50.0)))
+    assert health.level == "ok"
+    assert health.roles[-1].words == "not running, and never has been; 900 messages wait"
+
+
+async def test_a_role_that_works_nothing_off_is_at_a_standstill(parts: Parts) -> None:
+    waits = Standing(members=1, committed=True, read=5, lag=3, lag_seconds=2.0)
+    told = Told(tracker=waits)
+    for _ in range(2):
+        assert (await seen(parts, told)).roles[0].words == "at work, 2.0 s behind"
+    tracker = parts.watch._seen["tracker"]
+    assert tracker.waiting is not None
+    tracker.waiting -= 60
+    health = await seen(parts, told)
+    assert "wrong: The tracker is at a standstill for 60 s; 3 messages wait" in words(health)
+    told.standings["tracker"] = replace(waits, read=6)
+    assert (await seen(parts, told)).roles[0].words == "at work, 2.0 s behind"
+    told.standings["tracker"] = WELL
+    assert (await seen(parts, told)).roles[0].words == "up to date"
 
 
 async def test_a_broker_that_does_not_answer(parts: Parts) -> None:
