@@ -1,7 +1,7 @@
 """Takes the pictures of the live page that the documentation shows.
 
-    tidecast up &                                   # let it run for two or three minutes
-    python docs/take_pictures.py http://127.0.0.1:8080
+tidecast up &                                   # let it run for two or three minutes
+python docs/take_pictures.py http://127.0.0.1:8080
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ class Settings:
         50.0, "requests a second from one address, with bursts of four seconds' worth; 0: any"
     )
     http_streams: int = _setting(200, "open streams of server-sent events at most")
-    gateway_cascades: int = _setting(50_000, "cascades that the gateway holds; some 10 kB each")
+    gateway_cascades: int = _setting(50_000, "cascades that the gateway holds; 9 to 18 kB each")
     gateway_edges: int = _setting(1_000, "edges that the gateway holds, a day of epochs each")
     gateway_decisions: int = _setting(200_000, "decisions that the gateway holds, over all edges")
     gateway_past: Duration = _setting(

@@ -44,6 +44,11 @@ ROLES = ("tracker", "historian", "forecaster", "ranker")
 VIEWS = ("#/", "#/cascade", "#/edges", "#/edge", "#/models", "#/health", "#/api")
 HOSTILE = "<img src=x onerror=document.title='owned'>&\"'/../%2F"
 PATIENT = 1_000 * PATIENCE
+# Elements that reach past the right edge of a page that scrolls sideways.
+TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
+  [...document.querySelectorAll("body *")]
+    .filter((e) => e.getBoundingClientRect().right > innerWidth && !e.closest(".scroll"))
+    .map((e) => `${e.tagName}.${e.className}: ${e.textContent.trim().slice(0, 40)}`)"""
 
 
 def apart(work: Callable[..., Any], *arguments: Any) -> Any:
@@ -69,21 +74,21 @@ class Stream:
         self._traffic: list[subprocess.Popen[bytes]] = []
 
     def feed(self) -> None:
-        """Starts some forty seconds of traffic, once every role is there."""
+        """Starts traffic, once every role is there."""
         self.until(lambda: all(role.has_joined for role in self.roles.values()), "roles")
         recorded = DATA / "cascades" / "twitter1516.txt.xz", DATA / "requests" / "kuairand.csv.xz"
         if all(file.is_file() for file in recorded):
             folder = self.cluster.folder
-            cascades = beginning(recorded[0], folder / "cascades.txt", 400)
-            requests = beginning(recorded[1], folder / "requests.csv", 30_000)
+            cascades = beginning(recorded[0], folder / "cascades.txt", 800)
+            requests = beginning(recorded[1], folder / "requests.csv", 60_000)
             commands = [
-                ["replay", "cascades", cascades, "--rebase", "1h", "--speed", "60"],
-                ["replay", "requests", requests, "--speed", "600", "--edges", "2"],
+                ["replay", "cascades", cascades, "--rebase", "4h", "--speed", "60"],
+                ["replay", "requests", requests, "--speed", "300", "--edges", "2"],
             ]
         else:
             commands = [["simulate", "--speed", "60"]]
         for command in commands:
-            words = [*command, "--for", "40", "--kafka", self.cluster.settings.kafka]
+            words = [*command, "--for", "300", "--kafka", self.cluster.settings.kafka]
             with (self.cluster.folder / f"{command[0]}-{command[1]}.log").open("wb") as log:
                 self._traffic.append(
                     subprocess.Popen(
@@ -93,8 +98,9 @@ class Stream:
                     )
                 )
 
-    def await_end_of_traffic(self) -> None:
+    def end_traffic(self) -> None:
         for feeder in self._traffic:
+            feeder.terminate()
             assert feeder.wait(PATIENCE) == 0
 
     def close(self) -> None:
@@ -379,8 +385,7 @@ def test_on_a_phone(scheme: str, browser: Any, stream: Stream) -> None:
     tab = Tab(browser, stream.address, viewport=phone, color_scheme=scheme, has_touch=True)
     for view in VIEWS:
         page = tab.open(named(stream, view))
-        widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-        assert widths[0] <= widths[1], f"{view} is wider than the phone"
+        assert page.evaluate(TOO_WIDE) == [], f"{view} is wider than the phone"
     page = tab.open()
     page.locator(".story dfn").first.tap()
     expect(page.locator("#tip")).to_be_visible()
@@ -435,7 +440,7 @@ def test_nothing_yet_is_said(browser: Any, tmp_path: Path) -> None:
 
 
 def test_a_stream_that_stands_still_is_said(tab: Tab, stream: Stream) -> None:
-    stream.await_end_of_traffic()
+    stream.end_traffic()
     page = tab.open()
     expect(page.locator("#notices")).to_contain_text("No event has come for", timeout=PATIENT)
 

@@ -6,6 +6,8 @@ import itertools
 from typing import Any
 
 import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream.gateway.cascade_table import CascadeTable
 from tests.stream.gateway.conftest import PUBLISHED, forecast, outcome, snapshot
@@ -109,3 +111,19 @@ def test_a_snapshot_that_contradicts_itself_is_passed_over() -> None:
     table.take_snapshot(msgspec.structs.replace(snapshot(), parent=b"1234"))
     cascade = table.cascade("c")
     assert cascade is not None and cascade.graph is None and cascade.curve == []
+
+
+@given(st.lists(st.integers(1, 3_599), min_size=1, max_size=8, unique=True), st.integers(0, 7))
+def test_what_is_held_against_an_outcome_had_as_much_ahead_as_behind(
+    ages: list[int], before: int
+) -> None:
+    table = CascadeTable(10)
+    for position, age in enumerate(ages):
+        if position == before:
+            table.take_outcome(outcome(count=120))
+        table.take_forecast(forecast(age=float(age)))
+    table.take_outcome(outcome(count=120))
+    early = [age for age in ages if age <= 1_800]
+    (due,) = table.due.values()
+    assert due.made_at_age == (max(early) if early else min(ages))
+    assert (table.due_total, table.due_inside) == (1, 1)

@@ -26,5 +26,5 @@ export function api() {
 
 function parameters({ parameters }) {
   const named = parameters.filter((one) => one.in === "query").map((one) => one.name);
-  return named.length ? html`<span class="sub">${named.join(", ")}</span>` : "";
+  return named.length ? html`<span class="sub wrap">${named.join(", ")}</span>` : "";
 }
