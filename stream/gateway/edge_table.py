@@ -48,8 +48,7 @@ class Entry:
             sum(epoch.requests for epoch in self.epochs),
             self.average(lambda epoch: epoch.hit_ratio) or 0.0,
             self.average(lambda epoch: epoch.lru_hit_ratio) or 0.0,
-            # Written by rankers that compare with it.
-            self.average(lambda epoch: getattr(epoch, "decayed_hit_ratio", None)),
+            self.average(lambda epoch: epoch.decayed_hit_ratio),
             len(self.decisions),
         )
 

@@ -22,8 +22,6 @@ log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 2.0
 _REPLAY = 3600.0  # event times this far from the clock are another time's
-# Forecasts and decisions go out without it; what is missing then is said where it would stand.
-_OPTIONAL = ("scorer",)
 _RANK: dict[Level, int] = {"ok": 0, "warning": 1, "wrong": 2}
 _NEVER = Standing(0, False, 0, 0, None)
 
@@ -162,8 +160,6 @@ class Watch:
         if not at.members:
             words = "not running" if at.committed else "not running, and never has been"
             level: Level = "wrong" if at.committed and at.lag else "warning"
-            if name in _OPTIONAL and not at.committed:
-                level = "ok"
             return level, f"{words}; {waits}" if at.lag else words
         # A broker may count a worker that died as alive for a while, the embedded one for ever.
         idle = 0.0 if seen.waiting is None else time.time() - seen.waiting

@@ -24,7 +24,7 @@ _UPDATES = 256
 @dataclass(slots=True)
 class _Scores:
     total: int = 0
-    # (log2 error, inside the interval), newest last.
+    # (log2 error of the increment, inside the interval), newest last.
     latest: deque[tuple[float, bool]] = field(default_factory=lambda: deque(maxlen=_LATEST))
 
     def quality(self, horizon: float) -> Quality:
@@ -44,6 +44,7 @@ class _Version:
     forecasts: int = 0
     last_served_wall: float | None = None
     scores: dict[float, _Scores] = field(default_factory=dict)  # by horizon
+    shadow: bool = False  # by the latest score
 
 
 class ModelTable:
@@ -64,12 +65,14 @@ class ModelTable:
 
     def take_score(self, score: ForecastScore) -> None:
         """Takes in one forecast held against what happened."""
-        scores = self._version(score.model, score.model_version).scores
+        version = self._version(score.model, score.model_version)
+        version.shadow = score.shadow
+        scores = version.scores
         if score.horizon not in scores and len(scores) >= _HORIZONS:
             return
         at = scores.setdefault(score.horizon, _Scores())
         at.total += 1
-        at.latest.append((score.log2_error, score.inside_interval))
+        at.latest.append((score.increment_log2_error, score.inside_interval))
 
     def take_calibration(self, found: ModelCalibration) -> None:
         """Takes in an interval's correction; the latest of its key stands."""
@@ -84,7 +87,7 @@ class ModelTable:
         """Every version, those that answered last first."""
         rows = [
             ModelRow(
-                model, version, about.forecasts, about.last_served_wall,
+                model, version, about.forecasts, about.last_served_wall, about.shadow,
                 [about.scores[h].quality(h) for h in sorted(about.scores)],
             )
             for (model, version), about in self._versions.items()

@@ -188,8 +188,10 @@ class Quality(msgspec.Struct, frozen=True):
     horizon: float
     scores: Annotated[int, Meta(description="Scores since the start.")]
     latest: Annotated[int, Meta(description="Scores that the figures are taken over.")]
-    msle: Annotated[float, Meta(description="Mean squared error of log2(1 + count).")]
-    bias: Annotated[float, Meta(description="Mean error of log2(1 + count); above 0: too high.")]
+    msle: Annotated[float, Meta(description="Mean squared error of log2(1 + increment).")]
+    bias: Annotated[
+        float, Meta(description="Mean error of log2(1 + increment); above 0: too high.")
+    ]
     coverage: Annotated[
         float, Meta(description="Share of realised counts within the 90 % interval.")
     ]
@@ -202,6 +204,7 @@ class ModelRow(msgspec.Struct, frozen=True):
     model_version: str
     forecasts: Annotated[int, Meta(description="Served since the start of what is kept.")]
     last_served_wall: Annotated[float | None, Meta(description="When it last answered.")]
+    shadow: Annotated[bool, Meta(description="It is tried and not served, by its latest score.")]
     quality: list[Quality]
 
 

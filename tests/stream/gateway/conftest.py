@@ -109,7 +109,7 @@ def score(
     error = float(np.log2(1 + predicted) - np.log2(1 + realised))
     return ForecastScore(
         "c@a300/boosting-1", "c", 300.0, horizon, predicted, realised, error, inside,
-        "boosting", "1",
+        "boosting", "1", increment_log2_error=error,
     )  # fmt: skip
 
 

@@ -70,13 +70,6 @@ async def test_a_role_that_is_not_well(
     assert "tidecast forecaster" in words(health)
 
 
-async def test_a_scorer_that_never_was_is_no_trouble(parts: Parts) -> None:
-    parts.take(POPULARITY_FORECASTS, forecast(observed_at=time.time(), published_at=time.time()))
-    health = await seen(parts, Told(scorer=Standing(0, False, 0, 900, 50.0)))
-    assert health.level == "ok"
-    assert health.roles[-1].words == "not running, and never has been; 900 messages wait"
-
-
 async def test_a_role_that_works_nothing_off_is_at_a_standstill(parts: Parts) -> None:
     waits = Standing(members=1, committed=True, read=5, lag=3, lag_seconds=2.0)
     told = Told(tracker=waits)

@@ -30,6 +30,8 @@ export function edge(name, { draw, ask }) {
           <div><dt>Room</dt><dd>${count(summary.last.capacity)} <small>objects</small></dd></div>
           <div><dt>Ranked by</dt><dd>${summary.last.model} <small>version ${summary.last.model_version}</small></dd></div>
         </dl>
+        ${summary.last.standing_down ? html`<div class="notice warning"><p>Standing down: obeying gained nothing over LRU lately,
+          so no decision is in force, and the edge goes by its own rules.</p></div>` : ""}
         <section class="card" aria-label="Hit ratio">
           <div class="head"><h2>${term("hit", "Hit ratio")} by window of requests</h2></div>
           <div class="columns hero">
@@ -39,7 +41,8 @@ export function edge(name, { draw, ask }) {
           </div>
         </section>
         <section class="card" aria-label="Decisions">
-          <div class="head"><h2>Decisions in force</h2>
+          <div class="head"><div><h2>Decisions in force</h2>
+            ${summary.last.scored_by ? html`<p class="small quiet">Scores go by ${summary.last.scored_by}.</p>` : ""}</div>
             <div class="controls" role="search"><input type="search" placeholder="Find an object" aria-label="Find an object" maxlength="100"
               .value=${q} @input=${(event) => { [q, offset] = [event.target.value, 0]; ask(); }}></div></div>
           ${found.note ? html`<p class="small warn">${found.note}</p>` : ""}

@@ -24,7 +24,7 @@ export function health() {
             <th scope="col" class="r wide">${term("heartbeat", "Last heartbeat")}</th></tr></thead>
           <tbody>${found.roles.map((role) => html`<tr>
             <td><strong>${role.name}</strong><span class="sub wide">${role.reads.join(", ")}</span></td>
-            <td>${role.level === "ok" && !role.members ? html`<span class="tag">off</span>` : html`<span class="tag ${role.level}">${LEVELS[role.level]}</span>`} ${role.words}</td>
+            <td><span class="tag ${role.level}">${LEVELS[role.level]}</span> ${role.words}</td>
             <td class="r">${count(role.lag)}${role.lag ? html`<span class="sub">${role.lag_seconds === null ? "since when is unknown" : `since ${duration(role.lag_seconds)}`}</span>` : ""}</td>
             <td class="r wide">${role.members}</td><td class="r wide">${count(role.read)}</td>
             <td class="r wide">${ago(role.last_heartbeat_wall)}</td></tr>`)}</tbody></table></div>

@@ -68,9 +68,13 @@ function scores(items) {
     <tbody>${items.flatMap((row) => row.quality.map((q, i) => html`<tr>
       <td>${i === 0 ? html`<strong>${row.model}</strong> ${row.model_version}` : ""}</td>
       <td class="r">${duration(q.horizon)}</td><td class="r">${q.msle.toFixed(3)}</td>
-      <td class="r">${q.bias >= 0 ? "+" : "−"}${Math.abs(q.bias).toFixed(2)}</td>
+      <td class="r">${signed(q.bias)}</td>
       <td class="r ${q.coverage >= 0.85 && q.coverage <= 0.95 ? "good" : "warn"}">${percent(q.coverage, 1)}</td>
       <td class="r">${count(q.scores)}${q.latest < q.scores ? html`<span class="sub">latest ${count(q.latest)}</span>` : ""}</td></tr>`))}</tbody></table></div>`;
+}
+
+function signed(value) {
+  return `${value >= 0 ? "+" : "−"}${Math.abs(value).toFixed(2)}`;
 }
 
 function versions({ items, updates }) {
@@ -82,15 +86,16 @@ function versions({ items, updates }) {
     <tbody>${items.map((row) => html`<tr><td>${row.model}</td>
       <td>${row.model_version} ${asked.get(row.model) === row.model_version ? html`<span class="tag" data-tip="Named on model.updates as the version to serve.">asked for</span>` : ""}</td>
       <td class="r">${count(row.forecasts)}</td>
-      <td class="r">${row.last_served_wall === null ? html`<span class="quiet">scored, not served</span>` : ago(row.last_served_wall)}</td></tr>`)}</tbody></table></div>`;
+      <td class="r">${row.last_served_wall === null ? row.shadow ? term("shadow", "tried beside it") : html`<span class="quiet">scored, not served</span>` : ago(row.last_served_wall)}</td></tr>`)}</tbody></table></div>`;
 }
 
 function calibration(found) {
   return html`<div class="scroll"><table>
     <thead><tr><th scope="col">Model</th><th scope="col" class="r">${term("horizon", "Age forecast")}</th><th scope="col">Made at age</th>
       <th scope="col" class="r">${term("correction", "Correction")}</th><th scope="col" class="r">${term("coverage", "Coverage")}</th>
+      <th scope="col" class="r">${term("own", "Without it")}</th>
       <th scope="col" class="r">Scores</th></tr></thead>
     <tbody>${found.map((one) => html`<tr><td>${one.model} ${one.model_version}</td><td class="r">${duration(one.horizon)}</td>
-      <td>${one.age_bucket}</td><td class="r">${one.correction >= 0 ? "+" : "−"}${Math.abs(one.correction).toFixed(3)}</td>
-      <td class="r">${percent(one.coverage, 1)}</td><td class="r">${count(one.sample_size)}</td></tr>`)}</tbody></table></div>`;
+      <td>${one.age_bucket}</td><td class="r">${signed(one.lower_correction)} / ${signed(one.correction)}</td>
+      <td class="r">${percent(one.coverage, 1)}</td><td class="r">${percent(one.own_coverage, 1)}</td><td class="r">${count(one.sample_size)}</td></tr>`)}</tbody></table></div>`;
 }
