@@ -71,22 +71,24 @@ class TransformerNetwork(RankerNetwork):
         return self._finish(hidden, attended.flatten(0, 1)[rows])
 
     def start(self, objects: int) -> list[Tensor]:
-        like, size = self.slope, self.config.history
+        like, size, width = self.slope, self.config.history, self.config.width
         return [
-            like.new_zeros(objects, size, self.config.width),  # normed inputs, the latest last
+            like.new_zeros(objects, size, width),  # keys, the latest last
+            like.new_zeros(objects, size, width),  # values
             like.new_full((objects, size), torch.inf),  # thousands of requests since each
         ]
 
     def advance(
         self, hidden: Tensor, memory: list[Tensor], elapsed: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        inputs = torch.cat([memory[0][:, 1:], self.before_attention(hidden)[:, None]], 1)
-        ages = torch.cat([memory[1][:, 1:] + elapsed[:, None], torch.zeros(len(hidden), 1)], 1)
-        query, key, value = self.project(inputs).chunk(3, -1)
+        query, key, value = self.project(self.before_attention(hidden))[:, None].chunk(3, -1)
+        keys = torch.cat([memory[0][:, 1:], key], 1)
+        values = torch.cat([memory[1][:, 1:], value], 1)
+        ages = torch.cat([memory[2][:, 1:] + elapsed[:, None], torch.zeros(len(hidden), 1)], 1)
         mask = ages.isfinite()[:, None]
         since = ages[:, None].where(mask, 0.0)
-        attended = self._attend(query[:, -1:], key, value, since, mask)
-        return self._finish(hidden, attended[:, 0]), [inputs, ages]
+        attended = self._attend(query, keys, values, since, mask)
+        return self._finish(hidden, attended[:, 0]), [keys, values, ages]
 
     def _attend(
         self, query: Tensor, key: Tensor, value: Tensor, since: Tensor, mask: Tensor

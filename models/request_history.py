@@ -145,6 +145,15 @@ def record_one(
     total[item] += 1
 
 
+@njit(cache=True)
+def blend(weights: Any, counts: Any, last: float, now: int, taus: Any, norms: Any) -> float:
+    """log of an object's share by a mixture of its counts, whose last request was at `last`."""
+    share = 0.0
+    for k in range(taus.size):
+        share += weights[k] * counts[k] * np.exp((last - now) / taus[k]) / norms[k]
+    return np.log(share)
+
+
 @njit(cache=True, nogil=True)
 def _record_all(
     objects: Any, clock: Any, taus: Any, counts: Any, last: Any, gap: Any, first: Any, total: Any

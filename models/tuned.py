@@ -24,7 +24,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from models import heap
-from models.request_history import TAUS, RequestHistory, record_one
+from models.request_history import TAUS, RequestHistory, blend, record_one
 from models.scorecache import ScoreCache, Unit
 
 Objective = Literal["hits", "bytes", "cost"]
@@ -32,6 +32,10 @@ TUNE_EVERY = 1_000  # requests between two choices of tau
 # Share of the past hits that counts on at each choice of tau: half of what counts is younger than
 # some 7,000 requests.
 TRAILING = 0.9
+# Requests after which the scores of mixtures are made current for what the caches hold; in a large
+# cache more, so that it costs each request no more than this number of them.
+REFRESH_EVERY = 64
+_SPREAD = 8
 
 
 class TunedCache(ScoreCache):
@@ -81,6 +85,7 @@ class TunedCache(ScoreCache):
         self._lately = np.zeros(rows, np.float64)
         self._history = RequestHistory()  # in use where there are mixtures
         self._weights = np.zeros((0, mixtures, len(TAUS)))
+        self._refresh = REFRESH_EVERY
 
     @property
     def requests(self) -> int:
@@ -110,7 +115,7 @@ class TunedCache(ScoreCache):
         _replay(
             codes, weights, self._heap, self._place, self._priority, self._size, self._fill,
             self._bytes, self._taus, self._clock, self._trailing, self._lately, self._each,
-            self._a_byte, self.unit == "bytes", self._weights, self._history.clock,
+            self._a_byte, self.unit == "bytes", self._refresh, self._weights, self._history.clock,
             *self._history.arrays(), hits,
         )  # fmt: skip
         return hits
@@ -151,9 +156,9 @@ class TunedCache(ScoreCache):
 class BlendedCache(TunedCache):
     """A tuned cache that may also go by mixtures of an object's decayed counts.
 
-    A mixture's score is log sum_k w_k share_k, w the object's own weights. It is brought up to
-    date at each of the object's requests and, since it fades at no common pace, for all objects at
-    the end of each window.
+    A mixture's score is log sum_k w_k share_k, w the object's own weights. It is made current at
+    each of the object's requests and, since scores fade at no common pace, now and then for all
+    that the caches hold, and for all objects at the end of a window.
 
     Args:
         capacity, unit, objective, fetch_cost: as of a `TunedCache`.
@@ -218,12 +223,18 @@ class BlendedCache(TunedCache):
         self._weights = self._weights[kept]
 
 
+@njit(cache=True)
+def _log_worth(size: int, each: float, a_byte: float, by_bytes: bool) -> float:
+    worth = np.log(each + a_byte * size)
+    return worth - np.log(size) if by_bytes else worth
+
+
 @njit(cache=True, nogil=True)
 def _replay(
     objects: Any, sizes: Any, heaps: Any, places: Any, scores: Any, size: Any, fills: Any,
     known_bytes: Any, taus: Any, clock: Any, trailing: Any, lately: Any, each: float,
-    a_byte: float, by_bytes: bool, weights: Any, history_clock: Any, counts: Any, last: Any,
-    gap: Any, first: Any, total: Any, hits: Any,
+    a_byte: float, by_bytes: bool, refresh: int, weights: Any, history_clock: Any, counts: Any,
+    last: Any, gap: Any, first: Any, total: Any, hits: Any,
 ) -> None:  # fmt: skip
     mixtures = weights.shape[1]
     served = taus.size + mixtures  # index of the cache itself; the others are the shadows
@@ -239,9 +250,7 @@ def _replay(
                 size[item] = sizes[position]
             known_bytes[item] = sizes[position]
         gained = each + a_byte * known_bytes[item]
-        worth = np.log(gained)
-        if by_bytes:
-            worth -= np.log(known_bytes[item])
+        worth = _log_worth(known_bytes[item], each, a_byte, by_bytes)
         for tau in range(taus.size):
             row = scores[tau]
             row[item] = np.logaddexp(row[item], clock[0] / taus[tau] + worth)
@@ -251,10 +260,20 @@ def _replay(
             for k in range(norms.size):
                 norms[k] = norms[k] * np.exp(-1 / taus[k]) + 1.0
         for mixture in range(mixtures):
-            share = 0.0
-            for k in range(norms.size):
-                share += weights[item, mixture, k] * counts[item, k] / norms[k]
-            scores[taus.size + mixture, item] = np.log(share) + worth
+            scores[taus.size + mixture, item] = worth + blend(
+                weights[item, mixture], counts[item], last[item], clock[0], taus, norms
+            )
+        if mixtures and clock[0] % max(refresh, fills[served, heap.HELD] // _SPREAD) == 0:
+            for mixture in range(mixtures):
+                row = scores[taus.size + mixture]
+                for cache in (taus.size + mixture, served):
+                    if cache < served or clock[1] == taus.size + mixture:
+                        for held in heaps[cache, : fills[cache, heap.HELD]]:
+                            row[held] = blend(
+                                weights[held, mixture], counts[held], last[held], clock[0], taus,
+                                norms,
+                            ) + _log_worth(known_bytes[held], each, a_byte, by_bytes)  # fmt: skip
+                        heap.reorder(heaps[cache], places[cache], row, size, fills[cache])
         for shadow in range(served):
             row = scores[shadow]
             if gain:

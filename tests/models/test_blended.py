@@ -9,6 +9,7 @@ from models.request_history import TAUS
 from models.tuned import BlendedCache, TunedCache
 
 MIXTURES = 2
+REFRESH = 7  # requests
 
 
 class Obvious:
@@ -28,6 +29,8 @@ class Obvious:
 
     def request(self, item: int) -> bool:
         self.past.append(item)
+        if len(self.past) % REFRESH == 0:
+            self.held = {other: self.score(other) for other in self.held}
         score = self.score(item)
         if item in self.held:
             self.held[item] = score
@@ -60,6 +63,7 @@ def test_a_mixture_keeps_what_the_obvious_cache_keeps(windows, capacity, seed):
     random = np.random.default_rng(seed)
     cache = BlendedCache(capacity, prior=_prior())
     cache._clock[1] = len(TAUS)  # the first mixture is in force
+    cache._refresh = REFRESH
     obvious = Obvious(capacity, _prior()[0])
     for window in windows:
         hits = cache.replay(window)

@@ -1,0 +1,158 @@
+"""What one window costs a neural ranker, by the length of the histories.
+
+    python benchmarks/ranking.py [--objects 100000] [--requested 0.05]
+                                 [--histories 64,512,4096] [--rounds 5] [--json FILE]
+
+An edge with so many objects, of which a share is requested in a window; each of those has been
+requested in as many windows before as `history` says. Timed is what follows the window's last
+request: the networks' step for the objects that were requested, and new scores for all objects.
+
+    cachemamba    carries a state of fixed size on from window to window
+    transformer   of equal width; keeps the keys and values of the history and attends to all
+
+The memory of the Transformer would not fit (column `memory`: that of all objects), so its step runs on the requested objects in pieces; the scoring of all objects
+is the same for both. FLOPs count a multiplication and an addition as two, an exponential as one,
+and are those of the networks for one window. Medians; one thread a network unless OMP_NUM_THREADS
+says otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from models.cachemamba import CacheMambaNetwork
+from models.neural_cache import NeuralCache
+from models.rank_transformer import TransformerNetwork
+from models.ranker_network import HORIZONS, Config, RankerNetwork
+from models.request_history import TAUS, WIDTH
+
+_PIECE = 500  # objects at once
+KINDS: dict[str, Callable[[Config], RankerNetwork]] = {
+    "cachemamba": CacheMambaNetwork,
+    "transformer": TransformerNetwork,
+}
+
+
+def flops(name: str, config: Config) -> int:
+    """Of one step of one object."""
+    width, answers = config.width, len(HORIZONS) * len(TAUS)
+    ends = 2 * WIDTH * width + 2 * width * answers
+    if name == "cachemamba":
+        inner, rank = 2 * width, -(-width // 16)
+        mixing = 2 * width * 2 * inner + 2 * 4 * inner + 2 * inner * (rank + 2 * config.state)
+        scan = inner * config.state * 8  # exp, decay, input, output
+        return ends + config.layers * (mixing + 2 * rank * inner + scan + 2 * inner * width)
+    around = 2 * width * 3 * width + 2 * width * width + 2 * 2 * width * 4 * width
+    return ends + around + config.history * (2 * 2 * width + 6)
+
+
+def memory(network: RankerNetwork, objects: int) -> int:
+    """Bytes of what is kept of all objects."""
+    return sum(tensor[0].nbytes for tensor in network.start(1)) * objects
+
+
+def aged(network: RankerNetwork, history: int, title: str) -> list[torch.Tensor]:
+    """The memory of `_PIECE` objects that came up in so many windows."""
+    features, elapsed = torch.randn(_PIECE, WIDTH), torch.full((_PIECE,), 20.0)
+    kept = network.start(_PIECE)
+    for _ in track(range(history), title, console=Console(stderr=True), transient=True):
+        kept = network.step(features, kept, elapsed)[1]
+    return kept
+
+
+def median(call: Callable[[], object], rounds: int) -> float:
+    """Seconds of a call, after one that does not count."""
+    call()
+    times = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
+
+
+def edge(network: RankerNetwork, objects: int, requested: int) -> NeuralCache:
+    """A cache that knows all objects, after a window in which some were requested."""
+    cache = NeuralCache(network, objects // 20)
+    cache.replay(np.arange(objects))
+    cache.replay(np.arange(requested))
+    return cache
+
+
+def measure(name: str, history: int, objects: int, requested: int, rounds: int) -> dict[str, Any]:
+    """One row of the result."""
+    torch.manual_seed(0)
+    config = Config(history=history)
+    network = KINDS[name](config).eval()
+    # The scores of all objects, and the step of a network whose history is empty.
+    cache = edge(CacheMambaNetwork(config).eval(), objects, requested)
+    codes = np.arange(requested)
+    ones = np.ones(requested, np.int64)
+    title = f"{name}, history {history}"
+    if name == "cachemamba":
+        kept = aged(network, history, title)
+        for tensor, rows in zip(cache._memory, kept, strict=True):
+            tensor[:requested] = rows[codes % _PIECE]
+        seconds = median(lambda: cache.close(codes, ones), rounds)
+    else:
+        weights = np.ones((requested, len(HORIZONS), len(TAUS)), np.float32)
+        scoring = median(lambda: cache.weigh(codes, weights), rounds)
+        features, elapsed = torch.randn(_PIECE, WIDTH), torch.full((_PIECE,), 20.0)
+        kept = network.start(_PIECE)  # what it holds makes it neither slower nor faster
+        step = median(lambda: network.step(features, kept, elapsed), rounds)
+        seconds = scoring + step * requested / _PIECE
+    return {
+        "history": history,
+        "seconds": round(seconds, 4),
+        "flops": flops(name, config) * requested,
+        "memory": memory(network, objects),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--objects", type=int, default=100_000)
+    parser.add_argument("--requested", type=float, default=0.05)
+    parser.add_argument("--histories", default="64,512,4096")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    told = parser.parse_args()
+    requested = max(1, int(told.requested * told.objects))
+    histories = [int(word) for word in told.histories.split(",")]
+    found = {
+        name: [measure(name, h, told.objects, requested, told.rounds) for h in histories]
+        for name in KINDS
+    }
+    table = Table(title=f"one window: {told.objects:,} objects, {requested:,} of them requested")
+    for column in ("ranker", "history", "seconds", "GFLOP", "memory, GB"):
+        table.add_column(column, justify="left" if column == "ranker" else "right")
+    for name, rows in found.items():
+        for row in rows:
+            table.add_row(
+                name, f"{row['history']:,}", f"{row['seconds']:.3f}", f"{row['flops'] / 1e9:.3f}",
+                f"{row['memory'] / 1e9:.2f}",
+            )  # fmt: skip
+    Console(width=100).print(table)
+    text = json.dumps(found, indent=2)
+    if told.json:
+        told.json.write_text(text + "\n")
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()
