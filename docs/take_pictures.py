@@ -43,7 +43,8 @@ def take(browser: Browser, address: str) -> None:
         "edge": ask(f"{address}/api/edges")["items"][0]["edge_id"],
     }
     for name, view, size, scheme in PICTURES:
-        page = browser.new_page(viewport=size, color_scheme=scheme, device_scale_factor=1.5)
+        sharp = 2 if size is PHONE else 1
+        page = browser.new_page(viewport=size, color_scheme=scheme, device_scale_factor=sharp)
         page.goto(f"{address}/{view.format(**names)}")
         page.wait_for_selector("main[aria-busy=false] h1")
         page.wait_for_timeout(1_500)

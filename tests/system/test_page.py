@@ -141,6 +141,7 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stream]:
             data_dir=folder / "data",
             http_port=free_port(),
             forecaster="boosting",
+            ranker="decayed",
             snapshot_ages=(Duration(64), Duration(256)),
             horizons=(Duration(300), Duration(900)),
             window=Duration(60),

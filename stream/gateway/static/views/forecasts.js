@@ -135,9 +135,10 @@ async function follow(top, get) {
 }
 
 function miniature(row) {
+  const observed = (row.horizons.at(-1)?.expected ?? row.count) - row.growth; // when it was forecast
   return {
     curve: row.curve,
-    forecast: { age: row.forecast_age, observed_count: row.curve.at(-1)?.[1] ?? row.count, horizons: row.horizons },
+    forecast: { age: row.forecast_age, observed_count: observed, horizons: row.horizons },
     outcomes: row.outcomes, whiskers: [], now: null, logarithmic: false,
   };
 }
