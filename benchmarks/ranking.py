@@ -10,10 +10,10 @@ request: the networks' step for the objects that were requested, and new scores 
     cachemamba    carries a state of fixed size on from window to window
     transformer   of equal width; keeps the keys and values of the history and attends to all
 
-The memory of the Transformer would not fit (column `memory`: that of all objects), so its step runs on the requested objects in pieces; the scoring of all objects
-is the same for both. FLOPs count a multiplication and an addition as two, an exponential as one,
-and are those of the networks for one window. Medians; one thread a network unless OMP_NUM_THREADS
-says otherwise.
+The memory of the Transformer would not fit (column `memory`: that of all objects), so its step
+runs on the requested objects in pieces; the scoring of all objects is the same for both. FLOPs
+count a multiplication and an addition as two, an exponential as one, and are those of the networks
+for one window. Seconds are medians, on as many threads as OMP_NUM_THREADS says.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ from models.rank_transformer import TransformerNetwork
 from models.ranker_network import HORIZONS, Config, RankerNetwork
 from models.request_history import TAUS, WIDTH
 
-_PIECE = 500  # objects at once
+_PIECE = 500  # objects of the Transformer at once
+_AGED = 50  # objects whose histories are gone through; the others are copies of them
 KINDS: dict[str, Callable[[Config], RankerNetwork]] = {
     "cachemamba": CacheMambaNetwork,
     "transformer": TransformerNetwork,
@@ -64,30 +65,31 @@ def memory(network: RankerNetwork, objects: int) -> int:
 
 
 def aged(network: RankerNetwork, history: int, title: str) -> list[torch.Tensor]:
-    """The memory of `_PIECE` objects that came up in so many windows."""
-    features, elapsed = torch.randn(_PIECE, WIDTH), torch.full((_PIECE,), 20.0)
-    kept = network.start(_PIECE)
+    """The memory of `_AGED` objects that came up in so many windows."""
+    features, elapsed = torch.randn(_AGED, WIDTH), torch.full((_AGED,), 20.0)
+    kept = network.start(_AGED)
     for _ in track(range(history), title, console=Console(stderr=True), transient=True):
         kept = network.step(features, kept, elapsed)[1]
     return kept
 
 
-def median(call: Callable[[], object], rounds: int) -> float:
-    """Seconds of a call, after one that does not count."""
-    call()
+def median(
+    call: Callable[[], object], rounds: int, before: Callable[[], object] = lambda: None
+) -> float:
+    """Seconds of a call, the first aside; what has to come before each is not timed."""
     times = []
-    for _ in range(rounds):
+    for _ in range(rounds + 1):
+        before()
         began = time.perf_counter()
         call()
         times.append(time.perf_counter() - began)
-    return statistics.median(times)
+    return statistics.median(times[1:])
 
 
-def edge(network: RankerNetwork, objects: int, requested: int) -> NeuralCache:
-    """A cache that knows all objects, after a window in which some were requested."""
+def edge(network: RankerNetwork, objects: int) -> NeuralCache:
+    """A cache that knows all objects."""
     cache = NeuralCache(network, objects // 20)
     cache.replay(np.arange(objects))
-    cache.replay(np.arange(requested))
     return cache
 
 
@@ -97,15 +99,15 @@ def measure(name: str, history: int, objects: int, requested: int, rounds: int) 
     config = Config(history=history)
     network = KINDS[name](config).eval()
     # The scores of all objects, and the step of a network whose history is empty.
-    cache = edge(CacheMambaNetwork(config).eval(), objects, requested)
+    cache = edge(CacheMambaNetwork(config).eval(), objects)
     codes = np.arange(requested)
     ones = np.ones(requested, np.int64)
     title = f"{name}, history {history}"
     if name == "cachemamba":
         kept = aged(network, history, title)
         for tensor, rows in zip(cache._memory, kept, strict=True):
-            tensor[:requested] = rows[codes % _PIECE]
-        seconds = median(lambda: cache.close(codes, ones), rounds)
+            tensor[:requested] = rows[codes % _AGED]
+        seconds = median(lambda: cache.close(codes, ones), rounds, lambda: cache.replay(codes))
     else:
         weights = np.ones((requested, len(HORIZONS), len(TAUS)), np.float32)
         scoring = median(lambda: cache.weigh(codes, weights), rounds)

@@ -33,7 +33,11 @@ HORIZONS: tuple[float, ...] = (500.0, 2_000.0, 8_000.0, 32_000.0, 128_000.0)
 # little to bring back what the counts have forgotten.
 _LIMIT = 3.0
 _FEATURE_LIMIT = 4.0  # standard deviations
-_ORDER = 5.0  # weight of the listwise loss: a cache goes by the order
+# Weights of the listwise loss and of what caches miss, beside the Poisson loss: a cache goes by the
+# order alone.
+_ORDER, _MISSES = 5.0, 10.0
+_CACHES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # sizes as shares of the objects
+_SOFT = 0.3  # width of a cache's edge in log share
 _LEAST = 1e-9  # share, so that a logarithm is finite
 
 
@@ -123,10 +127,12 @@ class RankerNetwork(Trainable):
         return self._weigh(self.body(self._embed(features), offsets, elapsed))
 
     def loss(self, observed: Any, targets: Any) -> Tensor:
-        """Poisson loss of the shares and a listwise loss of their order, over all queries.
+        """Three losses, over all queries and horizons.
 
-        The first is right when the shares are; the second, the cross entropy of ListNet (Cao et
-        al., ICML 2007), when objects stand in the right order to each other.
+        Poisson loss of the shares: right when their size is. Cross entropy of ListNet (Cao et al.,
+        ICML 2007): right when objects stand in the right order to each other. And what caches of
+        several sizes would miss that hold the objects of the highest scores, with the edge between
+        in and out softened: only there does the order matter to a cache.
 
         Args:
             observed: `models.ranker_material.Observed`.
@@ -137,8 +143,9 @@ class RankerNetwork(Trainable):
         for rows, shares, target in zip(observed.rows, observed.shares, targets, strict=True):
             log = torch.log((weights[rows] * shares[:, None]).sum(-1) + _LEAST)
             size = (log.exp() - target * log).sum(0)
-            order = -(target * torch.log_softmax(log, 0)).sum(0) / target.sum(0).clamp_min(_LEAST)
-            total = total + (size + _ORDER * order).mean()
+            portion = target / target.sum(0).clamp_min(_LEAST)
+            order = -(portion * torch.log_softmax(log, 0)).sum(0)
+            total = total + (size + _ORDER * order + _MISSES * _missed(log, portion)).mean()
         return total / len(targets)
 
     def validation_loss(self, blocks: list[Block]) -> float:
@@ -158,3 +165,19 @@ class RankerNetwork(Trainable):
     def _weigh(self, hidden: Tensor) -> Tensor:
         correction = self.correct(self.norm(hidden)).unflatten(-1, self.prior.shape)
         return self.prior + _LIMIT * torch.tanh(correction / _LIMIT)
+
+
+def _missed(log: Tensor, portion: Tensor) -> Tensor:
+    """Share of the requests that caches of `_CACHES` would miss, on average, (horizons,).
+
+    Args:
+        log: of the expected shares, shape (objects, horizons).
+        portion: each object's portion of the requests to come, of equal shape.
+    """
+    ranked = log.sort(0, descending=True).values
+    missed = portion.new_zeros(portion.shape[1])
+    for share in _CACHES:
+        held = max(1, min(len(log) - 1, int(share * len(log))))
+        edge = ranked[held - 1 : held + 1].mean(0)
+        missed = missed + 1 - (portion * torch.sigmoid((log - edge) / _SOFT)).sum(0)
+    return missed / len(_CACHES)

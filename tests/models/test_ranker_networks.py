@@ -13,7 +13,7 @@ from models.neural import Schedule
 from models.neural_cache import NeuralCache
 from models.ranker_material import Histories, RankerMaterial
 from models.ranker_model import RANKERS, CacheMamba
-from models.ranker_network import HORIZONS, Config
+from models.ranker_network import HORIZONS, Config, _missed
 from models.ranker_training import Requests, train_ranker
 from models.request_history import TAUS, WIDTH, RequestHistory
 from models.workload import TooFewRequestsError, workload
@@ -252,3 +252,11 @@ def test_forgetting_keeps_the_memory_of_what_is_kept():
         ranker.step(window)
     assert ranker.forgotten > 0 and len(ranker) <= 40
     assert np.isfinite(ranker.scores(list(ranker._codes))).all()
+
+
+def test_what_caches_miss_is_what_lies_beyond_their_size():
+    # Scores far apart, so that the edge is sharp: a cache of one holds the first object.
+    portion = torch.tensor([[0.5], [0.3], [0.2]])
+    log = torch.tensor([[0.0], [-50.0], [-100.0]])
+    torch.testing.assert_close(_missed(log, portion), torch.tensor([0.5]))
+    torch.testing.assert_close(_missed(log.flip(0), portion), torch.tensor([0.8]))
