@@ -25,15 +25,11 @@ from aiokafka import (
     ConsumerRecord,
     TopicPartition,
 )
-from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
-from aiokafka.coordinator.protocol import (
-    ConsumerProtocolMemberAssignment,
-    ConsumerProtocolMemberMetadata,
-)
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from models.conformal import Tracked, age_bucket
+from stream.all_to_one import AllToOne
 from stream.drift import ErrorDrift
 from stream.pacing import pace_fetches
 from stream.past import END, reread_here
@@ -52,38 +48,6 @@ _SCORES_A_BATCH = 5_000
 _PAUSE = 0.2  # between batches: corrections need not be newer
 _RETRY_SECONDS = 1.0
 _REMEMBERED = 20_000  # scores by which repeats are known
-
-
-class AllToOne(AbstractPartitionAssignor):
-    """Gives every partition to the member that comes first by its name."""
-
-    name = "tidecast-all-to-one"
-    version = 0
-
-    @classmethod
-    def assign(
-        cls, cluster: object, members: Mapping[str, ConsumerProtocolMemberMetadata]
-    ) -> dict[str, ConsumerProtocolMemberAssignment]:
-        first = min(members)
-        topics = sorted({topic for member in members.values() for topic in member.subscription})
-        everything = [
-            (topic, sorted(cluster.partitions_for_topic(topic) or ()))  # type: ignore[attr-defined]
-            for topic in topics
-        ]
-        return {
-            member: ConsumerProtocolMemberAssignment(
-                cls.version, everything if member == first else [], b""
-            )
-            for member in members
-        }
-
-    @classmethod
-    def metadata(cls, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
-        return ConsumerProtocolMemberMetadata(cls.version, list(topics), b"")
-
-    @classmethod
-    def on_assignment(cls, assignment: object) -> None:
-        """Nothing depends on it."""
 
 
 class Cell(NamedTuple):

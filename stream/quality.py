@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from models.conformal import age_bucket
+from models.conformal import ROUNDING, age_bucket
 from models.evaluation import mape
 from stream.scoring import increment_log2
 from topics.records import ForecastScore
@@ -76,8 +76,8 @@ def row_of(score: ForecastScore) -> tuple[float, ...]:
         increment_log2(score.predicted, observed),
         realised,
         score.inside_interval,
-        increment_log2(score.own_low, observed) - 1e-9 <= realised
-        <= increment_log2(score.own_high, observed) + 1e-9,
+        increment_log2(score.own_low, observed) - ROUNDING <= realised
+        <= increment_log2(score.own_high, observed) + ROUNDING,
     )  # fmt: skip
 
 

@@ -197,8 +197,8 @@ class Settings:
         Duration(86_400), "event time for which the scorer waits past a cascade's last horizon"
     )
     max_awaited: int = _setting(
-        500_000,
-        "forecasts and outcomes a partition that the scorer holds; some 200 MB at the bound",
+        400_000,
+        "forecasts and outcomes a partition that the scorer holds; some 300 MB at the bound",
     )
 
     # Operation
