@@ -160,7 +160,9 @@ def _edges(edges: dict[str, EdgeTotals]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left",
                   title="\nedges", title_style="bold")  # fmt: skip
     table.add_column("edge", min_width=12)
-    for name in ("epoch", "requests", "objects", "admitted", "hit ratio", "LRU", "gained"):
+    for name in (
+        "epoch", "requests", "objects", "admitted", "hit ratio", "LRU", "decayed", "gained",
+    ):  # fmt: skip
         table.add_column(name, justify="right", no_wrap=True)
     for name, totals in sorted(edges.items())[:_ROWS]:
         gained = totals.hit_ratio - totals.lru_hit_ratio
@@ -172,6 +174,7 @@ def _edges(edges: dict[str, EdgeTotals]) -> Table:
             f"{totals.last.admitted:,}",
             f"{totals.hit_ratio:.3f}",
             f"{totals.lru_hit_ratio:.3f}",
+            f"{totals.decayed_hit_ratio:.3f}",
             Text(f"{gained:+.3f}", style="green" if gained >= 0 else "red"),
         )
     return table

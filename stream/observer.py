@@ -36,12 +36,13 @@ FORECAST_LIFE = 4 * 3600.0  # seconds of event time for which a forecast is wort
 
 @dataclass
 class EdgeTotals:
-    """One edge since the start: requests, and hits of a cache that obeys and of LRU."""
+    """One edge since the start: requests, and hits of a cache that obeys and of its shadows."""
 
     last: EdgeEpoch
     requests: int = 0
     hits: float = 0.0
     lru_hits: float = 0.0
+    decayed_hits: float = 0.0
 
     def add(self, epoch: EdgeEpoch) -> None:
         """Takes in the next epoch."""
@@ -49,6 +50,7 @@ class EdgeTotals:
         self.requests += epoch.requests
         self.hits += epoch.hit_ratio * epoch.requests
         self.lru_hits += epoch.lru_hit_ratio * epoch.requests
+        self.decayed_hits += (epoch.decayed_hit_ratio or 0.0) * epoch.requests
 
     @property
     def hit_ratio(self) -> float:
@@ -59,6 +61,11 @@ class EdgeTotals:
     def lru_hit_ratio(self) -> float:
         """Of an LRU cache of equal capacity."""
         return self.lru_hits / max(self.requests, 1)
+
+    @property
+    def decayed_hit_ratio(self) -> float:
+        """Of all requests, those that a decayed count would have answered."""
+        return self.decayed_hits / max(self.requests, 1)
 
 
 @dataclass

@@ -284,6 +284,7 @@ class Run:
                     "admitted": totals.last.admitted,
                     "hit_ratio": round(totals.hit_ratio, 4),
                     "lru_hit_ratio": round(totals.lru_hit_ratio, 4),
+                    "decayed_hit_ratio": round(totals.decayed_hit_ratio, 4),
                 }
                 for name, totals in sorted(observed.edges.items())
             },
