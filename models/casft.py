@@ -79,9 +79,8 @@ class CasFTNetwork(Network):
         self.denoiser = Denoiser(base.members, parts, condition)
         self.register_buffer("trend_mean", torch.zeros(parts))
         self.register_buffer("trend_scale", torch.ones(parts))
-        noise = torch.randn(
-            config.steps, config.samples, parts, generator=torch.Generator().manual_seed(_SEED)
-        )
+        seeded = torch.Generator().manual_seed(_SEED)
+        noise = torch.randn(config.samples, parts, generator=seeded)
         self.register_buffer("noise", noise, persistent=False)
 
     def fit_inputs(self, observed: Observed, targets: Targets) -> None:
@@ -165,7 +164,7 @@ class CasFTNetwork(Network):
         if self.config.trend == "regression":
             drawn = self._mean_trend(condition)[:, None]
         else:
-            drawn = self.denoiser.sample(condition.flatten(1, 2), self.noise)
+            drawn = self.denoiser.sample(condition.flatten(1, 2), self.noise, self.config.steps)
             drawn = drawn.unflatten(1, condition.shape[1:3]).permute(0, 3, 1, 2, 4)
         return (drawn * self.trend_scale + self.trend_mean).clamp_min(0).flatten(0, 1)
 

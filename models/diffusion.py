@@ -2,7 +2,8 @@
 
 Noise comes by the cosine schedule (Nichol and Dhariwal, 2021, with s = 0.008); the network is told
 the noisy vector, the step and the condition, and says what the clean vector was. Samples are drawn
-by DDIM (Song et al., 2021) in few steps with eta = 1.
+by DDIM (Song et al., 2021) in few steps, even in the logarithm of signal to noise and with eta = 0:
+noise added along the way, or steps even in time, leave less of the spread in as many steps.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from models.layers import MemberLinear
 STEPS = 1_000
 TIME_WIDTH = 20
 _OFFSET = 0.008
+# Logarithm of the signal's share to the noise's: where the second step would begin, and the last.
+_NOISIEST = -4.0
+_CLEAREST = 6.0
 
 
 def signal_share(step: Tensor) -> Tensor:
@@ -25,6 +29,15 @@ def signal_share(step: Tensor) -> Tensor:
     angle = (step / STEPS + _OFFSET) / (1 + _OFFSET) * math.pi / 2
     start = math.cos(_OFFSET / (1 + _OFFSET) * math.pi / 2) ** 2
     return (torch.cos(angle) ** 2 / start).clamp(1e-5, 1)
+
+
+def sampling_steps(taken: int) -> Tensor:
+    """Steps from `STEPS` to 0 that a sampler takes, shape (taken + 1,)."""
+    shares = torch.sigmoid(torch.linspace(_NOISIEST, _CLEAREST, taken, dtype=torch.float64)[1:])
+    start = math.cos(_OFFSET / (1 + _OFFSET) * math.pi / 2)
+    angles = torch.acos(shares.sqrt() * start) * 2 / math.pi
+    between = (angles * (1 + _OFFSET) - _OFFSET) * STEPS
+    return torch.cat([torch.tensor([float(STEPS)]), between.float(), torch.zeros(1)])
 
 
 class Denoiser(nn.Module):
@@ -77,32 +90,29 @@ class Denoiser(nn.Module):
         share = signal_share(step)[:, None]
         return share.sqrt() * clean + (1 - share).sqrt() * torch.randn_like(clean)
 
-    def sample(self, condition: Tensor, noise: Tensor) -> Tensor:
+    def sample(self, condition: Tensor, noise: Tensor, steps: int) -> Tensor:
         """Samples, made of given noise so that the same condition has the same samples.
 
         Args:
             condition: shape (members, n, numbers).
-            noise: standard normal, shape (steps, samples, size): the first is what is begun with,
-                the others are added a step.
+            noise: standard normal, shape (samples, size).
+            steps: that are taken.
 
         Returns:
             shape (members, n, samples, size).
         """
-        taken, samples, size = noise.shape
+        samples, size = noise.shape
         members, n, _ = condition.shape
-        steps = torch.linspace(STEPS, 0, taken + 1, device=condition.device)
+        taken = sampling_steps(steps).to(condition.device)
         conditioned = self.condition(condition)[:, :, None].expand(-1, -1, samples, -1)
         conditioned = conditioned.flatten(1, 2)
-        drawn = noise[:, None].expand(-1, n, -1, -1).flatten(1, 2)
-        vector = drawn[0].expand(members, -1, -1)
-        for index in range(taken):
-            now, later = signal_share(steps[index]), signal_share(steps[index + 1])
-            clean = self._clean(vector, steps[index].expand(n * samples), conditioned)
-            if index == taken - 1:
+        vector = noise.expand(members, n, -1, -1).flatten(1, 2)
+        for index in range(steps):
+            clean = self._clean(vector, taken[index].expand(n * samples), conditioned)
+            if index == steps - 1:
                 vector = clean
                 break
+            now, later = signal_share(taken[index]), signal_share(taken[index + 1])
             implied = (vector - now.sqrt() * clean) / (1 - now).sqrt()
-            added = ((1 - later) / (1 - now) * (1 - now / later)).clamp_min(0)
-            direction = (1 - later - added).clamp_min(0).sqrt() * implied
-            vector = later.sqrt() * clean + direction + added.sqrt() * drawn[index + 1]
+            vector = later.sqrt() * clean + (1 - later).sqrt() * implied
         return vector.view(members, n, samples, size)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.diffusion import STEPS, Denoiser, signal_share
+from models.diffusion import STEPS, Denoiser, sampling_steps, signal_share
 
 MEMBERS = 2
 # Under condition 0 a normal distribution, under 1 an equal mixture of two in the first dimension.
@@ -41,10 +41,10 @@ def trained() -> Denoiser:
 
 
 def sampled(denoiser: Denoiser, steps: int = 60, samples: int = 2_000) -> Tensor:
-    noise = torch.randn(steps, samples, 2, generator=torch.Generator().manual_seed(5))
+    noise = torch.randn(samples, 2, generator=torch.Generator().manual_seed(5))
     members = len(denoiser.last.weight)
     with torch.no_grad():
-        return denoiser.sample(ONE_HOT.expand(members, -1, -1), noise)
+        return denoiser.sample(ONE_HOT.expand(members, -1, -1), noise, steps)
 
 
 class Exact(Denoiser):
@@ -67,6 +67,29 @@ def test_samples_of_an_exact_denoiser_come_to_its_distribution_with_the_steps() 
         short.append(1 - (got.std(0) / DEVIATIONS[0]).max())
     assert short == sorted(short, reverse=True)
     assert abs(short[-1]) < 0.05
+
+
+def test_ten_steps_of_an_exact_denoiser_leave_most_of_the_spread() -> None:
+    got = sampled(Exact(1, 2, 2), 10, 20_000)[0, 0]
+    kept = got.std(0) / DEVIATIONS[0]
+    assert (kept > 0.8).all() and (kept < 1).all()
+
+
+@pytest.mark.parametrize("taken", [1, 2, 10, 40])
+def test_the_steps_go_from_all_noise_to_none_evenly_in_signal_to_noise(taken: int) -> None:
+    steps = sampling_steps(taken)
+    assert len(steps) == taken + 1
+    assert (steps[0], steps[-1]) == (STEPS, 0)
+    assert (steps.diff() < 0).all()
+    shares = signal_share(steps[1:-1].double())
+    ratio = torch.log(shares / (1 - shares))
+    torch.testing.assert_close(
+        ratio.diff(),
+        ratio.diff().mean().expand(max(taken - 2, 0)),
+        rtol=1e-3,
+        atol=1e-3,
+        equal_nan=True,
+    )
 
 
 def test_samples_have_the_distribution_that_was_learnt(trained: Denoiser) -> None:
@@ -102,12 +125,12 @@ def test_what_is_almost_clean_is_left_as_it_is(trained: Denoiser) -> None:
 
 
 def test_the_same_condition_has_the_same_samples_whatever_else_is_asked(trained: Denoiser) -> None:
-    noise = torch.randn(6, 9, 2)
+    noise = torch.randn(9, 2)
     many = torch.randn(MEMBERS, 4, 2)
     with torch.no_grad():
-        together = trained.sample(many, noise)
-        torch.testing.assert_close(trained.sample(many, noise), together, rtol=0, atol=0)
-        alone = trained.sample(many[:, 2:3], noise)
+        together = trained.sample(many, noise, 6)
+        torch.testing.assert_close(trained.sample(many, noise, 6), together, rtol=0, atol=0)
+        alone = trained.sample(many[:, 2:3], noise, 6)
     torch.testing.assert_close(alone, together[:, 2:3], rtol=1e-4, atol=1e-4)
 
 
