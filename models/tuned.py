@@ -32,6 +32,9 @@ TUNE_EVERY = 1_000  # requests between two choices of tau
 # Share of the past hits that counts on at each choice of tau: half of what counts is younger than
 # some 7,000 requests.
 TRAILING = 0.9
+# The same for the choice between mixtures and plain counts, which needs a longer look: 34,000
+# requests. The difference is small, and half of it is chance over fewer.
+STANDING = 0.98
 # Requests after which the scores of mixtures are made current for what the caches hold; in a large
 # cache more, so that it costs each request no more than this number of them.
 REFRESH_EVERY = 64
@@ -70,32 +73,36 @@ class TunedCache(ScoreCache):
             raise ValueError(f"fetch_cost: got {fetch_cost}; expected a number from 0")
         if not taus or list(taus) != sorted(set(taus)) or taus[0] <= 0:
             raise ValueError(f"taus: got {taus}; expected numbers above 0 in ascending order")
-        # The last heap is the cache itself: it goes by the row of the score in force.
         rows = len(taus) + mixtures
-        super().__init__(capacity, unit, caches=rows + 1, rows=rows)
+        # A shadow for each row of scores, and followers, which go by the row that is best lately:
+        # where there are mixtures one of plain counts, one of mixtures, and last the cache itself.
+        followers = 3 if mixtures else 1
+        super().__init__(capacity, unit, caches=rows + followers, rows=rows)
         self.objective = objective
         self._taus = np.asarray(taus, np.float64)
         # What an answer is worth: so much each, and so much a byte.
         self._each = {"hits": 1.0, "bytes": 0.0, "cost": fetch_cost}[objective]
         self._a_byte = float(objective != "hits")
-        # Requests served, index of the score in force.
-        self._clock = np.array([0, len(taus) // 2], np.int64)
+        self._follows = np.full(followers, len(taus) // 2)  # the row of each follower
+        if mixtures:
+            self._follows[1] = len(taus) + mixtures // 2
         self._bytes = np.zeros(0, np.int64)
         self._trailing = np.zeros(rows, np.float64)
-        self._lately = np.zeros(rows, np.float64)
-        self._history = RequestHistory()  # in use where there are mixtures
+        self._lately = np.zeros(rows + followers, np.float64)
+        self._standing = np.zeros(2, np.float64)  # of the followers of plain counts and mixtures
+        self._history = RequestHistory()  # its counts are in use where there are mixtures
         self._weights = np.zeros((0, mixtures, len(TAUS)))
         self._refresh = REFRESH_EVERY
 
     @property
     def requests(self) -> int:
         """Requests served so far."""
-        return int(self._clock[0])
+        return int(self._history.clock[0])
 
     @property
     def tau(self) -> float | None:
         """The time constant in force, in requests; None where it is a mixture of several."""
-        index = int(self._clock[1])
+        index = int(self._follows[-1])
         return float(self._taus[index]) if index < self._taus.size else None
 
     @property
@@ -114,9 +121,9 @@ class TunedCache(ScoreCache):
         hits = np.zeros(codes.size, np.bool_)
         _replay(
             codes, weights, self._heap, self._place, self._priority, self._size, self._fill,
-            self._bytes, self._taus, self._clock, self._trailing, self._lately, self._each,
-            self._a_byte, self.unit == "bytes", self._refresh, self._weights, self._history.clock,
-            *self._history.arrays(), hits,
+            self._bytes, self._taus, self._history.clock, self._follows, self._trailing,
+            self._lately, self._standing, self._each, self._a_byte, self.unit == "bytes",
+            self._refresh, self._weights, *self._history.arrays(), hits,
         )  # fmt: skip
         return hits
 
@@ -127,7 +134,7 @@ class TunedCache(ScoreCache):
         """
         codes = np.asarray(objects, np.int64)
         tau, served = self.tau, self.requests
-        scores = self._priority[self._clock[1], codes] - self._log_worth(codes)
+        scores = self._priority[self._follows[-1], codes] - self._log_worth(codes)
         if tau is None:
             return scores
         # The decayed count of all requests: sum of exp(-age / tau) over ages 0 .. served - 1.
@@ -150,7 +157,8 @@ class TunedCache(ScoreCache):
         self._bytes = self._bytes[kept]
 
     def _row(self, cache: int) -> int:
-        return cache if cache < self._trailing.size else int(self._clock[1])
+        rows = self._trailing.size
+        return cache if cache < rows else int(self._follows[cache - rows])
 
 
 class BlendedCache(TunedCache):
@@ -185,7 +193,7 @@ class BlendedCache(TunedCache):
     @property
     def mixture(self) -> int | None:
         """The mixture in force; None where it is a plain decayed count."""
-        index = int(self._clock[1]) - self._taus.size
+        index = int(self._follows[-1]) - self._taus.size
         return index if index >= 0 else None
 
     def weigh(self, objects: NDArray[np.int64], weights: NDArray[np.float32]) -> None:
@@ -232,12 +240,15 @@ def _log_worth(size: int, each: float, a_byte: float, by_bytes: bool) -> float:
 @njit(cache=True, nogil=True)
 def _replay(
     objects: Any, sizes: Any, heaps: Any, places: Any, scores: Any, size: Any, fills: Any,
-    known_bytes: Any, taus: Any, clock: Any, trailing: Any, lately: Any, each: float,
-    a_byte: float, by_bytes: bool, refresh: int, weights: Any, history_clock: Any, counts: Any,
-    last: Any, gap: Any, first: Any, total: Any, hits: Any,
+    known_bytes: Any, taus: Any, clock: Any, follows: Any, trailing: Any, lately: Any,
+    standing: Any, each: float, a_byte: float, by_bytes: bool, refresh: int, weights: Any,
+    counts: Any, last: Any, gap: Any, first: Any, total: Any, hits: Any,
 ) -> None:  # fmt: skip
     mixtures = weights.shape[1]
-    served = taus.size + mixtures  # index of the cache itself; the others are the shadows
+    rows = taus.size + mixtures
+    # The row of scores that each cache goes by: of a shadow its own.
+    row_of = np.arange(heaps.shape[0])
+    row_of[rows:] = follows
     # The decayed count of all requests so far, at each time constant.
     norms = np.expm1(-clock[0] / taus) / np.expm1(-1 / taus)
     for position in range(objects.size):
@@ -255,40 +266,70 @@ def _replay(
             row = scores[tau]
             row[item] = np.logaddexp(row[item], clock[0] / taus[tau] + worth)
         if mixtures:
-            history_clock[0] += 1
-            record_one(item, history_clock[0], taus, counts, last, gap, first, total)
-            for k in range(norms.size):
-                norms[k] = norms[k] * np.exp(-1 / taus[k]) + 1.0
-        for mixture in range(mixtures):
-            scores[taus.size + mixture, item] = worth + blend(
-                weights[item, mixture], counts[item], last[item], clock[0], taus, norms
-            )
-        if mixtures and clock[0] % max(refresh, fills[served, heap.HELD] // _SPREAD) == 0:
+            record_one(item, clock[0], taus, counts, last, gap, first, total)
+            norms = norms * np.exp(-1 / taus) + 1
             for mixture in range(mixtures):
-                row = scores[taus.size + mixture]
-                for cache in (taus.size + mixture, served):
-                    if cache < served or clock[1] == taus.size + mixture:
-                        for held in heaps[cache, : fills[cache, heap.HELD]]:
-                            row[held] = blend(
-                                weights[held, mixture], counts[held], last[held], clock[0], taus,
-                                norms,
-                            ) + _log_worth(known_bytes[held], each, a_byte, by_bytes)  # fmt: skip
-                        heap.reorder(heaps[cache], places[cache], row, size, fills[cache])
-        for shadow in range(served):
-            row = scores[shadow]
+                scores[taus.size + mixture, item] = worth + blend(
+                    weights[item, mixture], counts[item], last[item], clock[0], taus, norms
+                )
+            if clock[0] % max(refresh, fills[-1, heap.HELD] // _SPREAD) == 0:
+                _make_current(
+                    heaps, places, scores, size, fills, known_bytes, taus, clock[0], norms, row_of,
+                    weights, counts, last, each, a_byte, by_bytes,
+                )  # fmt: skip
+        for cache in range(row_of.size):
+            order, place, fill = heaps[cache], places[cache], fills[cache]
+            row = scores[row_of[cache]]
             if gain:
-                heap.outgrown(heaps[shadow], places[shadow], row, size, fills[shadow], item, gain)
-            if heap.request(heaps[shadow], places[shadow], row, size, fills[shadow], item):
-                lately[shadow] += gained
-        order, place, row, fill = heaps[served], places[served], scores[clock[1]], fills[served]
-        if gain:
-            heap.outgrown(order, place, row, size, fill, item, gain)
-        hits[position] = heap.request(order, place, row, size, fill, item)
+                heap.outgrown(order, place, row, size, fill, item, gain)
+            if heap.request(order, place, row, size, fill, item):
+                lately[cache] += gained
+                hits[position] = cache == row_of.size - 1
         if clock[0] % TUNE_EVERY == 0:
             trailing *= TRAILING
-            trailing += lately
+            trailing += lately[:rows]
+            if mixtures:
+                standing *= STANDING
+                standing += lately[rows : rows + 2]
             lately[:] = 0.0
-            best = np.argmax(trailing)
-            if trailing[best] > trailing[clock[1]]:
-                clock[1] = best
-                heap.reorder(order, place, scores[best], size, fill)
+            before = row_of.copy()
+            _choose(trailing, standing, taus.size, row_of[rows:])
+            follows[:] = row_of[rows:]
+            for cache in range(rows, row_of.size):
+                if row_of[cache] != before[cache]:
+                    row = scores[row_of[cache]]
+                    heap.reorder(heaps[cache], places[cache], row, size, fills[cache])
+
+
+@njit(cache=True)
+def _choose(trailing: Any, standing: Any, plain: int, follows: Any) -> None:
+    """The rows to go by from now on: each follower's is left only for a better one."""
+    for follower in range(max(1, follows.size - 1)):
+        low, high = (0, plain) if follower == 0 else (plain, trailing.size)
+        best = low + np.argmax(trailing[low:high])
+        if trailing[best] > trailing[follows[follower]]:
+            follows[follower] = best
+    if follows.size > 1:
+        follows[-1] = follows[1] if standing[1] > standing[0] else follows[0]
+
+
+@njit(cache=True)
+def _make_current(
+    heaps: Any, places: Any, scores: Any, size: Any, fills: Any, known_bytes: Any, taus: Any,
+    now: int, norms: Any, row_of: Any, weights: Any, counts: Any, last: Any, each: float,
+    a_byte: float, by_bytes: bool,
+) -> None:  # fmt: skip
+    """Computes the scores of mixtures anew for what the caches that go by them hold."""
+    for cache in range(row_of.size):
+        mixture = row_of[cache] - taus.size
+        if mixture >= 0:
+            row = scores[row_of[cache]]
+            for item in heaps[cache, : fills[cache, heap.HELD]]:
+                row[item] = blend(
+                    weights[item, mixture], counts[item], last[item], now, taus, norms
+                ) + _log_worth(known_bytes[item], each, a_byte, by_bytes)
+    # An object's score is one for all caches, so their orders follow when all scores stand.
+    for cache in range(row_of.size):
+        if row_of[cache] >= taus.size:
+            row = scores[row_of[cache]]
+            heap.reorder(heaps[cache], places[cache], row, size, fills[cache])

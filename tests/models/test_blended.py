@@ -62,7 +62,7 @@ def _prior() -> np.ndarray:
 def test_a_mixture_keeps_what_the_obvious_cache_keeps(windows, capacity, seed):
     random = np.random.default_rng(seed)
     cache = BlendedCache(capacity, prior=_prior())
-    cache._clock[1] = len(TAUS)  # the first mixture is in force
+    cache._follows[-1] = len(TAUS)  # the first mixture is in force
     cache._refresh = REFRESH
     obvious = Obvious(capacity, _prior()[0])
     for window in windows:
@@ -110,7 +110,7 @@ def test_it_goes_by_a_mixture_only_while_that_answers_more(good):
 def test_bytes_count_where_the_capacity_is_in_bytes():
     # Two objects that are asked for alike; one fits ten times. Per byte it is worth more.
     cache = BlendedCache(100, "bytes", prior=_prior())
-    cache._clock[1] = len(TAUS)
+    cache._follows[-1] = len(TAUS)
     cache.replay([0, 1, 0, 1], [100, 10, 100, 10])
     cache.weigh(np.array([0, 1]), np.ones((2, MIXTURES, len(TAUS)), np.float32))
     assert cache.residents().tolist() == [1]
@@ -118,7 +118,7 @@ def test_bytes_count_where_the_capacity_is_in_bytes():
 
 def test_what_is_kept_keeps_its_weights():
     cache = BlendedCache(3, prior=_prior())
-    cache._clock[1] = len(TAUS)
+    cache._follows[-1] = len(TAUS)
     cache.replay([0, 1, 2, 3, 2, 3])
     cache.weigh(np.array([2, 3]), np.full((2, MIXTURES, len(TAUS)), 7, np.float32))
     before = cache.log_shares([0, 2, 3])

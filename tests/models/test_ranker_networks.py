@@ -184,7 +184,7 @@ def test_a_cache_in_windows_is_the_network_over_whole_histories(name):
     shares = torch.from_numpy(cache.history.shares(known)).float()
     expected = (weights * shares[:, None]).sum(-1).log().detach().numpy()
     for mixture in range(len(HORIZONS)):
-        cache._clock[1] = len(TAUS) + mixture
+        cache._follows[-1] = len(TAUS) + mixture
         np.testing.assert_allclose(
             cache.log_shares(known), expected[:, mixture], rtol=1e-3, atol=1e-3
         )
@@ -238,7 +238,7 @@ def test_a_rankers_fall_back_is_the_decayed_count():
     for window in _windows(1):
         ranker.step(window)
         plain.step(window)
-    ranker._cache._clock[1] = plain._cache._clock[1]
+    ranker._cache._follows[-1] = plain._cache._follows[-1]
     names = [f"object {item}" for item in range(60)]
     np.testing.assert_allclose(ranker.scores(names), plain.scores(names))
     assert ranker.in_force == plain.in_force
