@@ -57,7 +57,7 @@ SERVED = ("boosting", "mlp", "casft-regression")
 def models_of(root: Path | None, console: Console) -> dict[str, Forecaster]:
     """The models of the registry, and untrained the neural ones that it lacks."""
     found: dict[str, Forecaster] = {}
-    for name in registry.list_names(root):
+    for name in registry.list_forecasters(root):
         try:
             found[name] = registry.load(name, root=root)
         except registry.RegistryError as error:

@@ -35,17 +35,19 @@ def compile_kernels(settings: Settings) -> None:
 
     snapshots = [record for record, *_ in fired if isinstance(record, CascadeSnapshot)]
     horizons = np.array(settings.horizons, np.float64)
-    for name in registry.list_names():
+    for name in registry.list_forecasters():
         registry.load(name).forecast(snapshots, horizons)
     graphwave(snapshots)  # of networks that read structure, which ship with none
 
     histories = EdgeHistories(settings)
     requests = [EDGE_REQUESTS.codec.decode(message.value) for message in views]
-    edges: dict[str, EdgeDecisions] = {}
-    for window, _ in histories.ingest(requests, received(views)).closed:
-        if window.edge_id not in edges:
-            edges[window.edge_id] = EdgeDecisions(window.edge_id, DecayedCountRanker(), settings)
-        edges[window.edge_id].step(window, produced_at=window.start)
+    closed = histories.ingest(requests, received(views)).closed
+    for make in (DecayedCountRanker, registry.load_ranker("cachemamba").ranker):
+        edges: dict[str, EdgeDecisions] = {}
+        for window, _ in closed:
+            if window.edge_id not in edges:
+                edges[window.edge_id] = EdgeDecisions(window.edge_id, make(), settings)
+            edges[window.edge_id].step(window, produced_at=window.start)
 
 
 def received(messages: list[Message]) -> NDArray[np.float64]:

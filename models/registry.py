@@ -101,6 +101,11 @@ def list_names(root: Path | str | None = None) -> list[str]:
     return sorted(child.name for child in folder.iterdir() if _versions(child))
 
 
+def list_forecasters(root: Path | str | None = None) -> list[str]:
+    """The names of those that forecast, sorted."""
+    return [name for name in list_names(root) if read_card(name, root=root).kind not in RANKERS]
+
+
 def list_versions(name: str, root: Path | str | None = None) -> list[str]:
     """The versions of a model, the newest last; empty where there is no such model."""
     return _versions(_root(root) / name)

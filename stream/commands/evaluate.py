@@ -238,7 +238,7 @@ def _known(
 def _held(named: list[str] | None, root: Path | None) -> list[str]:
     from models import registry
 
-    held = registry.list_names(root)
+    held = registry.list_forecasters(root)
     if not held:
         raise registry.UnknownModelError(
             f"{root} holds no model; write one there with `tidecast train`, or choose another "

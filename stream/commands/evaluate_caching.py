@@ -126,9 +126,10 @@ def evaluate_caching(
         tidecast evaluate caching trace.csv.xz --sizes 0.01,0.05,0.1 --json runs/trace.json
 
     Policies: lru; lfu, s3fifo, sieve, wtinylfu and lrb from libcachesim, which the extra `bench`
-    brings (`pip install 'tidecast[bench]'`); decayed, the self-tuning decayed count that edges are
-    served by; belady, which knows what is to come and which nothing can beat. All others decide by
-    what came before.
+    brings (`pip install 'tidecast[bench]'`); decayed, the self-tuning decayed count; cachemamba,
+    which corrects it and which edges are served by, and transformer beside it: both learn from the
+    first part, or come from the registry with `--pretrained`; belady, which knows what is to come
+    and which nothing can beat. All others decide by what came before.
 
     The figures: hit ratio, byte hit ratio and cost hit ratio (the share of the origin's cost that
     is saved) of the test part, their standard deviation over seeds where policies learn, seconds
@@ -176,6 +177,8 @@ def evaluate_caching(
         "left_out": left_out,
     }
     _announce(told, int(warmup * len(work)))
+    if pretrained:
+        _warn_of_overlap(trace, warmup, [policy.name for policy in chosen], registry)
     with Bars(console) as report:
         compared = CacheComparison(
             work, chosen_sizes, warmup, range(seed, seed + seeds), ks, registry, pretrained, report
@@ -228,6 +231,24 @@ def _numbers(text: str, option: str, kind: type[Any]) -> list[Any]:
     if not numbers[0] > 0 or not numbers[-1] < float("inf"):
         raise typer.BadParameter(f"{option}: got {text}; expected numbers above 0")
     return numbers
+
+
+def _warn_of_overlap(
+    trace: Path, warmup: float, names: Sequence[str], registry: Path | None
+) -> None:
+    """Says which models have learnt from requests of this file that are now tested on."""
+    from models import registry as models
+
+    digest = models.digest(trace)
+    for name in set(names) & set(models.list_names(registry)):
+        card = models.read_card(name, root=registry)
+        learnt = card.training.get("first", 1.0)
+        if learnt > warmup and any(data.digest == digest for data in card.data):
+            console.print(
+                f"{name} {card.version} has learnt from the first {learnt:.0%} of this file, and "
+                f"is tested on all but the first {warmup:.0%}: give --warmup {learnt:g}",
+                style="yellow",
+            )
 
 
 def _announce(told: dict[str, Any], test: int) -> None:

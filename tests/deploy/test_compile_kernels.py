@@ -29,7 +29,7 @@ print(*sorted(name for name in kernels if name not in within and not kernels[nam
 """
 # In modules that roles import, but called only where files of recorded cascades are read, or where
 # networks are trained.
-NOT_OF_ROLES = {"_depths", "_backward"}
+NOT_OF_ROLES = {"_depths", "_forward", "_backward", "_record_all"}
 
 
 def test_no_role_has_a_kernel_left_to_compile() -> None:

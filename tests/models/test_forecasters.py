@@ -21,7 +21,7 @@ MANY = settings(
 )
 
 
-@pytest.fixture(scope="module", params=registry.list_names())
+@pytest.fixture(scope="module", params=registry.list_forecasters())
 def model(request: pytest.FixtureRequest) -> Forecaster:
     return registry.load(request.param)
 

@@ -24,10 +24,20 @@ def put(root: Path, version: str, name: str = "seismic", kind: str = "Seismic") 
 
 def test_the_models_that_ship_load() -> None:
     assert {"boosting", "seismic"} <= set(registry.list_names())
-    for name in registry.list_names():
+    for name in registry.list_forecasters():
         for version in registry.list_versions(name):
             model = registry.load(name, version)
             assert (model.name, model.version) == (name, version)
+
+
+def test_a_ranker_is_no_forecaster_and_the_other_way_round() -> None:
+    assert "cachemamba" in registry.list_names()
+    assert "cachemamba" not in registry.list_forecasters()
+    assert registry.load_ranker("cachemamba").name == "cachemamba"
+    with pytest.raises(UnknownModelError, match="expected a forecaster"):
+        registry.load("cachemamba")
+    with pytest.raises(UnknownModelError, match="expected a ranker"):
+        registry.load_ranker("seismic")
 
 
 def test_the_models_that_ship_are_small() -> None:

@@ -16,9 +16,10 @@ from aiokafka import ConsumerRecord
 from aiokafka.partitioner import DefaultPartitioner
 from prometheus_client.parser import text_string_to_metric_families
 
-from models.decayed import DecayedCountRanker
+from models import registry
 from stream.decisions import EdgeDecisions
 from stream.ranker import WINDOWS_A_BATCH
+from stream.ranking_model import bounds
 from stream.settings import Settings
 from topics.catalogue import CACHE_DECISIONS, DEAD_LETTERS, EDGE_WINDOWS
 from topics.records import EdgeEpoch, EdgeWindow
@@ -66,7 +67,7 @@ def expected(content: Sequence[EdgeWindow], settings: Settings) -> dict[str, lis
     """What is to be said about each edge, in order."""
     said: dict[str, list[Said]] = {}
     for edge in EDGES:
-        ranker = DecayedCountRanker(settings.cache_objects, settings.cache_share)
+        ranker = registry.load_ranker(settings.ranker).ranker(*bounds(settings))
         decisions = EdgeDecisions(edge, ranker, settings)
         said[edge] = [
             (key, record)

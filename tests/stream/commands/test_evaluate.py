@@ -121,7 +121,7 @@ def test_ready_models_are_tested_in_whole_on_files_that_they_have_not_seen(
 def test_the_models_that_ship_are_measured_by_default(recorded: Path, tmp_path: Path) -> None:
     words = (recorded, "--observe", "1h", "--horizon", "24h", "--pretrained")
     found = figures(tmp_path / "found.json", *words)
-    assert {one["model"] for one in found["results"]} == set(registry.list_names())
+    assert {one["model"] for one in found["results"]} == set(registry.list_forecasters())
 
 
 def test_kept_models_are_not_trained_again(recorded: Path, tmp_path: Path) -> None:
