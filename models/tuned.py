@@ -32,9 +32,9 @@ TUNE_EVERY = 1_000  # requests between two choices of tau
 # Share of the past hits that counts on at each choice of tau: half of what counts is younger than
 # some 7,000 requests.
 TRAILING = 0.9
-# The same for the choice between mixtures and plain counts, which needs a longer look: 34,000
-# requests. The difference is small, and half of it is chance over fewer.
-STANDING = 0.98
+# The same for the choice between mixtures and plain counts, which differ by less: half of what
+# counts is younger than some 14,000 requests.
+STANDING = 0.95
 # Requests after which the scores of mixtures are made current for what the caches hold; in a large
 # cache more, so that it costs each request no more than this number of them.
 REFRESH_EVERY = 64

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from prometheus_client import Counter
@@ -18,12 +19,14 @@ from prometheus_client import Counter
 from models import registry
 from models.decayed import DecayedCountRanker
 from models.interface import Ranker
-from models.ranker_model import RankerModel
 from stream.loading import LoadingError, limit_threads, verified_folder
 from stream.model_watch import ModelWatch
 from stream.settings import Settings
 from topics.errors import TidecastError
 from topics.records import EdgeWindow, ModelUpdate
+
+if TYPE_CHECKING:  # with it comes PyTorch, which the decayed count does without
+    from models.ranker_model import RankerModel
 
 log = logging.getLogger(__name__)
 
