@@ -95,7 +95,7 @@ def evaluate_cascades(
     keep: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for trained models, <keep>/<seed>/<name>/<version>. A run that is "
+            help="Folder for trained models, KEEP/SEED/NAME/VERSION. A run that is "
             "repeated finds there what it, or another on the same data, has trained."
         ),
     ] = None,

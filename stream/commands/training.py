@@ -42,9 +42,7 @@ BackgroundWeightOption = Annotated[
 ]
 OutputOption = Annotated[
     Path,
-    typer.Option(
-        help="Folder of the registry; the version is written to <output>/<name>/<version>/."
-    ),
+    typer.Option(help="Folder of the registry; the version is written to OUTPUT/NAME/VERSION."),
 ]
 VersionOption = Annotated[
     str, typer.Option(help="Of the model to write: whole numbers joined by dots.")
