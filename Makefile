@@ -36,7 +36,8 @@ test: $(STAMP) packages lint ## Runs every check: format, lint, types, tests
 	$(BIN)/python -m pytest $(ARGS)
 
 packages: # System packages that tests use; without them those tests skip and say so
-	@PYTHON=$(PYTHON) .ci/packages chromium kcat nginx libnginx-mod-http-lua lua-cjson varnish
+	@PYTHON=$(PYTHON) .ci/packages chromium kcat nginx libnginx-mod-http-lua lua-cjson \
+	  prometheus varnish
 
 lint: $(STAMP) ## Checks format, style and types
 	$(BIN)/ruff format --check .

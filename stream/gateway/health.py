@@ -67,6 +67,11 @@ class Watch:
             ["role"],
             registry=registry,
         )
+        self._looked = Gauge(
+            "tidecast_gateway_roles_seen_timestamp_seconds",
+            "When the broker last told how the roles are, unix time; 0: not yet",
+            registry=registry,
+        )
 
     async def run(self) -> None:
         """Looks until it is cancelled."""
@@ -89,6 +94,7 @@ class Watch:
         else:
             self._trouble = None
             self._checked = time.time()
+            self._looked.set(self._checked)
             for role, standing in standings.items():
                 self._note(self._seen[role], standing)
                 if standing.lag_seconds is not None:
