@@ -105,6 +105,11 @@ def test_the_check_of_health_asks_for_the_metrics_of_the_role() -> None:
     assert subprocess.run(command, capture_output=True, timeout=30).returncode == 0
 
 
+@pytest.mark.parametrize("name", sorted(set(SERVICES) - set(OURS)))
+def test_images_of_others_are_pinned(name: str) -> None:
+    assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+", SERVICES[name]["image"])
+
+
 def test_kafka_is_pinned_runs_without_zookeeper_and_makes_no_topics_by_itself() -> None:
     kafka = SERVICES["kafka"]
     assert re.fullmatch(r"apache/kafka:\d+\.\d+\.\d+", kafka["image"])
@@ -114,13 +119,17 @@ def test_kafka_is_pinned_runs_without_zookeeper_and_makes_no_topics_by_itself() 
 
 
 def test_volumes_are_declared_used_and_mounted_where_the_image_has_folders() -> None:
-    mounts = {
-        tuple(volume.split(":")) for service in SERVICES.values() for volume in service["volumes"]
-    }
+    volumes = {volume for service in SERVICES.values() for volume in service.get("volumes", ())}
+    files = {volume for volume in volumes if volume.startswith("./")}
+    assert all(
+        (ROOT / volume.split(":")[0]).is_dir() and volume.endswith(":ro") for volume in files
+    )
+    mounts = {tuple(volume.split(":")) for volume in volumes - files}
     assert {name for name, _ in mounts} == set(COMPOSE["volumes"])
     image = image_environment()
     folders = {image["NUMBA_CACHE_DIR"], image["TIDECAST_DATA_DIR"]}
-    assert {folder for name, folder in mounts if name != "kafka"} == folders
+    theirs = set(SERVICES) - set(OURS)  # keep their data in a volume of their name
+    assert {folder for name, folder in mounts if name not in theirs} == folders
     assert all(f"tidecast {folder}" in DOCKERFILE for folder in folders)
 
 
