@@ -60,12 +60,12 @@ class RankingModel:
         self._watch = ModelWatch(settings, settings.ranker)
         for update in reversed(self._watch.updates):
             try:
-                self.make = self._prepared(_load_update(update))
+                self.make = self._loaded(_load_update(update))
                 return
             except TidecastError as error:
                 self.refuse(str(error))
         root = Path(settings.registry) if settings.registry else None
-        self.make = self._prepared(registry.load_ranker(settings.ranker, root=root))
+        self.make = self._loaded(registry.load_ranker(settings.ranker, root=root))
 
     def start(self) -> None:
         """Follows what is published, in a thread of its own."""
@@ -87,22 +87,27 @@ class RankingModel:
     def take(self, update: ModelUpdate) -> None:
         """Loads a version that was published, in the watch's thread."""
         try:
-            self._next = self._prepared(_load_update(update))
+            self._next = self._loaded(_load_update(update))
         except TidecastError as error:
             self.refuse(str(error))
+
+    def _loaded(self, model: RankerModel) -> MakeRanker:
+        make = prepared(self._settings, model)
+        log.info("%s %s ranks", model.name, model.version)
+        return make
 
     def refuse(self, reason: str) -> None:
         """Notes an update that cannot be followed."""
         self._refusals.inc()
         log.error("%s; the ranker stays as it is", reason)
 
-    def _prepared(self, model: RankerModel) -> MakeRanker:
-        """A maker of rankers, once one of them has compiled what all of them run."""
-        limit_threads(self._settings.model_threads)
-        make: MakeRanker = partial(model.ranker, *bounds(self._settings))
-        _warm_up(make())
-        log.info("%s %s ranks", model.name, model.version)
-        return make
+
+def prepared(settings: Settings, model: RankerModel) -> MakeRanker:
+    """A maker of rankers, once one of them has compiled what all of them run."""
+    limit_threads(settings.model_threads)
+    make: MakeRanker = partial(model.ranker, *bounds(settings))
+    _warm_up(make())
+    return make
 
 
 def bounds(settings: Settings) -> tuple[int, float, int]:

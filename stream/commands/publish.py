@@ -39,7 +39,7 @@ def publish(
 
     The version is loaded and asked here first; one that does not answer is not published. Those
     forecasters take it whose setting `forecaster` names the model, between two batches, without a
-    pause. `rollback` goes back.
+    pause, and those rankers whose setting `ranker` does. `rollback` goes back.
     """
     settings = _settings(root, kafka)
     _announce(settings, _checked(settings, name, version))
@@ -101,9 +101,14 @@ def _checked(settings: Settings, name: str, version: str) -> ModelUpdate:
     """The update to a version of the registry, once it has been loaded and asked."""
     from models import registry
     from stream.loading import describe, load
+    from stream.ranking_model import prepared
 
-    load(settings, name, version)
-    return describe(name, version, Path(settings.registry or registry.SHIPPED))
+    root = Path(settings.registry or registry.SHIPPED)
+    if registry.read_card(name, version, root).kind in registry.RANKERS:
+        prepared(settings, registry.load_ranker(name, version, root))
+    else:
+        load(settings, name, version)
+    return describe(name, version, root)
 
 
 def _announce(settings: Settings, update: ModelUpdate) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -199,3 +201,40 @@ async def test_a_bad_window_is_a_dead_letter_and_the_rest_unharmed(cluster: Any)
     total = sum(map(len, whole.values()))
     said = said_by(await cluster.read(CACHE_DECISIONS, lambda seen: len(seen) >= total))
     assert said == whole
+
+
+async def test_a_published_version_ranks_without_a_restart(
+    cluster: Any, copy_version: Callable[[Path, str, str], Path], tmp_path: Path
+) -> None:
+    root = tmp_path / "models"
+    copy_version(root, "cachemamba", "2")
+    content = windows()
+    await cluster.publish(EDGE_WINDOWS, messages(content[:60]))
+    cluster.start(ROLE)
+    before = closings(await cluster.read(CACHE_DECISIONS, lambda seen: len(closings(seen)) >= 60))
+    assert {closing.model_version for closing in before} == {"1"}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "stream.cli", "models", "publish", "cachemamba", "2",
+        "--root", str(root), "--kafka", cluster.settings.kafka,
+    )  # fmt: skip
+    assert await process.wait() == 0
+    found: list[EdgeEpoch] = []
+    for number in range(60, len(content), 12):  # until it has been loaded
+        await cluster.publish(EDGE_WINDOWS, messages(content[number : number + 12]))
+        wanted = number + 12
+        records = await cluster.read(
+            CACHE_DECISIONS, lambda seen, n=wanted: len(closings(seen)) >= n
+        )
+        found = closings(records)
+        if found[-1].model_version == "2":
+            break
+    # Nothing was left out, and no edge went back.
+    assert len(found) == wanted
+    for edge in EDGES:
+        versions = [closing.model_version for closing in found if closing.edge_id == edge]
+        assert versions == sorted(versions) and versions[-1] == "2"
+
+
+def closings(records: Sequence[ConsumerRecord]) -> list[EdgeEpoch]:
+    decoded = [CACHE_DECISIONS.codec.decode(r.value) for r in records if r.value is not None]
+    return [record for record in decoded if isinstance(record, EdgeEpoch)]
