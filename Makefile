@@ -32,8 +32,9 @@ $(STAMP): pyproject.toml
 run: $(STAMP) ## Runs the whole stream on this machine: make run ARGS="--for 60"
 	@$(BIN)/tidecast up $(ARGS)
 
+# One thread a process: the tests run many processes, and their tensors are small.
 test: $(STAMP) packages lint ## Runs every check: format, lint, types, tests
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)
 
 packages: # System packages that tests use; without them those tests skip and say so
 	@PYTHON=$(PYTHON) .ci/packages chromium kcat nginx libnginx-mod-http-lua lua-cjson \
