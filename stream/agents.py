@@ -54,6 +54,7 @@ class Received(NamedTuple):
     timestamp: int
     key: bytes | None
     value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 # The outputs of a batch, each with the number of the partition that caused it: it goes to the
@@ -205,7 +206,9 @@ class Application(faust.App):
     async def _work(self, messages: Sequence[Any], compute: Compute) -> list[Received]:
         """One batch: computed, published, committed."""
         received = [
-            Received(m.topic, m.partition, m.offset, round(m.timestamp * 1000), m.key, m.value)
+            Received(
+                m.topic, m.partition, m.offset, round(m.timestamp * 1000), m.key, m.value, m.headers
+            )
             for m in messages
         ]
         loop = asyncio.get_running_loop()

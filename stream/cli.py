@@ -12,7 +12,7 @@ from rich.console import Console
 
 from stream import settings as settings_module
 from stream.commands import contract as contract_command
-from stream.commands import evaluate, traffic, train_ranker, training
+from stream.commands import dead_letters, evaluate, traffic, train_ranker, training
 from stream.commands import publish as publish_command
 from stream.commands import show as show_command
 from stream.commands.traffic import KafkaOption
@@ -35,6 +35,7 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(no_args_is_help=True, help="The topics on the broker.")
 app.add_typer(topics_app, name="topics")
+app.add_typer(dead_letters.dead_letters_app, name="dead-letters")
 app.add_typer(traffic.replay_app, name="replay")
 app.command("simulate")(traffic.simulate)
 app.add_typer(train_ranker.train_app, name="train")

@@ -47,6 +47,11 @@ log = logging.getLogger(__name__)
 
 _POLL_MS = 200  # how long a fetch waits, and so how soon a stop is noticed
 _RETRY_SECONDS = 1.0
+# Headers of a message that `tidecast dead-letters redrive` sent back: how often that was done, and
+# the letter it was done from, partition/offset. If it fails again, its next letter has them too.
+REDRIVEN = "redriven"
+REDRIVEN_FROM = "redriven_from"
+_LONGEST_MARK = 40  # bytes; a longer one is none of ours
 
 
 class ConsumerError(TidecastError):
@@ -92,12 +97,17 @@ def dead_letter(record: ConsumerRecord, role: str, error: str, message: str) -> 
         "error": error,
         "message": message,
     }
+    marks = tuple(
+        (name, value)
+        for name, value in record.headers
+        if name in (REDRIVEN, REDRIVEN_FROM) and len(value) <= _LONGEST_MARK
+    )
     return Output(
         DEAD_LETTERS.name,
         record.key,
         record.value,
         record.timestamp,
-        tuple((name, text.encode()) for name, text in headers.items()),
+        tuple((name, text.encode()) for name, text in headers.items()) + marks,
     )
 
 

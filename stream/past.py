@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
@@ -36,6 +36,21 @@ async def reread_here(
     settings: Settings, topic: Topic, partition: int, start: int, end: int, take_in: TakeIn
 ) -> int:
     """`reread` in an event loop that runs already."""
+    count = 0
+    async for records in batches(settings, topic, partition, start, end):
+        take_in(records)
+        count += len(records)
+    return count
+
+
+async def batches(
+    settings: Settings, topic: Topic, partition: int, start: int, end: int
+) -> AsyncGenerator[list[ConsumerRecord], None]:
+    """The records of a partition from offset `start` up to before `end`, as they are fetched.
+
+    It ends with what the partition held when it began. Whoever leaves it early closes it
+    (`contextlib.aclosing`).
+    """
     source = TopicPartition(topic.name, partition)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
@@ -44,7 +59,6 @@ async def reread_here(
         max_partition_fetch_bytes=settings.fetch_bytes,
         check_crcs=False,  # TCP has checked
     )
-    count = 0
     async with consumer:
         consumer.assign([source])
         first = (await consumer.beginning_offsets([source]))[source]
@@ -54,6 +68,4 @@ async def reread_here(
             fetched = await consumer.getmany(source, timeout_ms=200)
             records = [record for record in fetched.get(source, ()) if record.offset < end]
             if records:
-                take_in(records)
-                count += len(records)
-    return count
+                yield records

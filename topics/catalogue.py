@@ -17,6 +17,7 @@ from topics.records import (
     EdgeWindow,
     ForecastScore,
     LedgerEntry,
+    LetterRedriven,
     ModelCalibration,
     ModelUpdate,
     PopularityForecast,
@@ -131,7 +132,16 @@ DEAD_LETTERS = Topic(
     "dead.letters", "key of the original message", msgspec.Raw, "json", "delete", 30 * DAY,
     ("all roles",), ("operators",),
     "The original bytes of what could not be used. Headers: topic, partition, offset, timestamp "
-    "(milliseconds), role, error (class) and message (what is wrong and what to do).",
+    "(milliseconds), role, error (class) and message (what is wrong and what to do); and of what "
+    "was sent back before and failed again, redriven (how often) and redriven_from (the letter).",
+)  # fmt: skip
+REDRIVEN_LETTERS = Topic(
+    "redriven.letters", "partition/offset of the letter", LetterRedriven, "json", "delete",
+    60 * DAY,
+    ("operators",), ("operators",),
+    "Which dead letters were sent back to their topics, so that none is sent twice. `tidecast "
+    "dead-letters redrive` writes it. Retention has to outlast that of dead.letters.",
+    partitioned=False,
 )  # fmt: skip
 
 CATALOGUE: dict[str, Topic] = {
@@ -139,7 +149,7 @@ CATALOGUE: dict[str, Topic] = {
     for topic in (
         SOCIAL_EVENTS, EDGE_REQUESTS, CASCADE_SNAPSHOTS, POPULARITY_FORECASTS, SHADOW_FORECASTS,
         CASCADE_OUTCOMES, FORECAST_SCORES, SCORER_LEDGER, MODEL_CALIBRATION, EDGE_WINDOWS,
-        CACHE_DECISIONS, MODEL_UPDATES, DEAD_LETTERS,
+        CACHE_DECISIONS, MODEL_UPDATES, DEAD_LETTERS, REDRIVEN_LETTERS,
     )
 }  # fmt: skip
 

@@ -455,6 +455,15 @@ class ModelUpdate(msgspec.Struct, frozen=True):
     ) = None
 
 
+class LetterRedriven(msgspec.Struct, frozen=True):
+    """A dead letter whose message was sent back to its topic. Topic `redriven.letters`."""
+
+    partition: Annotated[Count, Meta(description="Of the letter on `dead.letters`.")]
+    offset: Annotated[Count, Meta(description="Of the letter on `dead.letters`.")]
+    topic: Annotated[Id, Meta(description="That the message went back to.")]
+    redriven_at: Clock
+
+
 Record = (
     SocialEvent
     | EdgeRequest
@@ -468,4 +477,5 @@ Record = (
     | CacheDecision
     | EdgeEpoch
     | ModelUpdate
+    | LetterRedriven
 )
