@@ -167,9 +167,21 @@ async def test_no_request_fails_whatever_is_killed(tmp_path: Path) -> None:
         # A new broker knows of nothing; the agent comes back to it by itself.
         await stack.enter_async_context(running_broker(tmp_path / "another", port))
         minute = int(edge.status()["event_time"] // LENGTH)
-        await edge.tell(decision("/v/after.mp4", edge=EDGE, expires_at=4e9), number=minute + 1)
+
+        async def keep_telling() -> (
+            None
+        ):  # as a ranker does: one epoch alone may be stale when read
+            number = minute
+            while True:
+                number += 1
+                after = decision("/v/after.mp4", edge=EDGE, expires_at=4e9)
+                await edge.tell(after, number=number)
+                await asyncio.sleep(STALE / 3)
+
+        telling = asyncio.create_task(keep_telling())
         for server in servers:
             await until(server.obeys, f"{type(server).__name__} to obey again")
+        telling.cancel()
 
         load.close()
         print(f"\n{load.answered} requests answered, {len(load.failed)} failed")
