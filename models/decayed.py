@@ -85,7 +85,8 @@ class DecayedCountRanker(Ranker):
         self._cache.replay(codes[order], window.sizes()[order])
         self._count(window, order.size)
         self._replayed(window, codes)
-        if len(self._codes) > self.max_objects:
+        # Between the parts of a window codes stay what they are: `_replayed` may hold on to some.
+        if len(self._codes) > self.max_objects and window.part + 1 == window.parts:
             self._forget()
 
     def scores(self, objects: Sequence[str]) -> NDArray[np.float64]:

@@ -232,6 +232,20 @@ def test_a_window_in_parts_is_the_window():
     np.testing.assert_allclose(whole.scores(names), pieces.scores(names))
 
 
+def test_forgetting_waits_for_the_last_part_of_a_window():
+    model = CacheMamba(_noisy("cachemamba"))
+    whole, pieces = (model.ranker(10, max_objects=40) for _ in range(2))
+    for window in _windows(1):
+        whole.step(window)
+    for window in _windows(3):
+        pieces.step(window)
+        if window.part + 1 == window.parts:
+            assert len(pieces) <= 40
+    assert pieces._codes == whole._codes
+    names = list(whole._codes)
+    np.testing.assert_allclose(whole.scores(names), pieces.scores(names))
+
+
 def test_a_rankers_fall_back_is_the_decayed_count():
     model = CacheMamba(_noisy("cachemamba"))
     ranker, plain = model.ranker(10), DecayedCountRanker(10)
