@@ -14,18 +14,14 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from models import casft, concat, mlp
 from models.batch import Batch
 from models.calibration import Calibration
 from models.features import HORIZON_NAMES, NAMES, FeatureForecaster, features_of
 from models.interface import Increments, ReadingForecaster
+from models.network_files import load_network, save_network
 from models.quantiles import settle
-
-CONFIG = "config.json"
-WEIGHTS = "weights.safetensors"
 
 
 class NeuralForecaster(ReadingForecaster):
@@ -67,36 +63,24 @@ class NeuralForecaster(ReadingForecaster):
             ValueError: a file is not what it should be, or is of another network than this
                 program's.
         """
-        stored = msgspec.json.decode((folder / CONFIG).read_bytes())
+        stored = load_network(folder, cls.network_class, cls.config_class, cls.reads())
         try:
-            config = msgspec.convert(stored["network"], cls.config_class)
-            calibration = msgspec.convert(stored["calibration"], Calibration)
-            if stored["reads"] != cls.reads():
-                raise ValueError(
-                    "it was trained on other inputs than this program computes; train it again"
-                )
-            network = cls.network_class(config)
-            weights = load_file(folder / WEIGHTS)
-            network.load_state_dict({name: value.float() for name, value in weights.items()})
-        except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            calibration = msgspec.convert(stored.told["calibration"], Calibration)
+        except KeyError as error:
             raise ValueError(f"{folder}: {error}") from error
-        return cls(network, calibration, version)
+        return cls(stored.network, calibration, version)
 
     def save(self, folder: Path) -> None:
         """Writes the configuration and the weights into a folder that exists."""
         # A narrow bin of the inputs is less than half precision can tell, and its scale more.
         learnt = {name for name, _ in self.network.named_parameters()}
         weights = {
-            name: (value.half() if name in learnt else value).contiguous()
+            name: value.half() if name in learnt else value
             for name, value in self.network.state_dict().items()
         }
-        save_file(weights, folder / WEIGHTS)
-        content = {
-            "network": self.network.config,
-            "calibration": self.calibration,
-            "reads": self.reads(),
-        }
-        (folder / CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(content)) + b"\n")
+        save_network(
+            folder, self.network.config, weights, self.reads(), calibration=self.calibration
+        )
 
     @classmethod
     @abstractmethod

@@ -1,7 +1,6 @@
 """A trained ranker network as a model of the registry: its files, and the caches that it drives.
 
-A version is two files beside the card: `config.json`, the shape of the network and what it reads,
-and `weights.safetensors`.
+A version is the two files of `models.network_files` beside the card.
 """
 
 from __future__ import annotations
@@ -9,21 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import msgspec
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from models.cachemamba import CacheMambaNetwork
+from models.network_files import load_network, save_network
 from models.neural_cache import NeuralCache, NeuralRanker
 from models.rank_transformer import TransformerNetwork
 from models.ranker_network import HORIZONS, Config, RankerNetwork
 from models.request_history import FEATURES, TAUS
 from models.scorecache import Unit
 from models.tuned import Objective
-
-CONFIG = "config.json"
-WEIGHTS = "weights.safetensors"
 
 
 class RankerModel:
@@ -76,25 +70,12 @@ class RankerModel:
             ValueError: a file is not what it should be, or is of another network than this
                 program's.
         """
-        stored = msgspec.json.decode((folder / CONFIG).read_bytes())
-        try:
-            if stored["reads"] != _reads():
-                raise ValueError(
-                    "it was trained on other inputs than this program computes; train it again"
-                )
-            network = cls.network_class(msgspec.convert(stored["network"], Config))
-            weights = load_file(folder / WEIGHTS)
-            network.load_state_dict({name: value.float() for name, value in weights.items()})
-        except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            raise ValueError(f"{folder}: {error}") from error
-        return cls(network, version)
+        stored = load_network(folder, cls.network_class, Config, _reads())
+        return cls(stored.network, version)
 
     def save(self, folder: Path) -> None:
         """Writes the configuration and the weights into a folder that exists."""
-        state = self.network.state_dict()
-        save_file({name: value.contiguous() for name, value in state.items()}, folder / WEIGHTS)
-        content = {"network": self.network.config, "reads": _reads()}
-        (folder / CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(content)) + b"\n")
+        save_network(folder, self.network.config, self.network.state_dict(), _reads())
 
 
 class CacheMamba(RankerModel):

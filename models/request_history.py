@@ -7,7 +7,7 @@ read at any later time without a request having to come:
 
     rate(v) = sum over k of w_k count_k exp(-(v - last) / tau_k) / norm_k(v),
 
-its share of the requests, where norm_k is the decayed count of all requests.
+its share of the requests, where norm_k is the decayed count of all requests (`norms`).
 """
 
 from __future__ import annotations
@@ -82,14 +82,10 @@ class RequestHistory:
         for name in ("counts", "last", "_gap", "_first", "_total", "_stepped"):
             setattr(self, name, getattr(self, name)[kept])
 
-    def norms(self) -> NDArray[np.float64]:
-        """The decayed count of all requests at each time constant, shape (len(TAUS),)."""
-        return norms(self.clock)[0]
-
     def shares(self, objects: NDArray[np.int64]) -> NDArray[np.float64]:
         """Each object's share of the requests at each time constant, (objects, len(TAUS))."""
         faded = np.exp(-(self.clock[0] - self.last[objects])[:, None] / self.taus)
-        result: NDArray[np.float64] = self.counts[objects] * faded / self.norms()
+        result: NDArray[np.float64] = self.counts[objects] * faded / norms(self.clock[0], self.taus)
         return result
 
     def step(
@@ -122,12 +118,10 @@ class RequestHistory:
         return features.astype(np.float32), (since / 1_000).astype(np.float32)
 
 
-def norms(clock: ArrayLike) -> NDArray[np.float64]:
-    """The decayed count of all requests at each time constant, shape (clock, len(TAUS))."""
-    taus = np.asarray(TAUS)
-    served = np.asarray(clock, np.float64)[:, None]
-    result: NDArray[np.float64] = np.maximum(-np.expm1(-served / taus) / -np.expm1(-1 / taus), 1)
-    return result
+@njit(cache=True)
+def norms(served: int, taus: Any) -> Any:
+    """The decayed count of all requests, sum of exp(-age / tau) over ages 0 to served - 1."""
+    return np.expm1(-served / taus) / np.expm1(-1 / taus)
 
 
 @njit(cache=True, nogil=True)

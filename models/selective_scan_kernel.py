@@ -69,7 +69,7 @@ def _arrays(*tensors: Tensor) -> list[NDArray[np.float32]]:
 
 
 @njit(inline="always", **VECTORISES)
-def advance(state, x, dt, A, B, C, elapsed, y):
+def _advance(state, x, dt, A, B, C, elapsed, y):
     """One step of one sequence: `state`, shape (state, channels), in place, and `y`, (channels,).
 
     `A` has the shape of the state; `x`, `dt` and `y` are of shape (channels,), B and C (state,).
@@ -91,7 +91,7 @@ def _forward(first, last, offsets, x, dt, A, B, C, elapsed, y):
     for sequence in range(first, last):
         state[:] = 0
         for t in range(offsets[sequence], offsets[sequence + 1]):
-            advance(state, x[t], dt[t], A, B[t], C[t], elapsed[t], y[t])
+            _advance(state, x[t], dt[t], A, B[t], C[t], elapsed[t], y[t])
 
 
 @njit(**VECTORISES)

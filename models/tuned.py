@@ -24,7 +24,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from models import heap
-from models.request_history import TAUS, RequestHistory, blend, record_one
+from models.request_history import TAUS, RequestHistory, blend, norms, record_one
 from models.scorecache import ScoreCache, Unit
 
 Objective = Literal["hits", "bytes", "cost"]
@@ -137,9 +137,7 @@ class TunedCache(ScoreCache):
         scores = self._priority[self._follows[-1], codes] - self._log_worth(codes)
         if tau is None:
             return scores
-        # The decayed count of all requests: sum of exp(-age / tau) over ages 0 .. served - 1.
-        everything = -np.expm1(-served / tau) / -np.expm1(-1 / tau)
-        return scores - served / tau - np.log(max(everything, 1.0))
+        return scores - served / tau - np.log(max(norms(served, tau), 1.0))
 
     def _log_worth(self, objects: NDArray[np.int64]) -> NDArray[np.float64]:
         """log of what answering a request for each object is worth, for each unit it takes."""
@@ -249,8 +247,7 @@ def _replay(
     # The row of scores that each cache goes by: of a shadow its own.
     row_of = np.arange(heaps.shape[0])
     row_of[rows:] = follows
-    # The decayed count of all requests so far, at each time constant.
-    norms = np.expm1(-clock[0] / taus) / np.expm1(-1 / taus)
+    everything = norms(clock[0], taus)
     for position in range(objects.size):
         item = objects[position]
         clock[0] += 1
@@ -267,24 +264,25 @@ def _replay(
             row[item] = np.logaddexp(row[item], clock[0] / taus[tau] + worth)
         if mixtures:
             record_one(item, clock[0], taus, counts, last, gap, first, total)
-            norms = norms * np.exp(-1 / taus) + 1
+            everything = everything * np.exp(-1 / taus) + 1
             for mixture in range(mixtures):
                 scores[taus.size + mixture, item] = worth + blend(
-                    weights[item, mixture], counts[item], last[item], clock[0], taus, norms
+                    weights[item, mixture], counts[item], last[item], clock[0], taus, everything
                 )
             if clock[0] % max(refresh, fills[-1, heap.HELD] // _SPREAD) == 0:
                 _make_current(
-                    heaps, places, scores, size, fills, known_bytes, taus, clock[0], norms, row_of,
-                    weights, counts, last, each, a_byte, by_bytes,
+                    heaps, places, scores, size, fills, known_bytes, taus, clock[0], everything,
+                    row_of, weights, counts, last, each, a_byte, by_bytes,
                 )  # fmt: skip
         for cache in range(row_of.size):
             order, place, fill = heaps[cache], places[cache], fills[cache]
             row = scores[row_of[cache]]
             if gain:
                 heap.outgrown(order, place, row, size, fill, item, gain)
-            if heap.request(order, place, row, size, fill, item):
+            hit = heap.request(order, place, row, size, fill, item)
+            if hit:
                 lately[cache] += gained
-                hits[position] = cache == row_of.size - 1
+            hits[position] = hit  # of the last of them, the cache itself
         if clock[0] % TUNE_EVERY == 0:
             trailing *= TRAILING
             trailing += lately[:rows]
@@ -316,7 +314,7 @@ def _choose(trailing: Any, standing: Any, plain: int, follows: Any) -> None:
 @njit(cache=True)
 def _make_current(
     heaps: Any, places: Any, scores: Any, size: Any, fills: Any, known_bytes: Any, taus: Any,
-    now: int, norms: Any, row_of: Any, weights: Any, counts: Any, last: Any, each: float,
+    now: int, everything: Any, row_of: Any, weights: Any, counts: Any, last: Any, each: float,
     a_byte: float, by_bytes: bool,
 ) -> None:  # fmt: skip
     """Computes the scores of mixtures anew for what the caches that go by them hold."""
@@ -326,7 +324,7 @@ def _make_current(
             row = scores[row_of[cache]]
             for item in heaps[cache, : fills[cache, heap.HELD]]:
                 row[item] = blend(
-                    weights[item, mixture], counts[item], last[item], now, taus, norms
+                    weights[item, mixture], counts[item], last[item], now, taus, everything
                 ) + _log_worth(known_bytes[item], each, a_byte, by_bytes)
     # An object's score is one for all caches, so their orders follow when all scores stand.
     for cache in range(row_of.size):

@@ -37,8 +37,7 @@ class ShadowCaches:
 
     def __init__(self, capacity: int) -> None:
         self.obeying = AdvisedCache(capacity)
-        self._lru = AdvisedCache(capacity)
-        self._decayed = TunedCache(capacity)
+        self._caches = (self.obeying, AdvisedCache(capacity), TunedCache(capacity))
         self.requests = 0
         self.hits = np.zeros(3, np.int64)
         self.gaining = True
@@ -53,9 +52,7 @@ class ShadowCaches:
     def replay(self, requests: NDArray[np.int32]) -> None:
         """Requests of the epoch, in order."""
         self.requests += requests.size
-        self.hits += [
-            cache.replay(requests).sum() for cache in (self.obeying, self._lru, self._decayed)
-        ]
+        self.hits += [cache.replay(requests).sum() for cache in self._caches]
 
     def ratios(self) -> tuple[float, float, float]:
         """Hit ratios of this epoch: obeying, LRU, decayed count."""
@@ -71,10 +68,10 @@ class ShadowCaches:
             self.gaining = self._counting < _LEAST_REQUESTS or bool(obeying > lru)
         else:
             self.gaining = bool(obeying > (1 + _AHEAD) * lru)
-        for cache in (self.obeying, self._lru, self._decayed):
+        for cache in self._caches:
             cache.resize(capacity)
 
     def forget(self, keep: NDArray[np.int64]) -> None:
         """Drops every object that is not in `keep`; `keep[i]` is called i from now on."""
-        for cache in (self.obeying, self._lru, self._decayed):
+        for cache in self._caches:
             cache.forget(keep)

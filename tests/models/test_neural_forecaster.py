@@ -16,7 +16,8 @@ from models import casft, concat, mlp
 from models.batch import gather
 from models.concat import COMPONENTS, Targets
 from models.datasets import UNKNOWN_PARENT, Cascade, snapshot_at
-from models.neural_forecaster import CONFIG, MLP, WEIGHTS, CasFT, ConCat, NeuralForecaster
+from models.network_files import CONFIG, WEIGHTS
+from models.neural_forecaster import MLP, CasFT, ConCat, NeuralForecaster
 from tests.models.recorded import made
 from tests.models.strategies import cascades
 

@@ -1,0 +1,70 @@
+"""The two files of a trained network: its configuration, and its weights.
+
+`config.json` states the network's shape and what it reads, beside what else its model keeps;
+`weights.safetensors` holds its state. A network that reads other inputs than this program computes
+is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+CONFIG = "config.json"
+WEIGHTS = "weights.safetensors"
+
+
+class Stored(NamedTuple):
+    """What was read.
+
+    Attributes:
+        network: with its weights.
+        told: the content of `config.json`.
+    """
+
+    network: Any
+    told: dict[str, Any]
+
+
+def load_network(
+    folder: Path, make: Callable[[Any], nn.Module], config_class: type[Any], reads: Any
+) -> Stored:
+    """The network in a folder that `save_network` wrote.
+
+    Args:
+        folder: of the version.
+        make: makes a network of a configuration.
+        config_class: of the configuration.
+        reads: names of what this program computes for it, as they were saved.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: a file is not what it should be, or is of another network than this program's.
+    """
+    told = msgspec.json.decode((folder / CONFIG).read_bytes())
+    try:
+        if told["reads"] != reads:
+            raise ValueError(
+                "it was trained on other inputs than this program computes; train it again"
+            )
+        network = make(msgspec.convert(told["network"], config_class))
+        weights = load_file(folder / WEIGHTS)
+        network.load_state_dict({name: value.float() for name, value in weights.items()})
+    except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise ValueError(f"{folder}: {error}") from error
+    return Stored(network, told)
+
+
+def save_network(
+    folder: Path, config: Any, weights: Mapping[str, Tensor], reads: Any, **more: Any
+) -> None:
+    """Writes the two files into a folder that exists; `more` goes into the configuration's."""
+    save_file({name: value.contiguous() for name, value in weights.items()}, folder / WEIGHTS)
+    content = {"network": config, **more, "reads": reads}
+    (folder / CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(content)) + b"\n")
