@@ -25,7 +25,7 @@ from stream import agents, telemetry
 from stream.corrections import Corrections
 from stream.forecast_batch import ROLE, ForecastBatch, fall_back
 from stream.model_watch import ModelWatch
-from stream.serving import Serving
+from stream.serving import of_forecaster
 from stream.settings import Settings, load
 from stream.shadows import Shadows
 from stream.watch import Watch
@@ -43,7 +43,7 @@ def main(settings: Settings) -> None:
     metrics = CollectorRegistry()
     # What a model compiles takes seconds: before the group counts on this worker.
     watch = ModelWatch(settings, settings.forecaster)
-    serving = Serving(settings, watch.updates, metrics)
+    serving = of_forecaster(settings, watch.updates, metrics)
     corrections = Corrections(settings.horizons)
     calibration = Watch(settings, MODEL_CALIBRATION, corrections.take_in)
     compute = ForecastBatch(serving.current, settings, metrics, fall_back(settings), corrections)

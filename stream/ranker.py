@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 from aiokafka import ConsumerRecord
@@ -29,8 +30,10 @@ from stream import agents, telemetry
 from stream.agents import Received
 from stream.consumer import Output, dead_letter
 from stream.decisions import Change, EdgeDecisions
+from stream.model_watch import ModelWatch
 from stream.past import TakeIn, reread
-from stream.ranking_model import MakeRanker, RankingModel
+from stream.ranking_model import DECAYED, LoadedRanker, MakeRanker, decayed, of_ranker
+from stream.serving import Serving
 from stream.settings import Settings, load
 from topics.catalogue import CACHE_DECISIONS, EDGE_WINDOWS
 from topics.codecs import DecodeError
@@ -79,8 +82,6 @@ class Metrics:
             "Edges that get no decisions because obeying them gained nothing lately",
             registry=registry,
         )
-        self.swaps = counter("model_swaps", "Versions of the model that took over")
-        self.refusals = counter("model_refusals", "Updates that could not be followed")
         self.compute = histogram("compute", "Time to answer a batch")
         self.queue = histogram("queue", "From the request's Kafka timestamp to the batch's start")
         self.edges = Gauge("tidecast_ranker_edges", "Edges known", registry=registry)
@@ -118,7 +119,7 @@ class RankBatch:
 
     Args:
         settings: capacities, bounds, the life of decisions.
-        model: makes the ranker of each edge.
+        current: what makes the ranker of each edge now.
         reread: gives it a partition's earlier windows.
         assigned: the numbers of the partitions that this worker has now.
         metrics: what it counts.
@@ -127,13 +128,14 @@ class RankBatch:
     def __init__(
         self,
         settings: Settings,
-        model: RankingModel,
+        current: Callable[[], MakeRanker],
         reread: Reread,
         assigned: Callable[[], set[int]],
         metrics: Metrics,
     ) -> None:
         self._settings = settings
-        self._model = model
+        self._current = current
+        self._make = current()
         self._reread = reread
         self._assigned = assigned
         self._partitions: dict[int, RankedPartition] = {}
@@ -143,8 +145,9 @@ class RankBatch:
     def __call__(self, messages: Sequence[Received]) -> list[tuple[int, Output]]:
         """The outputs of the messages, each beside the number that decides its partition."""
         metrics, now = self._metrics, time.time()
-        if self._model.swapped():
-            metrics.swaps.inc()
+        make = self._current()
+        if make is not self._make:  # another version: the edges are rebuilt with it
+            self._make = make
             self._partitions.clear()
         for number in self._partitions.keys() - self._assigned():
             del self._partitions[number]
@@ -155,6 +158,7 @@ class RankBatch:
                 outputs += self._answer(message)
         metrics.windows.inc(len(messages))
         metrics.edges.set(sum(len(p.edges) for p in self._partitions.values()))
+        self._compare()
         return outputs
 
     def _answer(self, message: Received) -> list[tuple[int, Output]]:
@@ -175,7 +179,7 @@ class RankBatch:
         """The partition's state before the message at `offset`, rebuilt where it is not at hand."""
         partition = self._partitions.get(number)
         if partition is None or partition.position > offset:
-            partition = self._partitions[number] = RankedPartition(self._settings, self._model.make)
+            partition = self._partitions[number] = RankedPartition(self._settings, self._make)
         if partition.position < offset:
             started = time.monotonic()
             count = self._reread(number, partition.position, offset, partition.take_in)
@@ -196,21 +200,25 @@ class RankBatch:
                 metrics.hits.inc(round(record.hit_ratio * record.requests))
                 metrics.lru_hits.inc(round(record.lru_hit_ratio * record.requests))
                 metrics.decayed_hits.inc(round((record.decayed_hit_ratio or 0) * record.requests))
-                self._compare(record)
+                self._keep(record)
             else:
                 metrics.decisions.inc()
 
-    def _compare(self, record: EdgeEpoch) -> None:
-        """What obeying gains, over the latest epoch of each edge that this worker has had."""
+    def _keep(self, record: EdgeEpoch) -> None:
+        """Keeps the latest epoch of each edge that this worker has had."""
         latest = self._latest
         latest.pop(record.edge_id, None)
         if len(latest) >= self._settings.max_edges:
             del latest[next(iter(latest))]
         latest[record.edge_id] = record
-        requests = sum(epoch.requests for epoch in latest.values())
-        gained = sum(e.requests * (e.hit_ratio - e.lru_hit_ratio) for e in latest.values())
+
+    def _compare(self) -> None:
+        """What obeying gains, over the epochs that are kept."""
+        latest = self._latest.values()
+        requests = sum(epoch.requests for epoch in latest)
+        gained = sum(e.requests * (e.hit_ratio - e.lru_hit_ratio) for e in latest)
         self._metrics.gained.set(gained / max(1, requests))
-        self._metrics.standing_down.set(sum(epoch.standing_down for epoch in latest.values()))
+        self._metrics.standing_down.set(sum(epoch.standing_down for epoch in latest))
 
 
 def usable(value: bytes | None) -> EdgeWindow | DecodeError:
@@ -264,19 +272,38 @@ def main(settings: Settings) -> None:
     registry = CollectorRegistry()
     telemetry.serve(registry, settings)
     metrics = Metrics(registry)
-    model = RankingModel(settings, metrics.refusals)
+    current, watch = _model(settings, registry)
     application = agents.Application(ROLE, settings, registry)
 
     def assigned() -> set[int]:
         return {source.partition for source in application.consumer.assignment()}
 
-    compute = RankBatch(settings, model, partial(reread, settings, EDGE_WINDOWS), assigned, metrics)
+    read = partial(reread, settings, EDGE_WINDOWS)
+    compute = RankBatch(settings, current, read, assigned, metrics)
     application.consume(EDGE_WINDOWS, compute, size=WINDOWS_A_BATCH, wait=settings.forecast_wait)
-    model.start()
-    try:
+    with watch:
         agents.run(application)
+
+
+@contextmanager
+def _followed(watch: ModelWatch, serving: Serving[LoadedRanker]) -> Iterator[None]:
+    watch.start(serving)
+    try:
+        yield
     finally:
-        model.stop()
+        watch.stop()
+
+
+def _model(
+    settings: Settings, metrics: CollectorRegistry
+) -> tuple[Callable[[], MakeRanker], AbstractContextManager[None]]:
+    """What makes rankers now, and what follows its updates while it is entered."""
+    if settings.ranker == DECAYED:
+        make = decayed(settings)
+        return lambda: make, nullcontext()
+    watch = ModelWatch(settings, settings.ranker)
+    serving = of_ranker(settings, watch.updates, metrics)
+    return lambda: serving.current().make, _followed(watch, serving)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Which version a forecaster serves: the one at the start, and those that updates bring.
+"""Which version of its model a worker serves: the one at the start, and those that updates bring.
 
     start:   the latest update that loads, else the newest version of the registry
     update:  load -> warm up -> replace, between two batches; what does not load replaces nothing
@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from typing import Generic, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -27,11 +29,41 @@ log = logging.getLogger(__name__)
 _SWITCH_SECONDS = 0.0005
 
 
-class Serving:
-    """The version of the model `settings.forecaster` that is served now.
+class Model(Protocol):
+    """What is told of a version."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+
+class Ready(Protocol):
+    """A version that is ready to be called.
+
+    Attributes:
+        digest: sha256 of its card.
+    """
+
+    @property
+    def model(self) -> Model: ...
+
+    @property
+    def digest(self) -> str: ...
+
+
+R = TypeVar("R", bound=Ready)
+
+
+class Serving(Generic[R]):
+    """The version of one model that is served now.
 
     Args:
-        settings: the model's name, and the registry to begin with where no update does.
+        role: of the worker, for the metrics' names.
+        name: of the model.
+        newest: the version to begin with where no update brings one.
+        follow: the version that an update names, ready.
         updates: of that model, those that there are already, the latest last.
         registry: where the metrics go.
 
@@ -40,23 +72,30 @@ class Serving:
     """
 
     def __init__(
-        self, settings: Settings, updates: Sequence[ModelUpdate], registry: CollectorRegistry
+        self,
+        role: str,
+        name: str,
+        newest: Callable[[], R],
+        follow: Callable[[ModelUpdate], R],
+        updates: Sequence[ModelUpdate],
+        registry: CollectorRegistry,
     ) -> None:
         def counter(name: str, what: str) -> Counter:
-            return Counter(f"tidecast_forecaster_{name}_total", what, registry=registry)
+            return Counter(f"tidecast_{role}_{name}_total", what, registry=registry)
 
-        self._settings = settings
+        self._name = name
+        self._follow = follow
         self._swaps = counter("swaps", "Versions replaced by others")
         self._failed = counter("failed_swaps", "Updates that could not be followed")
         self._info = Gauge(
-            "tidecast_forecaster_model_info", "1 for the version that is served",
+            f"tidecast_{role}_model_info", "1 for the version that is served",
             ["name", "version"], registry=registry,
         )  # fmt: skip
         found = next(filter(None, map(self._load, reversed(updates))), None)
-        self._current = found or load(settings, settings.forecaster)
+        self._current = found or newest()
         self._announce()
 
-    def current(self) -> Loaded:
+    def current(self) -> R:
         """The version to call. It is replaced whole, so any thread may ask."""
         return self._current
 
@@ -66,11 +105,11 @@ class Serving:
         An update of another model, or to the version that is served, changes nothing.
         """
         old = self._current
-        if update.name != self._settings.forecaster:
+        if update.name != self._name:
             return
         if update.version == old.model.version:
             if update.digest != old.digest:
-                # Forecasts under one id would contradict each other.
+                # What is said under one id would contradict itself.
                 self.refuse(
                     f"{old} is served from a card of digest {old.digest}; the update says "
                     f"{update.digest}; publish a changed model under another version"
@@ -90,10 +129,10 @@ class Serving:
         self._failed.inc()
         log.error("an update of the model is not followed: %s", reason)
 
-    def _load(self, update: ModelUpdate) -> Loaded | None:
+    def _load(self, update: ModelUpdate) -> R | None:
         """The version that an update names, ready; None if it cannot be had."""
         try:
-            return load_update(self._settings, update)
+            return self._follow(update)
         except Exception as error:  # a version may be broken in ways that only its code knows
             log.debug("%s %s does not load", update.name, update.version, exc_info=True)
             self.refuse(f"{type(error).__name__}: {error}")
@@ -103,6 +142,16 @@ class Serving:
         model = self._current.model
         self._info.clear()
         self._info.labels(model.name, model.version).set(1)
+
+
+def of_forecaster(
+    settings: Settings, updates: Sequence[ModelUpdate], registry: CollectorRegistry
+) -> Serving[Loaded]:
+    """The version of the model `settings.forecaster` that a forecaster serves."""
+    return Serving(
+        "forecaster", settings.forecaster, partial(load, settings, settings.forecaster),
+        partial(load_update, settings), updates, registry,
+    )  # fmt: skip
 
 
 @contextmanager

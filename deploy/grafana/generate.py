@@ -221,10 +221,13 @@ CACHING: Board = {
             "known": total("ranker_edges"),
             "standing down": total("ranker_edges_standing_down"),
         }),
+        Panel("Versions that rank", "short", "Workers that rank by each.", {
+            "{{name}} {{version}}": total("ranker_model_info", "name, version"),
+        }),
         Panel("Ranker", "ops", "What it reads and publishes.", rates(
             "ranker", windows="windows", decisions="decisions", returned="returned",
             dead_letters="dead_letters", read_to_rebuild_state="rebuilt_windows",
-            models_swapped="model_swaps", updates_refused="model_refusals")),
+            models_swapped="swaps", updates_refused="failed_swaps")),
         Panel("Time of the ranker", "s",
               "From the request's arrival to the batch's start; a batch.",
               p99("ranker", "queue", "compute")),

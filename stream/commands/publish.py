@@ -101,11 +101,11 @@ def _checked(settings: Settings, name: str, version: str) -> ModelUpdate:
     """The update to a version of the registry, once it has been loaded and asked."""
     from models import registry
     from stream.loading import describe, load
-    from stream.ranking_model import prepared
+    from stream.ranking_model import load_ranker
 
     root = Path(settings.registry or registry.SHIPPED)
     if registry.read_card(name, version, root).kind in registry.RANKERS:
-        prepared(settings, registry.load_ranker(name, version, root))
+        load_ranker(settings, name, version)
     else:
         load(settings, name, version)
     return describe(name, version, root)

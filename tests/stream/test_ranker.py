@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -20,9 +21,10 @@ from models.ranker_model import CacheMamba
 from models.ranker_network import Config
 from stream.agents import Received
 from stream.consumer import Output
+from stream.loading import describe
 from stream.past import TakeIn
 from stream.ranker import Metrics, RankBatch, edge_number, inconsistency
-from stream.ranking_model import RankingModel, bounds
+from stream.ranking_model import MakeRanker, bounds, decayed, of_ranker
 from stream.settings import Settings
 from topics.catalogue import CACHE_DECISIONS, DEAD_LETTERS, EDGE_WINDOWS
 from topics.records import EdgeEpoch, EdgeWindow
@@ -73,21 +75,19 @@ class Log:
     def worker(
         self,
         settings: Settings = SETTINGS,
-        model: RankingModel | None = None,
+        make: MakeRanker | None = None,
         assigned: Collection[int] = (0, 1),
     ) -> RankBatch:
         metrics = Metrics(CollectorRegistry())
-        model = model or RankingModel(settings, metrics.refusals)
-        return RankBatch(settings, model, self.reread, lambda: set(assigned), metrics)
+        make = make or decayed(settings)
+        return RankBatch(settings, lambda: make, self.reread, lambda: set(assigned), metrics)
 
 
-def neural(seed: int) -> RankingModel:
-    """A network with something to say, as if it had been loaded."""
+def neural(seed: int) -> MakeRanker:
+    """Makes rankers by a network with something to say."""
     network = CacheMamba.untrained(Config(width=8, state=4), seed)
     torch.nn.init.normal_(network.correct.weight)
-    model = RankingModel(SETTINGS, Metrics(CollectorRegistry()).refusals)
-    model.make = partial(CacheMamba(network, "7").ranker, *bounds(SETTINGS))
-    return model
+    return partial(CacheMamba(network, "7").ranker, *bounds(SETTINGS))
 
 
 def content(outputs: Sequence[tuple[int, Output]]) -> list[tuple]:
@@ -113,7 +113,7 @@ def test_a_worker_that_starts_anywhere_goes_on_as_if_it_had_always_been_there(
     log: Log, kind: str
 ) -> None:
     def worker() -> RankBatch:
-        return log.worker(model=neural(0) if kind == "cachemamba" else None)
+        return log.worker(make=neural(0) if kind == "cachemamba" else None)
 
     messages = log.messages[0]
     steady = worker()
@@ -124,12 +124,34 @@ def test_a_worker_that_starts_anywhere_goes_on_as_if_it_had_always_been_there(
 
 def test_a_version_that_was_loaded_takes_over_as_if_it_had_always_ranked(log: Log) -> None:
     messages = log.messages[0]
-    model, metrics = neural(0), Metrics(CollectorRegistry())
-    worker = RankBatch(SETTINGS, model, log.reread, lambda: {0, 1}, metrics)
+    served = neural(0)
+    metrics = Metrics(CollectorRegistry())
+    worker = RankBatch(SETTINGS, lambda: served, log.reread, lambda: {0, 1}, metrics)
     worker(messages[:20])
-    model._next = neural(1).make
-    assert content(worker(messages[20:])) == content(log.worker(model=neural(1))(messages[20:]))
-    assert metrics.swaps._value.get() == 1
+    served = neural(1)
+    assert content(worker(messages[20:])) == content(log.worker(make=neural(1))(messages[20:]))
+
+
+def test_an_update_changes_what_makes_rankers_and_is_counted(
+    copy_version: Callable[[Path, str, str], Path], tmp_path: Path
+) -> None:
+    for version in ("1", "2"):
+        copy_version(tmp_path, "cachemamba", version)
+    settings = replace(SETTINGS, ranker="cachemamba", registry=str(tmp_path))
+    metrics = CollectorRegistry()
+    serving = of_ranker(settings, [describe("cachemamba", "1", tmp_path)], metrics)
+    first = serving.current()
+    assert first.make().version == "1"
+    serving.take(describe("cachemamba", "1", tmp_path))
+    assert serving.current() is first
+    serving.take(describe("cachemamba", "2", tmp_path))
+    assert serving.current().make().version == "2"
+    assert metrics.get_sample_value("tidecast_ranker_swaps_total") == 1
+    assert metrics.get_sample_value("tidecast_ranker_failed_swaps_total") == 0
+    (tmp_path / "cachemamba" / "1" / "config.json").write_text("{}")
+    serving.take(describe("cachemamba", "1", tmp_path))
+    assert serving.current().make().version == "2"
+    assert metrics.get_sample_value("tidecast_ranker_failed_swaps_total") == 1
 
 
 def test_what_obeying_gains_is_a_metric(log: Log) -> None:

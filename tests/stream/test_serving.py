@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from models.registry import BrokenModelError, UnknownModelError
 from stream.loading import LoadingError, describe, folder_of, load, load_update
-from stream.serving import Serving
+from stream.serving import of_forecaster
 from stream.settings import Settings
 from topics.records import ModelUpdate
 
@@ -94,24 +94,24 @@ def test_altered_files_are_found_out(settings: Settings) -> None:
 def test_it_starts_with_the_latest_update_that_loads(settings: Settings) -> None:
     updates = [update(settings, version) for version in ("1", "2", "11")]
     metrics = Metrics()
-    serving = Serving(settings, updates, metrics)
+    serving = of_forecaster(settings, updates, metrics)
     assert str(serving.current()) == "seismic 2"
     assert metrics.value("failed_swaps_total") == 1
     assert metrics.value("swaps_total") == 0
 
 
 def test_without_updates_it_starts_with_the_newest_of_the_registry(sound: Settings) -> None:
-    assert str(Serving(sound, [], Metrics()).current()) == "seismic 10"
+    assert str(of_forecaster(sound, [], Metrics()).current()) == "seismic 10"
 
 
 def test_without_anything_that_loads_it_does_not_start(settings: Settings) -> None:
     with pytest.raises(BrokenModelError):
-        Serving(settings, [], Metrics())
+        of_forecaster(settings, [], Metrics())
 
 
 def test_an_update_replaces_the_version_and_a_broken_one_does_not(sound: Settings) -> None:
     metrics = Metrics()
-    serving = Serving(sound, [update(sound, "1")], metrics)
+    serving = of_forecaster(sound, [update(sound, "1")], metrics)
     serving.take(update(sound, "2"))
     assert str(serving.current()) == "seismic 2"
     assert metrics.value("model_info", name="seismic", version="2") == 1
@@ -132,7 +132,7 @@ def test_an_update_replaces_the_version_and_a_broken_one_does_not(sound: Setting
 
 def test_what_names_another_model_or_the_served_version_changes_nothing(sound: Settings) -> None:
     metrics = Metrics()
-    serving = Serving(sound, [update(sound, "2")], metrics)
+    serving = of_forecaster(sound, [update(sound, "2")], metrics)
     served = serving.current()
     serving.take(ModelUpdate("boosting", "1", "/nowhere/boosting/1", NO_DIGEST))
     serving.take(update(sound, "2"))
