@@ -17,6 +17,7 @@ from rich.console import Console
 from stream.commands import evaluate_caching
 from stream.commands import evaluate_display as shown
 from stream.commands.evaluate_display import console
+from stream.commands.options import JsonOption, PlotOption, RegistryOption, SeedOption
 from stream.commands.report import Bars, command_line
 from stream.settings import Duration
 
@@ -87,11 +88,8 @@ def evaluate_cascades(
     seeds: Annotated[
         int, typer.Option(min=1, help="Trainings of each model whose training draws anything.")
     ] = 3,
-    seed: Annotated[int, typer.Option(help="The first of them; the others count up.")] = 0,
-    registry: Annotated[
-        Path | None,
-        typer.Option(help="Registry for --pretrained. Default: the models that ship."),
-    ] = None,
+    seed: SeedOption = 0,
+    registry: RegistryOption = None,
     keep: Annotated[
         Path | None,
         typer.Option(
@@ -99,15 +97,8 @@ def evaluate_cascades(
             "repeated finds there what it, or another on the same data, has trained."
         ),
     ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file as they come.")
-    ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write the picture (PNG) here. Default: beside the JSON, if there is one."
-        ),
-    ] = None,
+    json_file: JsonOption = None,
+    plot: PlotOption = None,
 ) -> None:
     """Trains models and measures them on the latest cascades of a file, or measures ready ones.
 

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from stream.commands.options import JsonOption, PlotOption, RegistryOption, SeedOption
 from stream.commands.report import Bars
 from stream.settings import Duration
 
@@ -97,7 +98,7 @@ def evaluate_caching(
     seeds: Annotated[
         int, typer.Option(min=1, help="Trainings of each policy that learns; mean and deviation.")
     ] = 1,
-    seed: Annotated[int, typer.Option(help="The first of them; the others count up.")] = 0,
+    seed: SeedOption = 0,
     pretrained: Annotated[
         bool,
         typer.Option(
@@ -105,19 +106,9 @@ def evaluate_caching(
             help="Train nothing: policies that learn take the newest versions of the registry.",
         ),
     ] = False,
-    registry: Annotated[
-        Path | None,
-        typer.Option(help="Registry for --pretrained. Default: the models that ship."),
-    ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures to this file as they come.")
-    ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option(
-            help="Write the picture (PNG) here. Default: beside the JSON, if there is one."
-        ),
-    ] = None,
+    registry: RegistryOption = None,
+    json_file: JsonOption = None,
+    plot: PlotOption = None,
 ) -> None:
     """Replays a trace of requests through caches and says what each policy serves from memory.
 
