@@ -50,7 +50,6 @@ class Policy:
         ranker: makes the ranker that the policy goes by, for a cache of so many objects; None
             where it ranks nothing.
         needs: raises an error that says what to install, if something is missing.
-        clairvoyant: whether it sees what is to come.
     """
 
     name: str
@@ -58,7 +57,6 @@ class Policy:
     replay: Replay
     ranker: Callable[[int], Ranker] | None = None
     needs: Callable[[], object] = lambda: None
-    clairvoyant: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ POLICIES: dict[str, Policy | TrainedPolicy] = {
         DECAYED,
         _learnt("cachemamba"),
         _learnt("transformer"),
-        Policy("belady", "Belady", belady.replay, clairvoyant=True),
+        Policy("belady", "Belady", belady.replay),
     )
 }
 

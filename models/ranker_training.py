@@ -2,7 +2,7 @@
 
 Of each sequence the earlier part trains and the later one validates, which stops the training;
 the network then goes on for a while with both, since the latest requests resemble the next the
-most. How long windows are hardly matters, as long as an object comes up in many of them.
+most. Windows of a few hundred requests teach more than longer ones, in which fewer steps are made.
 """
 
 from __future__ import annotations

@@ -48,31 +48,35 @@ def decayed(settings: Settings) -> MakeRanker:
     return partial(DecayedCountRanker, *bounds(settings))
 
 
-def load_ranker(settings: Settings, name: str, version: str | None = None) -> LoadedRanker:
-    """A version from the registry of the settings, the newest by default.
+def load_update(settings: Settings, update: ModelUpdate) -> LoadedRanker:
+    """The version that an update names, wherever it lies.
 
     Raises:
-        UnknownModelError: no such name or version, or it does not rank.
+        LoadingError: there is no such folder, or another card lies in it.
+        UnknownModelError: it does not rank.
         BrokenModelError: its files are missing, altered or unreadable.
     """
-    return _load(settings, name, version, Path(settings.registry or registry.SHIPPED))
+    root = verified_folder(update).parent.parent
+    return _load(settings, update.name, update.version, root)
 
 
 def of_ranker(
     settings: Settings, updates: Sequence[ModelUpdate], metrics: CollectorRegistry
 ) -> Serving[LoadedRanker]:
     """The version of the model `settings.ranker` that a ranker goes by."""
-
-    def follow(update: ModelUpdate) -> LoadedRanker:
-        return _load(settings, update.name, update.version, verified_folder(update).parent.parent)
-
-    newest = partial(load_ranker, settings, settings.ranker)
-    return Serving("ranker", settings.ranker, newest, follow, updates, metrics)
+    return Serving(
+        "ranker", settings.ranker, partial(_newest, settings), partial(load_update, settings),
+        updates, metrics,
+    )  # fmt: skip
 
 
 def bounds(settings: Settings) -> tuple[int, float, int]:
     """Objects of a cache, their share, and objects remembered, as rankers are told."""
     return settings.cache_objects, settings.cache_share, settings.max_objects
+
+
+def _newest(settings: Settings) -> LoadedRanker:
+    return _load(settings, settings.ranker, None, Path(settings.registry or registry.SHIPPED))
 
 
 def _load(settings: Settings, name: str, version: str | None, root: Path) -> LoadedRanker:

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
+from models import registry
 from models.sequential import LEAST, lower_bound
-from stream import broker
-from stream.loading import describe, folder_of, load_update
+from stream import broker, ranking_model
+from stream.loading import describe, folder_of, load_update, verified_folder
 from stream.past import END, reread_here
 from stream.quality import Figures, Kind, figures, kind_of, row_of
 from stream.settings import Settings
@@ -131,8 +132,21 @@ async def way_back(settings: Settings, name: str) -> ModelUpdate:
         )
     root = folder_of(latest).parent.parent
     update = describe(name, latest.replaces, root)
-    load_update(settings, update)
+    check(settings, update)
     return update
+
+
+def check(settings: Settings, update: ModelUpdate) -> None:
+    """Sees that the version that an update names loads and answers, be it a forecaster or a ranker.
+
+    Raises:
+        LoadingError, BrokenModelError: it does not.
+    """
+    root = verified_folder(update).parent.parent
+    if registry.read_card(update.name, update.version, root).kind in registry.RANKERS:
+        ranking_model.load_update(settings, update)
+    else:
+        load_update(settings, update)
 
 
 # ------------------------------------------------------------------ how versions have done

@@ -100,15 +100,14 @@ def _settings(root: Path | None, kafka: str | None) -> Settings:
 def _checked(settings: Settings, name: str, version: str) -> ModelUpdate:
     """The update to a version of the registry, once it has been loaded and asked."""
     from models import registry
-    from stream.loading import describe, load
-    from stream.ranking_model import load_ranker
+    from stream import versions
+    from stream.loading import describe
 
     root = Path(settings.registry or registry.SHIPPED)
-    if registry.read_card(name, version, root).kind in registry.RANKERS:
-        load_ranker(settings, name, version)
-    else:
-        load(settings, name, version)
-    return describe(name, version, root)
+    registry.read_card(name, version, root)  # says what there is, if it is not there
+    update = describe(name, version, root)
+    versions.check(settings, update)
+    return update
 
 
 def _announce(settings: Settings, update: ModelUpdate) -> None:

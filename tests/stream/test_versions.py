@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from models.registry import BrokenModelError
 from models.sequential import LEAST
-from stream.versions import Comparison, NotBetterError, assert_better, compare, summary
+from stream.loading import describe
+from stream.settings import Settings
+from stream.versions import Comparison, NotBetterError, assert_better, check, compare, summary
 from topics.records import ForecastScore
 
 
@@ -33,6 +38,19 @@ def tried(cascades: int, gain: float) -> list[ForecastScore]:
         made.append(score(cascade, "1", generator.normal(0, 1)))
         made.append(score(cascade, "2", generator.normal(0, 1 - gain), shadow=True))
     return made
+
+
+@pytest.mark.parametrize(
+    "name, file", [("cachemamba", "config.json"), ("seismic", "constants.json")]
+)
+def test_a_version_is_checked_whatever_it_is_of(
+    name: str, file: str, copy_version: Callable[[Path, str, str], Path], tmp_path: Path
+) -> None:
+    folder = copy_version(tmp_path, name, "2")
+    check(Settings(), describe(name, "2", tmp_path))
+    (folder / file).write_text("{}")
+    with pytest.raises(BrokenModelError):
+        check(Settings(), describe(name, "2", tmp_path))
 
 
 def test_only_the_same_snapshots_and_horizons_are_compared() -> None:

@@ -168,11 +168,13 @@ async def test_no_request_fails_whatever_is_killed(tmp_path: Path) -> None:
         await stack.enter_async_context(running_broker(tmp_path / "another", port))
         minute = int(edge.status()["event_time"] // LENGTH)
 
+        obeyed = asyncio.Event()
+
         async def keep_telling() -> (
             None
         ):  # as a ranker does: one epoch alone may be stale when read
             number = minute
-            while True:
+            while not obeyed.is_set():
                 number += 1
                 after = decision("/v/after.mp4", edge=EDGE, expires_at=4e9)
                 await edge.tell(after, number=number)
@@ -181,7 +183,8 @@ async def test_no_request_fails_whatever_is_killed(tmp_path: Path) -> None:
         telling = asyncio.create_task(keep_telling())
         for server in servers:
             await until(server.obeys, f"{type(server).__name__} to obey again")
-        telling.cancel()
+        obeyed.set()
+        await telling
 
         load.close()
         print(f"\n{load.answered} requests answered, {len(load.failed)} failed")
