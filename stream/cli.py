@@ -14,6 +14,7 @@ from stream import settings as settings_module
 from stream.commands import contract as contract_command
 from stream.commands import dead_letters, evaluate, traffic, train_ranker, training
 from stream.commands import publish as publish_command
+from stream.commands import settings as settings_command
 from stream.commands import show as show_command
 from stream.commands.traffic import KafkaOption
 from stream.settings import Duration, Settings
@@ -49,6 +50,7 @@ for command in (
 ):
     training.models_app.command(command.__name__)(command)
 app.command("contract")(contract_command.contract)
+app.command("settings")(settings_command.settings)
 
 console = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -280,23 +282,6 @@ def doctor(kafka: KafkaOption = None) -> None:
             out.print(f"         {finding.to_do}", style="dim")
     if any(finding.level == "wrong" for finding in findings):
         raise typer.Exit(1)
-
-
-@app.command("settings")
-def settings_command() -> None:
-    """Prints every setting in force, and what it is for."""
-    import dataclasses
-
-    from rich.table import Table
-
-    table = Table(box=None, header_style="bold")
-    for column in ("setting", "value", "what for"):
-        table.add_column(column)
-    spelled = _settings().environment()
-    for entry in dataclasses.fields(Settings):
-        value = spelled[settings_module.PREFIX + entry.name.upper()]
-        table.add_row(entry.name, value, entry.metadata["reason"])
-    Console().print(table)
 
 
 def main() -> None:

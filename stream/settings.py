@@ -1,9 +1,10 @@
 """Settings of every role: one typed object, filled from environment over file over default.
 
-The file is TOML, named by `--config` or `TIDECAST_CONFIG`; the environment spells a setting
-`allowed_lateness` as `TIDECAST_ALLOWED_LATENESS`. Lists are comma-separated there, and durations
-may carry a unit everywhere (`30s`, `5m`, `1h`, `7d`). An unknown name raises, and says which
-names come close.
+The file is TOML, named by `TIDECAST_CONFIG`; the environment spells a setting `allowed_lateness` as
+`TIDECAST_ALLOWED_LATENESS`. Lists are comma-separated there, and durations may carry a unit
+everywhere (`30s`, `5m`, `1h`, `7d`). An unknown name raises, and says which names come close.
+Where each value came from is told beside it (`load_with_origins`). The comments over the groups
+of settings are the headings of docs/settings.md.
 
     SettingsError(TidecastError, ValueError)    a setting that is unknown or not allowed as it is
 """
@@ -51,10 +52,19 @@ class Duration(float):
             )
         return cls(float(match[1]) * _UNITS[match[2] or "s"])
 
+    def __str__(self) -> str:
+        """As it may be written, in the largest unit that it is a whole number of."""
+        whole = [unit for unit, length in _UNITS.items() if self and self % length == 0]
+        unit = whole[-1] if whole else "s"
+        return f"{float(self) / _UNITS[unit]:.15g}{unit}"
 
-def _setting(default: Any, reason: str) -> Any:
-    """A dataclass field with the one line that says why its default is what it is."""
-    return field(default=default, metadata={"reason": reason})
+
+def _setting(default: Any, reason: str, *, secret: bool = False) -> Any:
+    """A dataclass field with the one line that says why its default is what it is.
+
+    A secret is neither printed nor part of the settings' `repr`.
+    """
+    return field(default=default, metadata={"reason": reason, "secret": secret}, repr=not secret)
 
 
 def _ages(*texts: str) -> tuple[Duration, ...]:
@@ -270,12 +280,13 @@ class Settings:
     def environment(self) -> dict[str, str]:
         """The settings as environment variables, for the processes of the roles."""
         return {
-            PREFIX + f.name.upper(): _spell(getattr(self, f.name)) for f in dataclasses.fields(self)
+            PREFIX + f.name.upper(): spell(getattr(self, f.name)) for f in dataclasses.fields(self)
         }
 
 
-def _spell(value: Any) -> str:
-    return ",".join(map(_spell, value)) if isinstance(value, tuple) else str(value)
+def spell(value: Any) -> str:
+    """A setting's value as the environment spells it."""
+    return ",".join(map(spell, value)) if isinstance(value, tuple) else str(value)
 
 
 def _split(text: str) -> list[str]:
@@ -312,11 +323,28 @@ def load(
         SettingsError: an unknown setting, or a value that is not allowed.
         OSError: the file cannot be read.
     """
+    return load_with_origins(file, environment, **overrides)[0]
+
+
+def load_with_origins(
+    file: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    **overrides: Any,
+) -> tuple[Settings, dict[str, str]]:
+    """`load`, and where each setting's value came from.
+
+    An origin is `default`, `file <path>`, `environment <VARIABLE>` or `flag --<option>`.
+    """
     environment = os.environ if environment is None else environment
     kinds = typing.get_type_hints(Settings)
     if file is None and environment.get("TIDECAST_CONFIG"):
         file = Path(environment["TIDECAST_CONFIG"])
     values: dict[str, Any] = {}
+    origins = dict.fromkeys(kinds, "default")
+
+    def take(name: str, value: Any, origin: str) -> None:
+        values[name], origins[name] = value, origin
+
     if file is not None:
         try:
             content = tomllib.loads(file.read_text())
@@ -325,13 +353,16 @@ def load(
         for name, value in content.items():
             if name not in kinds:
                 raise _unknown(name, str(file), kinds)
-            values[name] = value
+            take(name, value, f"file {file}")
     for variable, value in environment.items():
         if not variable.startswith(PREFIX) or variable in _NOT_SETTINGS:
             continue
         name = variable.removeprefix(PREFIX).lower()
         if name not in kinds:
             raise _unknown(name, f"environment {variable}", kinds)
-        values[name] = value
-    values |= {name: value for name, value in overrides.items() if value is not None}
-    return Settings(**{name: _convert(name, kinds[name], value) for name, value in values.items()})
+        take(name, value, f"environment {variable}")
+    for name, value in overrides.items():
+        if value is not None:
+            take(name, value, f"flag --{name.replace('_', '-')}")
+    converted = {name: _convert(name, kinds[name], value) for name, value in values.items()}
+    return Settings(**converted), origins

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from typer.testing import CliRunner
 
-from stream.settings import Duration, Settings, SettingsError, load
+from stream import settings as settings_module
+from stream.cli import app
+from stream.commands import settings as command
+from stream.settings import Duration, Settings, SettingsError, load, load_with_origins
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 
 
 def test_environment_goes_over_file_over_default(tmp_path: Path) -> None:
@@ -45,7 +53,7 @@ def test_the_environment_of_settings_gives_the_same_settings() -> None:
         ({"TIDECAST_CACHE_SHARE": "1.5"}, "cache_share"),
         ({"TIDECAST_HORIZONS": "24h,1h"}, "horizons: .* ascending"),
         ({"TIDECAST_HORIZONS": "7s"}, r"horizons: got \[7.0\] seconds; expected some of 1, 2"),
-        ({"TIDECAST_FORECAST_DEADLINE": "0"}, "forecast_deadline: got 0.0; expected more than 0"),
+        ({"TIDECAST_FORECAST_DEADLINE": "0"}, "forecast_deadline: got 0s; expected more than 0"),
         ({"TIDECAST_SHADOWS": "boosting:newest"}, "shadows: got 'boosting:newest'; expected a"),
         ({"TIDECAST_SNAPSHOT_AGES": "48h"}, "snapshot_ages: .* below the last horizon"),
     ],
@@ -85,5 +93,56 @@ def test_durations_may_carry_a_unit(text: str | float, seconds: float) -> None:
     assert Duration.parse(text) == seconds
 
 
+@pytest.mark.parametrize("text", ["0s", "0.02s", "90s", "5m", "1h", "7d", "1296001s"])
+def test_a_duration_is_written_as_it_may_be_read(text: str) -> None:
+    assert str(Duration.parse(text)) == text
+
+
 def test_every_setting_has_its_reason() -> None:
     assert all(entry.metadata["reason"] for entry in dataclasses.fields(Settings))
+
+
+def test_each_value_says_where_it_came_from(tmp_path: Path) -> None:
+    file = tmp_path / "tidecast.toml"
+    file.write_text("partitions = 8\nreplication = 3\n")
+    environment = {"TIDECAST_CONFIG": str(file), "TIDECAST_PARTITIONS": "16", "TIDECAST_EDGE": "a"}
+    settings, origins = load_with_origins(environment=environment, edge="fra-3", kafka=None)
+    assert (settings.partitions, settings.replication, settings.edge) == (16, 3, "fra-3")
+    assert origins["partitions"] == "environment TIDECAST_PARTITIONS"
+    assert origins["replication"] == f"file {file}"
+    assert origins["edge"] == "flag --edge"
+    assert origins["kafka"] == "default"
+    assert origins.keys() == {entry.name for entry in dataclasses.fields(Settings)}
+
+
+def test_the_command_tells_values_and_origins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDECAST_WINDOW", "90s")
+    done = CliRunner().invoke(app, ["settings", "--json", "--kafka", "a:1"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["window"] == {"value": "90s", "origin": "environment TIDECAST_WINDOW"}
+    assert told["kafka"] == {"value": "a:1", "origin": "flag --kafka"}
+    assert told.keys() == {entry.name for entry in dataclasses.fields(Settings)}
+
+
+def test_a_secret_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class WithSecret(Settings):
+        password: str = settings_module._setting("", "of the broker", secret=True)
+
+    assert "hunter2" not in repr(WithSecret(password="hunter2"))
+    monkeypatch.setattr(command, "Settings", WithSecret)
+    origins = {entry.name: "default" for entry in dataclasses.fields(WithSecret)}
+    console = Console(width=300)
+    with console.capture() as captured:
+        console.print(command.table(WithSecret(password="hunter2"), origins))
+        console.print(command.table(WithSecret(), origins))
+    assert "hunter2" not in captured.get()
+    assert captured.get().count("(set, not shown)") == 1
+
+
+def test_the_page_is_what_the_settings_say() -> None:
+    page = command.page()
+    assert PAGE.read_text() == page, "run: tidecast settings --markdown > docs/settings.md"
+    listed = [name for _, names in command.groups() for name in names]
+    assert listed == [entry.name for entry in dataclasses.fields(Settings)]

@@ -1,0 +1,132 @@
+"""`tidecast settings`: every setting in force, where its value came from, and what it is for.
+
+tidecast settings                 what is in force here
+tidecast settings --json          the same for a program
+tidecast settings --markdown      the defaults, as docs/settings.md has them
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from stream.commands.traffic import KafkaOption
+from stream.settings import Duration, Settings, load_with_origins, spell
+
+_HIDDEN = "(set, not shown)"
+_HEADING = re.compile(r"    # (\w[\w ]*)")
+_FIELD = re.compile(r"    (\w+): .* = _setting\(")
+_PAGE = """\
+# Settings
+
+Written by `tidecast settings --markdown`. Each can be given in the environment
+(`TIDECAST_ALLOWED_LATENESS=1m`) or in a TOML file named by `TIDECAST_CONFIG`; the environment goes
+over the file, and an option such as `--kafka` over both. Lists are comma-separated in the
+environment. Durations are seconds or carry a unit: `30s`, `5m`, `1h`, `7d`. An unknown setting is
+refused, with the names that come close. `tidecast settings` prints those in force and where each
+came from; the value of a secret is never printed.
+"""
+
+
+def settings(
+    kafka: KafkaOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object, for a program.")
+    ] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="The page of defaults, docs/settings.md.")
+    ] = False,
+) -> None:
+    """Prints every setting in force, where it came from, and what it is for.
+
+    A value comes from the default, from the TOML file named by `TIDECAST_CONFIG`, from the
+    environment or from an option, each going over those before it. Secrets are not printed.
+    """
+    if markdown:
+        typer.echo(page(), nl=False)
+        return
+    in_force, origins = load_with_origins(kafka=kafka)
+    if as_json:
+        rows = {
+            entry.name: {"value": shown(in_force, entry), "origin": origins[entry.name]}
+            for entry in dataclasses.fields(Settings)
+        }
+        typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+    else:
+        Console().print(table(in_force, origins))
+
+
+def shown(of: Settings, entry: dataclasses.Field[object]) -> str:
+    """A setting's value, or for a secret only whether there is one."""
+    value = spell(getattr(of, entry.name))
+    return _HIDDEN if entry.metadata["secret"] and value else value
+
+
+def table(of: Settings, origins: Mapping[str, str]) -> Table:
+    """The settings for a person; what is not the default stands out."""
+    found = Table(box=None, header_style="bold")
+    for column in ("setting", "value", "from", "what for"):
+        found.add_column(column, overflow="fold")
+    for entry in dataclasses.fields(Settings):
+        origin = origins[entry.name]
+        found.add_row(
+            entry.name, shown(of, entry), origin, entry.metadata["reason"],
+            style="dim" if origin == "default" else None,
+        )  # fmt: skip
+    return found
+
+
+def groups() -> Iterator[tuple[str, list[str]]]:
+    """The headings under which `Settings` lists its fields, each with their names."""
+    heading, names = "", list[str]()
+    for line in inspect.getsource(Settings).splitlines():
+        if found := _HEADING.fullmatch(line):
+            if names:
+                yield heading, names
+            heading, names = found[1], []
+        elif found := _FIELD.match(line):
+            names.append(found[1])
+    yield heading, names
+
+
+def page() -> str:
+    """docs/settings.md."""
+    fields = {entry.name: entry for entry in dataclasses.fields(Settings)}
+    kinds = typing.get_type_hints(Settings)
+    lines = [_PAGE]
+    for heading, names in groups():
+        lines += [
+            f"## {heading}",
+            "",
+            "| setting | kind | default | what for |",
+            "|---|---|---|---|",
+        ]
+        for name in names:
+            entry = fields[name]
+            default = spell(entry.default)
+            told = f"`{default}`" if default else "empty"
+            reason = entry.metadata["reason"].replace("|", "\\|").replace("<", "&lt;")
+            secret = ", secret" if entry.metadata["secret"] else ""
+            lines.append(f"| `{name}` | {_kind(kinds[name])}{secret} | {told} | {reason} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _kind(kind: object) -> str:
+    """What may be written, in a word."""
+    if typing.get_origin(kind) is tuple:
+        return f"{_kind(typing.get_args(kind)[0])}s"
+    words = {
+        Duration: "duration", Path: "path", str: "text", int: "integer", float: "number",
+    }  # fmt: skip
+    return words[kind]  # type: ignore[index]
