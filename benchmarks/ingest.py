@@ -142,7 +142,7 @@ async def fill(settings: Settings, topic: Topic, messages: int) -> None:
         await admin.create_topics([NewTopic(topic.name, settings.partitions, 1)])
         await admin.close()
         await broker.create_topics(settings, bounded=True)  # the others
-        async with await connect(settings.kafka, [topic.name]) as producer:
+        async with await connect(settings, [topic.name]) as producer:
             await feed(Limited(OneTopic(world, topic), messages), producer)
 
 

@@ -50,7 +50,7 @@ async def sending(count: int) -> dict[str, float]:
     found = {}
     with tempfile.TemporaryDirectory() as folder, embedded(Path(folder)) as (kafka, _):
         await create_topics(Settings(kafka=kafka))
-        producer = await connect(kafka, [EVENTS, REQUESTS])
+        producer = await connect(Settings(kafka=kafka), [EVENTS, REQUESTS])
         try:
             began = time.perf_counter()
             await feed(Ready(batches), producer)

@@ -31,13 +31,16 @@ from typing import Any, NamedTuple
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError
+from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from faust.types.auth import CredentialsT
 from mode.supervisors import CrashingSupervisor
 from prometheus_client import CollectorRegistry, Gauge
 
 from stream.broker import check_role
 from stream.consumer import Output
+from stream.kafka_security import connection
 from stream.pacing import pace_fetches
 from stream.settings import Settings
 from topics.catalogue import Topic
@@ -110,6 +113,22 @@ class _Transport(driver.Transport):
     Consumer = _Consumer
 
 
+def _credentials(settings: Settings) -> CredentialsT | None:
+    """The options of an aiokafka client as Faust spells them."""
+    options = connection(settings)
+    tls = options.get("ssl_context")
+    if "sasl_oauth_token_provider" in options:
+        return OAuthCredentials(oauth_cb=options["sasl_oauth_token_provider"], ssl_context=tls)
+    if "sasl_mechanism" in options:
+        return SASLCredentials(
+            username=options["sasl_plain_username"],
+            password=options["sasl_plain_password"],
+            mechanism=options["sasl_mechanism"],
+            ssl_context=tls,
+        )
+    return None if tls is None else SSLCredentials(tls)
+
+
 class Application(faust.App):
     """A Faust application with one batch in flight.
 
@@ -133,6 +152,7 @@ class Application(faust.App):
         super().__init__(
             settings.group(role),
             broker=";".join(f"kafka://{host.strip()}" for host in settings.kafka.split(",")),
+            broker_credentials=_credentials(settings),
             broker_client_id=f"{settings.group(role)}.{settings.instance}",
             broker_session_timeout=settings.session_timeout,
             broker_heartbeat_interval=settings.session_timeout / 10,

@@ -24,6 +24,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
 
+from stream.kafka_security import connection, why_not
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE, DEAD_LETTERS, Topic
 from topics.errors import TidecastError
@@ -147,14 +148,14 @@ async def connect_admin(settings: Settings) -> AIOKafkaAdminClient:
     Raises:
         BrokerError: no broker answers.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka)
+    admin = AIOKafkaAdminClient(**connection(settings))
     try:
         await admin.start()
     except KafkaConnectionError as error:
         await admin.close()
         raise BrokerError(
-            f"no Kafka broker answers at {settings.kafka} ({error}); start one with "
-            "`tidecast broker`, or name yours with --kafka"
+            f"no Kafka broker answers at {settings.kafka} ({await why_not(settings)}); start one "
+            "with `tidecast broker`, or name yours with --kafka"
         ) from error
     return admin
 

@@ -31,6 +31,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from models.conformal import Tracked, age_bucket
 from stream.all_to_one import AllToOne
 from stream.drift import ErrorDrift
+from stream.kafka_security import connection
 from stream.pacing import pace_fetches
 from stream.past import END, reread_here
 from stream.quality import Quality
@@ -171,9 +172,9 @@ class Calibrator(ConsumerRebalanceListener):
 
     async def _follow(self) -> None:
         settings = self._settings
-        producer = AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all")
+        producer = AIOKafkaProducer(**connection(settings), acks="all")
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka,
+            **connection(settings),
             group_id=settings.group(GROUP),
             group_instance_id=f"{GROUP}-{settings.instance}",
             enable_auto_commit=False,

@@ -38,6 +38,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream import telemetry
 from stream.broker import check_role
+from stream.kafka_security import connection
 from stream.pacing import pace_fetches
 from stream.settings import Settings
 from topics.catalogue import DEAD_LETTERS, Topic
@@ -207,14 +208,14 @@ class IngestRole(ConsumerRebalanceListener):
         await check_role(settings, self._role)
         telemetry.serve(self._registry, settings)
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=settings.kafka,
+            **connection(settings),
             acks="all",
             enable_idempotence=True,
             max_batch_size=settings.message_bytes,
             max_request_size=2 * settings.message_bytes,
         )
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka,
+            **connection(settings),
             group_id=settings.group(self._role),
             group_instance_id=f"{self._role}-{settings.instance}",
             enable_auto_commit=False,

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from stream.broker import BrokerError, describe
+from stream.kafka_security import KafkaSecurityError, on_loopback, shown
 from stream.loading import load
+from stream.secret import SecretError
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE
 from topics.errors import TidecastError
@@ -36,9 +38,9 @@ async def examine(settings: Settings) -> list[Finding]:
 async def _examine_broker(settings: Settings) -> list[Finding]:
     try:
         described = await describe(settings, CATALOGUE)
-    except BrokerError as error:
+    except (BrokerError, KafkaSecurityError, SecretError) as error:
         return [Finding("wrong", str(error))]
-    findings = [Finding("ok", f"a broker answers at {settings.kafka}")]
+    findings = [Finding("ok", f"a broker answers at {settings.kafka}"), _examine_security(settings)]
     missing = [name for name in CATALOGUE if name not in described]
     if missing:
         findings.append(
@@ -49,6 +51,15 @@ async def _examine_broker(settings: Settings) -> list[Finding]:
             )
         )
     return findings + _examine_partitions(settings, described, missing)
+
+
+def _examine_security(settings: Settings) -> Finding:
+    told = f"the connection to it: {shown(settings)}"
+    if settings.kafka_security == "plaintext" and not on_loopback(settings):
+        return Finding(
+            "warning", told, "let the brokers speak TLS and SASL, and set kafka_security = sasl_tls"
+        )
+    return Finding("ok", told)
 
 
 def _examine_partitions(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from stream.broker import partitions
+from stream.kafka_security import connection
 from stream.pacing import pace_fetches
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE, Topic
@@ -60,7 +61,7 @@ class Follower:
         """
         assigned = await partitions(self._settings, [topic.name for topic in self._topics])
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka,
+            **connection(self._settings),
             max_poll_records=self._records,
             auto_offset_reset="latest" if self._past is None else "earliest",
             check_crcs=False,  # TCP has checked

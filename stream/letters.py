@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from stream.broker import partitions
 from stream.consumer import REDRIVEN
+from stream.kafka_security import connection
 from stream.past import END, batches
 from stream.settings import Settings
 from topics.catalogue import DEAD_LETTERS, REDRIVEN_LETTERS
@@ -200,7 +201,7 @@ async def bounds(settings: Settings) -> dict[TopicPartition, tuple[int, int]]:
     """
     sources = await partitions(settings, [DEAD_LETTERS.name, REDRIVEN_LETTERS.name])
     sources = [source for source in sources if source.topic == DEAD_LETTERS.name]
-    async with AIOKafkaConsumer(bootstrap_servers=settings.kafka) as consumer:
+    async with AIOKafkaConsumer(**connection(settings)) as consumer:
         firsts = await consumer.beginning_offsets(sources)
         ends = await consumer.end_offsets(sources)
     return {source: (firsts[source], ends[source]) for source in sources}

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from stream.kafka_security import connection
 from stream.settings import Settings
 from topics.catalogue import Topic
 
@@ -53,7 +54,7 @@ async def batches(
     """
     source = TopicPartition(topic.name, partition)
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka,
+        **connection(settings),
         enable_auto_commit=False,
         auto_offset_reset="earliest",  # what is gone is passed over
         max_partition_fetch_bytes=settings.fetch_bytes,

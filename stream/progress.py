@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from stream.broker import partitions
+from stream.kafka_security import connection
 from stream.settings import Settings
 from topics.catalogue import (
     CASCADE_OUTCOMES,
@@ -53,8 +54,8 @@ class Progress:
 
     async def start(self) -> None:
         """Connects, and notes where everything stands."""
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.kafka)
-        self._consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.kafka)
+        self._admin = AIOKafkaAdminClient(**connection(self._settings))
+        self._consumer = AIOKafkaConsumer(**connection(self._settings))
         await self._admin.start()
         await self._consumer.start()
         topics = [topic for read in self._roles.values() for topic in read]

@@ -24,6 +24,7 @@ from aiokafka import AIOKafkaProducer
 
 from stream import broker, letters, ranker, snapshots
 from stream.consumer import REDRIVEN, REDRIVEN_FROM
+from stream.kafka_security import connection
 from stream.letters import Letter, Place
 from stream.settings import Settings
 from topics.catalogue import (
@@ -137,7 +138,7 @@ async def redrive(
     begin(sum(end - first for first, end in within.values()))
     done = Redriven()
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka,
+        **connection(settings),
         acks="all",
         enable_idempotence=True,
         # Two marks come on top of a message that may be as large as any.

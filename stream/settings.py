@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stream.secret import Secret
 from topics.errors import TidecastError
 from topics.records import BIN_EDGES
 
@@ -59,12 +60,9 @@ class Duration(float):
         return f"{float(self) / _UNITS[unit]:.15g}{unit}"
 
 
-def _setting(default: Any, reason: str, *, secret: bool = False) -> Any:
-    """A dataclass field with the one line that says why its default is what it is.
-
-    A secret is neither printed nor part of the settings' `repr`.
-    """
-    return field(default=default, metadata={"reason": reason, "secret": secret}, repr=not secret)
+def _setting(default: Any, reason: str) -> Any:
+    """A dataclass field with the one line that says why its default is what it is."""
+    return field(default=default, metadata={"reason": reason})
 
 
 def _ages(*texts: str) -> tuple[Duration, ...]:
@@ -88,6 +86,23 @@ class Settings:
         16_384, "of an event or a request at most; larger ones are dead letters"
     )
     message_bytes: int = _setting(1_000_000, "of one message; just under Kafka's default limit")
+
+    # Who we are to Kafka, and it to us (stream/kafka_security.py)
+    kafka_security: str = _setting("plaintext", "plaintext, tls, sasl_plaintext or sasl_tls")
+    kafka_sasl_mechanism: str = _setting(
+        "SCRAM-SHA-512", "SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or PLAIN"
+    )
+    kafka_username: str = _setting("", "of SASL; with OAUTHBEARER the client's id")
+    kafka_password: Secret = _setting(
+        Secret(), "of SASL; with OAUTHBEARER the client's secret; from the environment alone"
+    )
+    kafka_password_file: str = _setting("", "a file that holds the password instead")
+    kafka_token_url: str = _setting("", "https://... that gives OAUTHBEARER its tokens")
+    kafka_token_scope: str = _setting("", "what the tokens are asked for; empty: as the server has")
+    kafka_token_ca_file: str = _setting("", "PEM, who vouches for that server; empty: the system's")
+    kafka_ca_file: str = _setting("", "PEM, who vouches for the brokers; empty: the system's")
+    kafka_cert_file: str = _setting("", "PEM, our certificate, for brokers that ask for one")
+    kafka_key_file: str = _setting("", "PEM, the key of our certificate, without a passphrase")
 
     # Cascades
     allowed_lateness: Duration = _setting(
@@ -278,14 +293,16 @@ class Settings:
         return f"{self.group_prefix}.{role}"
 
     def environment(self) -> dict[str, str]:
-        """The settings as environment variables, for the processes of the roles."""
+        """The settings as environment variables, secrets too, for the processes of the roles."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {
-            PREFIX + f.name.upper(): spell(getattr(self, f.name)) for f in dataclasses.fields(self)
+            PREFIX + name.upper(): value.reveal() if isinstance(value, Secret) else spell(value)
+            for name, value in values.items()
         }
 
 
 def spell(value: Any) -> str:
-    """A setting's value as the environment spells it."""
+    """A setting's value as the environment spells it; a secret as `***`."""
     return ",".join(map(spell, value)) if isinstance(value, tuple) else str(value)
 
 
@@ -353,6 +370,12 @@ def load_with_origins(
         for name, value in content.items():
             if name not in kinds:
                 raise _unknown(name, str(file), kinds)
+            if kinds[name] is Secret:
+                raise SettingsError(
+                    f"{file}: {name} is a secret and does not belong here; give it in the "
+                    f"environment as {PREFIX}{name.upper()}, or name a file that holds it with "
+                    f"{name}_file"
+                )
             take(name, value, f"file {file}")
     for variable, value in environment.items():
         if not variable.startswith(PREFIX) or variable in _NOT_SETTINGS:

@@ -166,7 +166,7 @@ class Run:
         while not await asyncio.to_thread(self._all_have_joined):  # noqa: ASYNC110
             await asyncio.sleep(_TICK)
         self._status.phase = "running"
-        producer = await connect(settings.kafka, [SOCIAL_EVENTS.name, EDGE_REQUESTS.name])
+        producer = await connect(settings, [SOCIAL_EVENTS.name, EDGE_REQUESTS.name])
         seconds = self._plan.seconds
         until = None if seconds is None else time.monotonic() + seconds
         try:

@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from models import registry
 from models.sequential import LEAST, lower_bound
 from stream import broker, ranking_model
+from stream.kafka_security import connection
 from stream.loading import describe, folder_of, load_update, verified_folder
 from stream.past import END, reread_here
 from stream.quality import Figures, Kind, figures, kind_of, row_of
@@ -79,7 +80,7 @@ async def served_version(settings: Settings, name: str) -> str | None:
 async def _tail(settings: Settings, topic: Topic) -> Any:
     """The last records of each partition of a topic."""
     partitions = await broker.partitions(settings, [topic.name])
-    async with AIOKafkaConsumer(bootstrap_servers=settings.kafka) as consumer:
+    async with AIOKafkaConsumer(**connection(settings)) as consumer:
         consumer.assign(partitions)
         begins = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
@@ -104,7 +105,7 @@ async def announce(settings: Settings, update: ModelUpdate) -> ModelUpdate:
     replaces = served if served != update.version else None
     update = ModelUpdate(update.name, update.version, update.uri, update.digest, replaces)
     await broker.partitions(settings, [MODEL_UPDATES.name])
-    async with AIOKafkaProducer(bootstrap_servers=settings.kafka, acks="all") as producer:
+    async with AIOKafkaProducer(**connection(settings), acks="all") as producer:
         await producer.send_and_wait(
             MODEL_UPDATES.name, MODEL_UPDATES.codec.encode(update), key=update.name.encode()
         )

@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream import broker
+from stream.kafka_security import connection
 from stream.pacing import pace_fetches
 from stream.past import END, TakeIn, reread
 from stream.settings import Settings
@@ -75,7 +76,7 @@ class Watch:
     async def _follow(self) -> None:
         source = TopicPartition(self._topic.name, 0)
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka,
+            **connection(self._settings),
             enable_auto_commit=False,
             auto_offset_reset="earliest",  # the topic was made anew
         )

@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from stream.commands.traffic import KafkaOption
+from stream.secret import Secret
 from stream.settings import Duration, Settings, load_with_origins, spell
 
-_HIDDEN = "(set, not shown)"
 _HEADING = re.compile(r"    # (\w[\w ]*)")
 _FIELD = re.compile(r"    (\w+): .* = _setting\(")
 _PAGE = """\
@@ -58,18 +58,15 @@ def settings(
     in_force, origins = load_with_origins(kafka=kafka)
     if as_json:
         rows = {
-            entry.name: {"value": shown(in_force, entry), "origin": origins[entry.name]}
+            entry.name: {
+                "value": spell(getattr(in_force, entry.name)),
+                "origin": origins[entry.name],
+            }
             for entry in dataclasses.fields(Settings)
         }
         typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
     else:
         Console().print(table(in_force, origins))
-
-
-def shown(of: Settings, entry: dataclasses.Field[object]) -> str:
-    """A setting's value, or for a secret only whether there is one."""
-    value = spell(getattr(of, entry.name))
-    return _HIDDEN if entry.metadata["secret"] and value else value
 
 
 def table(of: Settings, origins: Mapping[str, str]) -> Table:
@@ -80,7 +77,7 @@ def table(of: Settings, origins: Mapping[str, str]) -> Table:
     for entry in dataclasses.fields(Settings):
         origin = origins[entry.name]
         found.add_row(
-            entry.name, shown(of, entry), origin, entry.metadata["reason"],
+            entry.name, spell(getattr(of, entry.name)), origin, entry.metadata["reason"],
             style="dim" if origin == "default" else None,
         )  # fmt: skip
     return found
@@ -116,8 +113,7 @@ def page() -> str:
             default = spell(entry.default)
             told = f"`{default}`" if default else "empty"
             reason = entry.metadata["reason"].replace("|", "\\|").replace("<", "&lt;")
-            secret = ", secret" if entry.metadata["secret"] else ""
-            lines.append(f"| `{name}` | {_kind(kinds[name])}{secret} | {told} | {reason} |")
+            lines.append(f"| `{name}` | {_kind(kinds[name])} | {told} | {reason} |")
         lines.append("")
     return "\n".join(lines)
 
@@ -127,6 +123,6 @@ def _kind(kind: object) -> str:
     if typing.get_origin(kind) is tuple:
         return f"{_kind(typing.get_args(kind)[0])}s"
     words = {
-        Duration: "duration", Path: "path", str: "text", int: "integer", float: "number",
+        Duration: "duration", Path: "path", Secret: "secret", str: "text", int: "integer", float: "number",
     }  # fmt: skip
     return words[kind]  # type: ignore[index]

@@ -236,9 +236,9 @@ def _run(
         return
     if limit is not None:
         source = Limited(source, limit)
-    address = settings.load(kafka=kafka).kafka
+    in_force = settings.load(kafka=kafka)
     began = time.monotonic()
-    sent, stopped = asyncio.run(_send(source, address, speed or None, seconds))
+    sent, stopped = asyncio.run(_send(source, in_force, speed or None, seconds))
     took = time.monotonic() - began
     counts = ", ".join(f"{count:,} to {topic}" for topic, count in sorted(sent.counts.items()))
     until = "" if sent.latest is None else f"; event time up to {_readable(sent.latest)}"
@@ -249,7 +249,7 @@ def _run(
 
 
 async def _send(
-    source: Source, kafka: str, speed: float | None, seconds: float | None
+    source: Source, in_force: settings.Settings, speed: float | None, seconds: float | None
 ) -> tuple[Sent, bool]:
     """Feeds the source, with a progress bar; True beside the counts if a signal stopped it."""
     from rich import progress
@@ -269,7 +269,7 @@ async def _send(
         progress.TextColumn("{task.fields[at]}"),
         progress.TimeRemainingColumn(compact=True),
     )
-    producer = await connect(kafka, [EVENTS, REQUESTS])
+    producer = await connect(in_force, [EVENTS, REQUESTS])
     try:
         with progress.Progress(*columns, console=console, transient=True) as display:
             of = "" if source.total is None else f" of {source.total:,}"

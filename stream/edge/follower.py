@@ -24,6 +24,7 @@ from stream import broker
 from stream.edge.metrics import Metrics
 from stream.edge.news import News
 from stream.edge.table import EdgeTable
+from stream.kafka_security import connection
 from stream.pacing import pace_fetches
 from stream.ranker import edge_number
 from stream.settings import Settings
@@ -70,7 +71,7 @@ class DecisionFollower:
         number = edge_number(self._settings.edge) % len(partitions)
         source = TopicPartition(CACHE_DECISIONS.name, number)
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka,
+            **connection(self._settings),
             enable_auto_commit=False,
             auto_offset_reset="earliest",  # the topic was made anew, or the broker has lost some
             max_partition_fetch_bytes=self._settings.fetch_bytes,

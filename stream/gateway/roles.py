@@ -22,6 +22,7 @@ from aiokafka.protocol.admin import (
 from aiokafka.protocol.api import Request
 
 from stream.broker import connect_admin, partitions
+from stream.kafka_security import connection
 from stream.pacing import pace_fetches
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE, DEAD_LETTERS
@@ -110,7 +111,7 @@ class Roles:
             self._admin = await connect_admin(self._settings)
             # A fetch brings one message or one batch of them, however little is asked for.
             self._consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._settings.kafka,
+                **connection(self._settings),
                 max_partition_fetch_bytes=1,
                 auto_offset_reset="earliest",
                 check_crcs=False,

@@ -24,6 +24,8 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
 from stream.broker import BrokerError
+from stream.kafka_security import connection, why_not
+from stream.settings import Settings
 from stream.sources.messages import Message, Source, SourceError
 from topics.errors import TidecastError
 
@@ -59,13 +61,13 @@ class FeedError(TidecastError):
         self.sent = sent
 
 
-async def connect(kafka: str, topics: Iterable[str]) -> AIOKafkaProducer:
+async def connect(settings: Settings, topics: Iterable[str]) -> AIOKafkaProducer:
     """A started producer for `feed`; the caller stops it.
 
     Idempotent, so that a repeated request does not double what was counted once.
 
     Args:
-        kafka: host:port,... of the brokers.
+        settings: of the brokers.
         topics: that have to be there. A producer that asks for a missing topic would create it
             with one partition, so they are looked for first.
 
@@ -73,7 +75,7 @@ async def connect(kafka: str, topics: Iterable[str]) -> AIOKafkaProducer:
         BrokerError: no broker answers, or a topic is missing.
     """
     producer = AIOKafkaProducer(
-        bootstrap_servers=kafka, max_batch_size=BATCH_BYTES, acks="all", enable_idempotence=True
+        **connection(settings), max_batch_size=BATCH_BYTES, acks="all", enable_idempotence=True
     )
     try:
         await producer.start()
@@ -81,15 +83,15 @@ async def connect(kafka: str, topics: Iterable[str]) -> AIOKafkaProducer:
     except KafkaError as error:
         await producer.stop()
         raise BrokerError(
-            f"no Kafka broker answers at {kafka} ({error}); start one with `tidecast broker`, "
-            "or name another with --kafka HOST:PORT"
+            f"no Kafka broker answers at {settings.kafka} ({await why_not(settings)}); start one "
+            "with `tidecast broker`, or name another with --kafka HOST:PORT"
         ) from error
     missing = sorted(set(topics) - known)
     if missing:
         await producer.stop()
         raise BrokerError(
-            f"the broker at {kafka} has no topic {' or '.join(missing)}; "
-            f"create it with `tidecast topics create --kafka {kafka}`"
+            f"the broker at {settings.kafka} has no topic {' or '.join(missing)}; "
+            f"create it with `tidecast topics create --kafka {settings.kafka}`"
         )
     return producer
 

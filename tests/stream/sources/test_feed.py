@@ -62,7 +62,7 @@ async def read(kafka, topic):
 
 
 async def sent(kafka, source, **options):
-    producer = await connect(kafka, [EVENTS, REQUESTS])
+    producer = await connect(Settings(kafka=kafka), [EVENTS, REQUESTS])
     try:
         return await feed(source, producer, **options)
     finally:
@@ -187,9 +187,9 @@ async def test_speed_has_to_be_above_zero():
 async def test_a_missing_broker_or_topic_says_what_to_do(tmp_path):
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(BrokerError, match="tidecast broker"):
-        await connect(address, [EVENTS])
+        await connect(Settings(kafka=address), [EVENTS])
     with embedded(tmp_path) as (kafka, _):
         with pytest.raises(BrokerError, match="tidecast topics create"):
-            await connect(kafka, [EVENTS])
+            await connect(Settings(kafka=kafka), [EVENTS])
         with pytest.raises(BrokerError, match=r"social\.events"):
-            await connect(kafka, [EVENTS])  # asking did not create it
+            await connect(Settings(kafka=kafka), [EVENTS])  # asking did not create it
