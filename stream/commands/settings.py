@@ -58,11 +58,8 @@ def settings(
     in_force, origins = load_with_origins(kafka=kafka)
     if as_json:
         rows = {
-            entry.name: {
-                "value": spell(getattr(in_force, entry.name)),
-                "origin": origins[entry.name],
-            }
-            for entry in dataclasses.fields(Settings)
+            name: {"value": spell(getattr(in_force, name)), "origin": origin}
+            for name, origin in origins.items()
         }
         typer.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
     else:
@@ -123,6 +120,7 @@ def _kind(kind: object) -> str:
     if typing.get_origin(kind) is tuple:
         return f"{_kind(typing.get_args(kind)[0])}s"
     words = {
-        Duration: "duration", Path: "path", Secret: "secret", str: "text", int: "integer", float: "number",
+        Duration: "duration", Path: "path", Secret: "secret", str: "text", int: "integer",
+        float: "number",
     }  # fmt: skip
     return words[kind]  # type: ignore[index]
