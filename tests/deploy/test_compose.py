@@ -22,6 +22,7 @@ from jsonschema import validators
 from prometheus_client import CollectorRegistry
 
 from stream import broker, cli, settings, telemetry
+from stream.gateway import roles
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -105,9 +106,20 @@ def test_the_check_of_health_asks_for_the_metrics_of_the_role() -> None:
     assert subprocess.run(command, capture_output=True, timeout=30).returncode == 0
 
 
+def test_every_role_and_what_watches_it_is_there() -> None:
+    assert set(ROLES) == {*roles.ROLES, "gateway"}
+    assert set(OURS) == {*ROLES, "topics", "edge-agent", "simulator"}
+    assert set(SERVICES) - set(OURS) == {"kafka", "prometheus", "grafana"}
+
+
 @pytest.mark.parametrize("name", sorted(set(SERVICES) - set(OURS)))
-def test_images_of_others_are_pinned(name: str) -> None:
-    assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+", SERVICES[name]["image"])
+def test_images_of_others_are_pinned_and_get_no_rights(name: str) -> None:
+    service = SERVICES[name]
+    assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+", service["image"])
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service.get("read_only", False) is (name != "kafka")
+    assert not {"privileged", "cap_add", "network_mode", "pid"} & set(service)
 
 
 def test_kafka_is_pinned_runs_without_zookeeper_and_makes_no_topics_by_itself() -> None:

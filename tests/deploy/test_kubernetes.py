@@ -8,9 +8,11 @@ No cluster runs in the tests.
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 import subprocess
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ import yaml
 from cloudcoil.models.keda import v1alpha1 as keda
 from cloudcoil.models.prometheus_operator import v1 as prometheus_operator
 
-from stream import cli, settings
+from stream import cli, kafka_security, settings
+from stream.secret import Secret
 from tests.deploy.manifests import (
     COMPOSE,
     DEPLOYED,
@@ -74,9 +77,11 @@ def hold_against_schema(item: Object, version: str) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_object_is_as_its_schema_has_it(overlay: str, version: str) -> None:
-    for item in build(overlay):
+def test_every_object_is_as_its_schema_has_it(version: str) -> None:
+    objects = [item for overlay in OVERLAYS for item in build(overlay)]
+    distinct = {json.dumps(item, sort_keys=True): item for item in objects}
+    assert len(distinct) > max(len(build(overlay)) for overlay in OVERLAYS)
+    for item in distinct.values():
         hold_against_schema(item, version)
 
 
@@ -147,6 +152,7 @@ def test_settings_are_those_of_the_program(overlay: str) -> None:
         ours = {key: text for key, text in variables.items() if key.startswith(settings.PREFIX)}
         assert {key.removeprefix(settings.PREFIX).lower() for key in ours} <= known
         loaded = settings.load(environment=ours)
+        kafka_security.check(loaded)
         assert loaded.metrics_port == 9100
         # A static member is known by this; pods of a StatefulSet have each a name of its own.
         worker = item["kind"] == "StatefulSet"
@@ -242,17 +248,47 @@ def test_what_a_role_may_use_is_what_compose_gives_it(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_files_that_settings_name_come_from_a_secret(overlay: str) -> None:
+    objects = build(overlay)
+    for name in (*DEPLOYED, "topics"):
+        item = workloads(objects)[name]
+        spec = pod(item)["spec"]
+        named = {
+            text
+            for key, text in environment(item, objects).items()
+            if key.startswith(settings.PREFIX) and key.endswith("_FILE")
+        }
+        secrets = {v["name"]: v["secret"] for v in spec.get("volumes", ()) if "secret" in v}
+        mounts = main_container(item)["volumeMounts"]
+        there = {
+            f"{mount['mountPath']}/{entry['path']}"
+            for mount in mounts
+            if mount["name"] in secrets
+            for entry in secrets[mount["name"]]["items"]
+        }
+        assert named == there
+        # The files are root's, and of the pod's group: its user may read them, and others not.
+        assert {secret["defaultMode"] for secret in secrets.values()} <= {0o440}
+        assert spec["securityContext"]["fsGroup"] == spec["securityContext"]["runAsGroup"]
+    if overlay != "development":
+        assert (
+            settings.load(environment=dict(environment(item, objects))).kafka_security == "sasl_tls"
+        )
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_no_secret_is_in_the_manifests(overlay: str) -> None:
     objects = build(overlay)
     assert of_kind(objects, "Secret") == {}
-    secretive = re.compile("password|secret|token|credential", re.IGNORECASE)
+    kinds = typing.get_type_hints(settings.Settings)
+    secrets = {settings.PREFIX + name.upper() for name, kind in kinds.items() if kind is Secret}
+    assert "TIDECAST_KAFKA_PASSWORD" in secrets
     for item in workloads(objects).values():
         for container in containers(item):
             for entry in container.get("env", ()):
-                assert "valueFrom" in entry or not secretive.search(entry["name"])
+                assert "valueFrom" in entry or entry["name"] not in secrets
     for config in of_kind(objects, "ConfigMap").values():
-        for name in config["data"]:
-            assert name.endswith("_FILE") or not secretive.search(name)
+        assert not secrets & set(config["data"])
 
 
 def test_the_agent_of_an_edge_goes_beside_its_cache(tmp_path: Path) -> None:
@@ -301,6 +337,7 @@ def test_the_agent_of_an_edge_goes_beside_its_cache(tmp_path: Path) -> None:
     assert loaded.edge == "fra-3"
     mounted = [mount["mountPath"] for mount in agent["volumeMounts"]]
     assert str(Path(loaded.edge_socket).parent) in mounted
+    assert str(Path(loaded.kafka_password_file).parent) in mounted
     assert loaded.edge_socket in (ROOT / "deploy" / "edge" / "nginx" / "nginx.conf").read_text()
 
 

@@ -73,6 +73,32 @@ def test_a_role_is_scaled_on_the_lag_of_its_group_on_all_that_it_works_off(role:
         assert metadata["bootstrapServersFromEnv"] in set(given) - own - set(image_environment())
 
 
+def test_keda_shows_itself_to_kafka_as_the_roles_do() -> None:
+    objects = build("autoscaling")
+    [access] = of_kind(objects, "TriggerAuthentication").values()
+    secrets = {
+        volume["secret"]["secretName"]: {entry["key"] for entry in volume["secret"]["items"]}
+        for volume in pod(workloads(objects)["tracker"])["spec"]["volumes"]
+        if "secret" in volume
+    }
+    for source in access["spec"]["secretTargetRef"]:
+        assert source["key"] in secrets[source["name"]]
+    [name] = access["spec"]["env"]
+    for role in ROLES:
+        item = workloads(objects)[role]
+        assert name["containerName"] == main_container(item)["name"]
+        assert (
+            environment(item, objects)[name["name"]]
+            == configured("autoscaling", role).kafka_username
+        )
+        loaded = configured("autoscaling", role)
+        for trigger in scaled(role)["triggers"]:
+            assert trigger["authenticationRef"] == {"name": access["metadata"]["name"]}
+            mechanism = loaded.kafka_sasl_mechanism.replace("-SHA-", "_SHA").lower()
+            assert trigger["metadata"]["sasl"] == mechanism
+            assert (trigger["metadata"]["tls"] == "enable") == loaded.kafka_security.endswith("tls")
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_there_are_no_more_workers_than_partitions_and_never_none(role: str) -> None:
     spec = scaled(role)
