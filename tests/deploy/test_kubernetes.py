@@ -24,6 +24,7 @@ from cloudcoil.models.keda import v1alpha1 as keda
 from cloudcoil.models.prometheus_operator import v1 as prometheus_operator
 
 from stream import cli, kafka_security, settings
+from stream.gateway.roles import ROLES
 from stream.secret import Secret
 from tests.deploy.manifests import (
     COMPOSE,
@@ -114,11 +115,8 @@ def test_every_role_is_deployed_and_workers_as_stateful_sets(overlay: str) -> No
     objects = build(overlay)
     kinds = {name: item["kind"] for name, item in workloads(objects).items()}
     kinds.pop("kafka", None)
-    workers = dict.fromkeys(DEPLOYED, "StatefulSet")
-    assert kinds == workers | {"gateway": "Deployment", "topics": "Job"}
-    # What Compose runs by itself, and what the program calls a role, is what is deployed.
-    composed = {name for name, service in COMPOSE["services"].items() if "build" in service}
-    assert composed - {"simulator", "edge-agent"} == set(kinds)
+    expected = {name: "StatefulSet" if name in ROLES else "Deployment" for name in DEPLOYED}
+    assert kinds == expected | {"topics": "Job"}
     for name, item in workloads(objects).items():
         if name != "kafka":
             assert pod(item)["metadata"]["labels"]["app.kubernetes.io/component"] == name
