@@ -37,12 +37,15 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+import msgspec
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
 from stream import cascade_kernel as kernel
-from stream.cascade_state import bytes_of, empty_state, with_room
+from stream.cascade_saving import restored, saved
+from stream.cascade_state import SLOT, bytes_of, empty_state, with_room
+from stream.checkpoint_file import Arrays, packed
 from stream.settings import Settings
 from topics.hashing import hash_ids
 from topics.records import BIN_EDGES, CascadeOutcome, CascadeSnapshot, SocialEvent
@@ -142,6 +145,19 @@ class CascadeStore:
         graph.add_edges_from((parent, i) for parent, i in parents if parent >= 0)
         kernel.clear(state)
         return graph
+
+    def save(self) -> dict[str, NDArray]:
+        """A copy of all that the store's answers depend on, for `restore`."""
+        arrays = saved(self._state)
+        used = arrays["slots"].nbytes // SLOT.itemsize
+        names = msgspec.msgpack.encode(self._names[:used])
+        return {**arrays, "names": packed(names)}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Makes an empty store of the same settings answer as the one that was saved."""
+        names = msgspec.msgpack.decode(arrays["names"].tobytes(), type=list[str | None])
+        self._state = restored(arrays, self._rules.max_events, self._rules.max_cascades)
+        self._names = names
 
     @property
     def live(self) -> int:

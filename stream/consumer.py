@@ -5,8 +5,9 @@
 A handler turns one partition's records, in order, into outputs. Offsets are committed only when
 every output of the batch has been acknowledged, so a worker that dies repeats its last batch, and
 since what a handler answers depends on the log alone, it repeats the same records with the same
-ids. A worker that is given a partition rebuilds its handler by reading the topic from its
-beginning, in silence up to the committed offset, and publishes from there on.
+ids. A worker that is given a partition takes its state from a checkpoint (`stream.recovery`), or
+from none, reads the topic from there in silence up to the committed offset, and publishes from
+there on.
 
 Outputs go to the partition with the number of the one they came from (modulo the output topic's
 partitions), so that what belongs together stays together and in order whatever partitioner the
@@ -22,7 +23,7 @@ import logging
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -40,6 +41,7 @@ from stream import telemetry
 from stream.broker import check_role
 from stream.kafka_security import connection
 from stream.pacing import pace_fetches
+from stream.recovery import Point, Progress, Recovery, Stateful
 from stream.settings import Settings
 from topics.catalogue import DEAD_LETTERS, Topic
 from topics.errors import TidecastError
@@ -74,7 +76,7 @@ class Output:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-class PartitionHandler(Protocol):
+class PartitionHandler(Stateful, Protocol):
     """What a role does with one partition. Its answers depend on the records alone."""
 
     # Totals since it was made; `accepted` and `dead_letters` among them.
@@ -142,17 +144,28 @@ class _Metrics:
 
 
 class _Partition:
-    """A handler, and the offset from which its outputs are published."""
+    """A handler, how far it has come, and the offset from which its outputs are published.
 
-    def __init__(self, handler: PartitionHandler, emit_from: int) -> None:
+    Attributes:
+        point: up to where its records are taken in.
+        committed: up to where they are committed.
+    """
+
+    def __init__(
+        self, handler: PartitionHandler, point: Point, emit_from: int, progress: Progress
+    ) -> None:
         self.handler = handler
-        self.emit_from = emit_from
+        self.point = point
+        self.emit_from = self.committed = emit_from
         self.last_record = time.monotonic()
-        self._counted: dict[str, int] = {}
+        self._progress = progress
+        self._counted = dict(handler.counters)
+        progress.reached(point.offset)
 
     def process(self, records: Sequence[ConsumerRecord], metrics: _Metrics) -> list[Output]:
         """The outputs of the records that are to be published; earlier ones rebuild the state."""
         self.last_record = time.monotonic()
+        self.point = Point(records[-1].offset + 1, records[-1])
         silent = 0
         if records[0].offset < self.emit_from:
             silent = sum(record.offset < self.emit_from for record in records)
@@ -165,6 +178,7 @@ class _Partition:
         for result, total in self.handler.counters.items():
             metrics.results.labels(result).inc(total - self._counted.get(result, 0))
         self._counted = dict(self.handler.counters)
+        self._progress.reached(self.point.offset)
         return outputs
 
 
@@ -188,7 +202,9 @@ class IngestRole(ConsumerRebalanceListener):
         self._settings = settings
         self._registry = registry or CollectorRegistry()
         self._metrics = _Metrics(self._registry, role)
+        self._recovery = Recovery(topic, settings.group(role), settings, self._registry)
         self._partitions: dict[TopicPartition, _Partition] = {}
+        self._given_up: dict[TopicPartition, _Partition] = {}  # until it is known who has them
         self._tenure = 0  # counts rebalances
         self._failure: Exception | None = None
         self._batch = asyncio.Lock()  # a rebalance waits for the batch in flight
@@ -235,6 +251,8 @@ class IngestRole(ConsumerRebalanceListener):
                 await self._step()
             if self._failure is not None:
                 raise ConsumerError(f"could not take on partitions: {self._failure}")
+            async with self._batch:
+                await self._recovery.finish(self._savable(self._partitions))
         finally:
             await self._consumer.stop()
             await self._producer.stop()
@@ -269,6 +287,20 @@ class IngestRole(ConsumerRebalanceListener):
                 with self._metrics.publish.time():
                     await self._publish(outputs)
                     await self._commit(offsets)
+            for number, handler, point in self._savable(self._partitions):
+                if self._recovery.is_due(number, point.offset):
+                    self._recovery.begin(number, handler, point)
+
+    @staticmethod
+    def _savable(
+        partitions: Mapping[TopicPartition, _Partition],
+    ) -> list[tuple[int, PartitionHandler, Point]]:
+        """The partitions of which all that is taken in is committed too, as it should be."""
+        return [
+            (source.partition, partition.handler, partition.point)
+            for source, partition in partitions.items()
+            if partition.point.last is not None and partition.point.offset <= partition.committed
+        ]
 
     def _note_lag(self, source: TopicPartition, offset: int) -> None:
         end = self._consumer.highwater(source)
@@ -329,6 +361,8 @@ class IngestRole(ConsumerRebalanceListener):
         while offsets:
             try:
                 await self._consumer.commit(offsets)
+                for source, offset in offsets.items():
+                    self._partitions[source].committed = offset
                 return
             except (CommitFailedError, IllegalStateError) as error:
                 # Another worker has the partitions. It repeats this batch, with the same ids.
@@ -341,15 +375,20 @@ class IngestRole(ConsumerRebalanceListener):
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Waits for the batch in flight, then drops the state of what is taken away."""
+        """Waits for the batch in flight, then writes checkpoints of what is taken away.
+
+        The state is held until the next assignment: as a rule most of it comes back with that.
+        """
         async with self._batch:
             self._tenure += 1
             for source in revoked:
-                self._partitions.pop(source, None)
+                if source in self._partitions:
+                    self._given_up[source] = self._partitions.pop(source)
             self._metrics.partitions.set(len(self._partitions))
+            await self._recovery.finish(self._savable(self._given_up))
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Makes the handlers of new partitions and sends their readers to the beginning."""
+        """Makes the handlers of new partitions and sends their readers to where those begin."""
         async with self._batch:
             try:
                 await self._take_on(sorted(assigned))
@@ -361,15 +400,36 @@ class IngestRole(ConsumerRebalanceListener):
     async def _take_on(self, sources: Sequence[TopicPartition]) -> None:
         committed = {source: await self._consumer.committed(source) or 0 for source in sources}
         beginnings = await self._consumer.beginning_offsets(sources)
+        taken_on = await asyncio.gather(
+            *(self._state_of(source, committed[source]) for source in sources)
+        )
         # From here on without a pause: whatever was fetched until now is stale, and nothing that
         # is fetched from the beginnings is dropped with it.
         self._tenure += 1
-        for source in sources:
-            handler = self._new_handler(source.partition)
-            self._partitions[source] = _Partition(handler, committed[source])
-            self._consumer.seek(source, beginnings[source])
-            if committed[source]:
-                log.info(
-                    "partition %d: rebuilding up to offset %d", source.partition, committed[source]
-                )
+        self._recovery.forget(source.partition for source in self._given_up.keys() - set(sources))
+        self._given_up.clear()
+        for source, partition in zip(sources, taken_on, strict=True):
+            self._partitions[source] = partition
+            start = partition.point.offset
+            if 0 < start < beginnings[source]:
+                log.warning(
+                    "partition %d: records %d to %d are gone from the topic before they were taken "
+                    "in", source.partition, start, beginnings[source] - 1,
+                )  # fmt: skip
+            self._consumer.seek(source, max(start, beginnings[source]))
         self._metrics.partitions.set(len(self._partitions))
+
+    async def _state_of(self, source: TopicPartition, committed: int) -> _Partition:
+        """A partition's state as this worker had it, or else from a checkpoint, or else empty."""
+        began = time.monotonic()
+        number = source.partition
+        own = self._given_up.get(source)
+        if own is not None and own.point.offset <= committed:
+            handler, point = own.handler, own.point
+        else:
+            handler, offset = await self._recovery.restored(
+                number, lambda: self._new_handler(number), committed
+            )
+            point = Point(offset, None)
+        progress = Progress(number, point.offset, committed, self._recovery.metrics, began)
+        return _Partition(handler, point, committed, progress)

@@ -7,13 +7,14 @@ encoding. A request that cannot be used goes to `dead.letters` with the reason.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
 from stream import telemetry, window
+from stream.checkpoint_file import Arrays
 from stream.consumer import IngestRole, Output, dead_letter
 from stream.histories import EdgeHistories, Verdict
 from stream.intake import decode
@@ -34,6 +35,13 @@ class EdgePartition:
     def __init__(self, settings: Settings) -> None:
         self.histories = EdgeHistories(settings)
         self.counters = {"accepted": 0, "late": 0, "dropped": 0, "dead_letters": 0, "windows": 0}
+        self.depends_on: Mapping[str, str] = {
+            name: str(getattr(settings, name))
+            for name in (
+                "window", "allowed_lateness", "clock_skew", "idle_advance", "max_objects",
+                "max_window_objects", "max_window_requests", "event_bytes",
+            )
+        }  # fmt: skip
         self._settings = settings
         self._last_timestamp_ms = 0
 
@@ -54,6 +62,15 @@ class EdgePartition:
         """Windows that come due as event time follows the wall clock `now`, unix seconds."""
         closed = self.histories.advance(now)
         return [self._output(window, self._last_timestamp_ms) for window in closed]
+
+    def save(self) -> dict[str, NDArray]:
+        """A copy of the open windows, and what `idle` goes by."""
+        return self.histories.save() | {"last_timestamp_ms": np.array([self._last_timestamp_ms])}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Makes the open windows what was saved."""
+        self.histories.restore(arrays)
+        self._last_timestamp_ms = int(arrays["last_timestamp_ms"][0])
 
     def _output(self, record: EdgeWindow, timestamp_ms: int) -> Output:
         self.counters["windows"] += 1

@@ -32,6 +32,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.checkpoint_file import Arrays
 from stream.settings import Settings
 from stream.window import OpenWindow
 from topics.records import EdgeRequest, EdgeWindow
@@ -83,6 +84,32 @@ class EdgeHistories:
     def open_windows(self) -> int:
         """Windows with requests that are not closed yet, all edges' at one time being one."""
         return len(self._windows)
+
+    def save(self) -> dict[str, NDArray]:
+        """A copy of all that the answers depend on, for `restore`."""
+        arrays = {
+            "latest": np.array([self._latest]),
+            "first_open": np.array([self._first_open]),
+            "numbers": np.array(list(self._windows), np.int64),
+        }
+        for number, window in self._windows.items():
+            arrays |= {f"{number}.{name}": array for name, array in window.save().items()}
+        return arrays
+
+    def restore(self, arrays: Arrays) -> None:
+        """Makes histories of the same settings, empty ones, answer as those that were saved."""
+        self._latest = float(arrays["latest"][0])
+        self._first_open = int(arrays["first_open"][0])
+        for number in arrays["numbers"].tolist():
+            self._windows[number] = window = OpenWindow(number, self._settings)
+            own = f"{number}."
+            window.restore(
+                {
+                    name.removeprefix(own): array
+                    for name, array in arrays.items()
+                    if name.startswith(own)
+                }
+            )
 
     def ingest(self, requests: Sequence[EdgeRequest], received: NDArray[np.float64]) -> Ingested:
         """Takes in a batch in the order of the log.

@@ -228,6 +228,15 @@ class Settings:
 
     # Operation
     data_dir: Path = _setting(Path("runs/data"), "for what a role keeps on disk")
+    checkpoint_url: str = _setting(
+        "", "where state is kept: a folder, or s3://bucket/path and the like; empty: in data_dir"
+    )
+    checkpoint_interval: Duration = _setting(
+        Duration(60), "between two checkpoints of a partition; 0: none, state comes from the topic"
+    )
+    checkpoint_max_age: Duration = _setting(
+        Duration(600), "a checkpoint older than this is an error in the log, and alerted of"
+    )
     metrics_port: int = _setting(0, "HTTP port of /metrics; 0: none")
     metrics_host: str = _setting("127.0.0.1", "address of /metrics; loopback unless told otherwise")
     log_level: str = _setting("info", "debug, info, warning or error")
@@ -240,7 +249,7 @@ class Settings:
                     "model_threads", "http_streams", "gateway_cascades", "gateway_edges",
                     "gateway_decisions", "gateway_past", "stale_after", "edge_clients",
                     "edge_decisions", "edge_changes", "edge_stale_after", "edge_lease",
-                    "edge_prefetch_rate", "max_awaited")  # fmt: skip
+                    "edge_prefetch_rate", "max_awaited", "checkpoint_max_age")  # fmt: skip
         for name in positive:
             if getattr(self, name) <= 0:
                 raise SettingsError(f"{name}: got {getattr(self, name)}; expected more than 0")

@@ -7,14 +7,16 @@ encoding. An event that cannot be used goes to `dead.letters` with the reason.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
 from stream import telemetry
+from stream.cascade_saving import LAYOUT
 from stream.cascades import CascadeStore, Fired, Verdict
+from stream.checkpoint_file import Arrays
 from stream.consumer import IngestRole, Output, dead_letter
 from stream.intake import decode
 from stream.settings import Settings, load
@@ -33,6 +35,13 @@ class TrackedPartition:
             "accepted": 0, "duplicate": 0, "closed": 0, "dead_letters": 0,
             "late": 0, "unknown_parents": 0, "evicted": 0, "snapshots": 0, "outcomes": 0,
         }  # fmt: skip
+        self.depends_on: Mapping[str, str] = {
+            name: str(getattr(settings, name))
+            for name in (
+                "snapshot_ages", "horizons", "allowed_lateness", "clock_skew", "growth_first",
+                "growth_factor", "max_events", "max_cascades", "event_bytes",
+            )
+        } | {"layout": LAYOUT}  # fmt: skip
         self._settings = settings
         self._last_timestamp_ms = 0
 
@@ -51,6 +60,16 @@ class TrackedPartition:
         """What comes due as the watermark follows the wall clock `now`, unix seconds."""
         fired = self.store.advance(now - self._settings.allowed_lateness)
         return self._encode(fired, ())
+
+    def save(self) -> dict[str, NDArray]:
+        """A copy of the store, and what `idle` goes by."""
+        return self.store.save() | {"last_timestamp_ms": np.array([self._last_timestamp_ms])}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Makes the store what was saved."""
+        self.store.restore(arrays)
+        self._last_timestamp_ms = int(arrays["last_timestamp_ms"][0])
+        self._count_of_store()
 
     def _encode(self, fired: Iterable[Fired], records: Sequence[ConsumerRecord]) -> list[Output]:
         outputs = []
@@ -94,6 +113,9 @@ class TrackedPartition:
         self.counters["closed"] += int(of[Verdict.CLOSED])
         impossible = of[Verdict.BEFORE_ROOT] + of[Verdict.IN_FUTURE]
         self.counters["dead_letters"] += refused + int(impossible)
+        self._count_of_store()
+
+    def _count_of_store(self) -> None:
         self.counters["late"] = self.store.late
         self.counters["unknown_parents"] = self.store.unknown_parents
         self.counters["evicted"] = self.store.evicted

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from stream.checkpoint_file import Arrays, packed
 from stream.settings import Settings
 from topics.records import EdgeWindow
 
@@ -85,6 +87,26 @@ class OpenWindow:
         known = sizes > 0
         self._sizes[codes[known]] = sizes[known]  # of repeated codes the last one stands
         return kept
+
+    def save(self) -> dict[str, NDArray]:
+        """A copy of the requests so far, for `restore`."""
+        self._rows = [np.concatenate([np.zeros(0, np.int32), *self._rows])]
+        self._hits = [np.concatenate([np.zeros(0, np.int8), *self._hits])]
+        return {
+            "pairs": packed(msgspec.msgpack.encode(list(self._codes))),
+            "rows": self._rows[0],  # which nothing changes
+            "hits": self._hits[0],
+            "sizes": self._sizes[: len(self._codes)].copy(),
+            "offered": np.array([self._offered]),
+        }
+
+    def restore(self, arrays: Arrays) -> None:
+        """Makes an empty window of the same settings the one that was saved."""
+        for pair in msgspec.msgpack.decode(arrays["pairs"].tobytes(), type=list[tuple[str, str]]):
+            self._codes[pair]
+        self._rows, self._hits = [arrays["rows"]], [arrays["hits"]]
+        self._sizes = arrays["sizes"].copy()
+        self._offered = int(arrays["offered"][0])
 
     def close(self) -> list[EdgeWindow]:
         """The window of each edge, in order of the edges' ids, in parts where it is large."""

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.cascades import CascadeStore, Verdict
+from stream.checkpoint_file import decode, encode
 from stream.settings import Settings, load
 from tests.stream.cascade_reference import ReferenceStore
 from topics.records import CascadeOutcome, CascadeSnapshot, SocialEvent
@@ -318,3 +319,37 @@ def test_one_hot_cascade_stays_small() -> None:
         sizes.append(store.bytes)
     assert sizes[-1] == sizes[1]
     assert all(a <= b for a, b in pairwise(sizes[:2]))
+
+
+@settings(max_examples=100, deadline=None)
+@given(logs(), st.data())
+def test_restored_at_any_cut_it_answers_as_if_nothing_had_happened(
+    log: list[SocialEvent], data: st.DataObject
+) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(log)), max_size=3)))
+    undisturbed = CascadeStore(SMALL)
+    expected = [ingest(undisturbed, part) for part in _cut(log, cuts)]
+    store, found = CascadeStore(SMALL), []
+    for part in _cut(log, cuts):
+        content = b"".join(encode(store.save(), {}))
+        store = CascadeStore(SMALL)
+        store.restore(decode(content).arrays)
+        found.append(ingest(store, part))
+    assert found == expected
+    assert store.advance(1e9) == undisturbed.advance(1e9)
+    assert (store.live, store.kept, store.evicted) == (
+        undisturbed.live, undisturbed.kept, undisturbed.evicted,
+    )  # fmt: skip
+
+
+def _cut(log: list[SocialEvent], cuts: list[int]) -> list[list[SocialEvent]]:
+    return [log[start:end] for start, end in pairwise([0, *cuts, len(log)])]
+
+
+def test_what_is_saved_stays_as_it_was() -> None:
+    store = CascadeStore(SMALL)
+    ingest(store, [event(number=i, at=100.0 + i) for i in range(4)])
+    saved = store.save()
+    before = b"".join(encode(saved, {}))
+    ingest(store, [event(f"c{i % 9}", i, at=110.0 + 30 * i) for i in range(200)])
+    assert b"".join(encode(saved, {})) == before

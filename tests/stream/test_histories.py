@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from stream.checkpoint_file import decode, encode
 from stream.histories import EdgeHistories, Verdict
 from stream.settings import Settings
 from topics.catalogue import EDGE_WINDOWS
@@ -219,3 +221,33 @@ def test_windows_survive_their_codec() -> None:
     ((window, _),) = ingest(EdgeHistories(SETTINGS), batch).closed
     assert EDGE_WINDOWS.codec.decode(EDGE_WINDOWS.codec.encode(window)) == window
     assert msgspec.structs.asdict(window)["start"] == 0.0
+
+
+@given(requests, st.data())
+def test_restored_at_any_cut_they_answer_as_if_nothing_had_happened(
+    batch: list[EdgeRequest], data: st.DataObject
+) -> None:
+    bounded = replace(SETTINGS, max_objects=3, max_window_requests=20)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(batch)), max_size=3)))
+    histories = EdgeHistories(bounded)
+    undisturbed = EdgeHistories(bounded)
+    for start, end in pairwise([0, *cuts, len(batch)]):
+        content = b"".join(encode(histories.save(), {}))
+        histories = EdgeHistories(bounded)
+        histories.restore(decode(content).arrays)
+        expected = ingest(undisturbed, batch[start:end])
+        found = ingest(histories, batch[start:end])
+        assert found.verdicts.tolist() == expected.verdicts.tolist()
+        assert found.closed == expected.closed
+    last = [EdgeRequest("last", "one", 1e6)]
+    assert ingest(histories, last).closed == ingest(undisturbed, last).closed
+
+
+def test_what_is_saved_stays_as_it_was() -> None:
+    histories = EdgeHistories(SETTINGS)
+    ingest(histories, [EdgeRequest("oslo", "a", 100.0, 5), EdgeRequest("oslo", "b", 101.0)])
+    saved = histories.save()
+    before = b"".join(encode(saved, {}))
+    ingest(histories, [EdgeRequest("oslo", name, 102.0, 9) for name in "abcdef"])
+    ingest(histories, [EdgeRequest("oslo", "a", 900.0)])
+    assert b"".join(encode(saved, {})) == before

@@ -1,0 +1,331 @@
+"""What keeps a worker's state beyond its life: checkpoints written as it goes, and read again.
+
+    given a partition     the newest checkpoint that is not ahead of the committed offset, verified;
+                          without one the state before any record. The records from there up to the
+                          committed offset are then taken in silently.
+    after a commit        once an interval, a copy of one partition's state is taken between two
+                          batches, and written in a thread. Its offset is committed by then.
+    before letting go     of a partition, to another worker or for good, the same at once.
+
+A checkpoint is a short cut and no more: whatever is wrong with one, the state is that of the log.
+So a store that fails is counted and warned of, and stops nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypeVar
+
+import xxhash
+from aiokafka import ConsumerRecord
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from stream.checkpoint_file import Arrays, CheckpointError, check_facts, encode
+from stream.checkpoints import Checkpoints, Found, is_full
+from stream.past import batches
+from stream.settings import Settings
+from topics.catalogue import Topic
+
+log = logging.getLogger(__name__)
+
+REASONS = (
+    "full",  # no room for a new one
+    "unwritable",  # the store refused a new one, or it took too long
+    "unreachable",  # the store did not answer, or not in time
+    "unreadable",  # cut off, altered, or none of ours
+    "version",  # of another format
+    "foreign",  # of another topic, group or log, or made under other settings
+    "ahead",  # of the committed offset, which has gone back
+)
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_PROGRESS_SECONDS = 10.0
+
+
+class Stateful(Protocol):
+    """State of a partition that a checkpoint can hold.
+
+    Attributes:
+        depends_on: all beside the log that decides what the state is, settings by their names.
+    """
+
+    depends_on: Mapping[str, str]
+
+    def save(self) -> dict[str, NDArray]:
+        """A copy of the state, which later batches leave alone."""
+
+    def restore(self, arrays: Arrays) -> None:
+        """Makes the state, of which there was none, what was saved."""
+
+
+S = TypeVar("S", bound=Stateful)
+
+
+class Point(NamedTuple):
+    """A place in the log of a partition: the offset of the next record, and the record before."""
+
+    offset: int
+    last: ConsumerRecord | None
+
+    def facts(self) -> dict[str, str]:
+        """By which a log is recognised that is another one under the same name."""
+        if self.last is None:
+            return {}
+        value = xxhash.xxh3_64_hexdigest(self.last.value or b"")
+        return {"last": f"{self.last.offset}/{self.last.timestamp}/{value}"}
+
+
+class Metrics:
+    """What checkpoints export. The role is told by the job that is scraped."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.saved_at = Gauge(
+            "tidecast_checkpoint_timestamp_seconds",
+            "When a checkpoint last held all that was committed",
+            ["partition"], registry=registry,
+        )  # fmt: skip
+        self.bytes = Gauge(
+            "tidecast_checkpoint_bytes", "Of the latest", ["partition"], registry=registry
+        )
+        self.pause = Histogram(
+            "tidecast_checkpoint_pause_seconds", "Time in which no record is taken in",
+            registry=registry, buckets=_SECONDS,
+        )  # fmt: skip
+        self.write = Histogram(
+            "tidecast_checkpoint_write_seconds", "Time to write one, beside the work",
+            registry=registry, buckets=_SECONDS,
+        )  # fmt: skip
+        self.failures = Counter(
+            "tidecast_checkpoint_failures_total", "Checkpoints not written or not used", ["reason"],
+            registry=registry,
+        )  # fmt: skip
+        for reason in REASONS:
+            self.failures.labels(reason)
+        self.recovery = Gauge(
+            "tidecast_recovery_seconds", "How long a partition's state took to be there again",
+            ["partition"], registry=registry,
+        )  # fmt: skip
+
+
+@dataclass
+class Progress:
+    """How far a recovery is, for the log and the metrics.
+
+    Args:
+        partition: its number.
+        start: the offset that the replay begins at.
+        end: the offset from which on the role answers again.
+    """
+
+    partition: int
+    start: int
+    end: int
+    metrics: Metrics
+    began: float
+    _told: float = field(default_factory=time.monotonic)
+    _done: bool = False
+
+    def reached(self, offset: int) -> None:
+        """Notes that all before `offset` is taken in."""
+        if self._done:
+            return
+        now = time.monotonic()
+        seconds = now - self.began
+        if offset >= self.end:
+            self._done = True
+            if self.end:
+                self.metrics.recovery.labels(self.partition).set(seconds)
+                log.info(
+                    "partition %d: state of offset %d after %.1f s, of which %d records replayed",
+                    self.partition, self.end, seconds, max(0, self.end - self.start),
+                )  # fmt: skip
+        elif now - self._told > _PROGRESS_SECONDS:
+            self._told = now
+            share = (offset - self.start) / max(1, self.end - self.start)
+            log.info(
+                "partition %d: replayed %.0f %% of %d records, about %.0f s to go",
+                self.partition, 100 * share, self.end - self.start,
+                seconds / max(share, 1e-9) - seconds,
+            )  # fmt: skip
+
+
+class Recovery:
+    """The checkpoints of the partitions that a worker has.
+
+    Args:
+        topic: that the state is made from.
+        group: the consumer group whose state it is.
+        settings: where checkpoints lie and how often they are written.
+
+    Raises:
+        CheckpointUrlError: they cannot lie there.
+    """
+
+    def __init__(
+        self, topic: Topic, group: str, settings: Settings, registry: CollectorRegistry
+    ) -> None:
+        self._topic = topic
+        self._group = group
+        self._settings = settings
+        self._interval = float(settings.checkpoint_interval)
+        # What one partition may cost while the group waits.
+        self._patience = float(settings.session_timeout) / 2
+        self.metrics = Metrics(registry)
+        url = settings.checkpoint_url or str(settings.data_dir.resolve() / "checkpoints")
+        self._store = Checkpoints(url, group, topic.name)
+        self._saved: dict[int, tuple[int, float]] = {}  # offset, and when last tried
+        self._good: dict[int, float] = {}  # when one was last good
+        self._writing: asyncio.Task[None] | None = None
+
+    async def restored(
+        self, partition: int, make: Callable[[], S], committed: int
+    ) -> tuple[S, int]:
+        """The state of a partition, and the offset from which on it lacks records.
+
+        Args:
+            make: makes the state before any record.
+            committed: checkpoints beyond it are of no use.
+        """
+        self._note(partition, 0)
+        if not self._interval:
+            return make(), 0
+        try:
+            async with asyncio.timeout(self._patience):
+                for found in await asyncio.to_thread(self._store.found, partition):
+                    state = await self._usable(partition, found, make, committed)
+                    if state is not None:
+                        self._note(partition, found.offset)
+                        return state, found.offset
+        except Exception as error:  # a driver raises what it likes
+            self._failed("unreachable", partition, f"reading failed: {error!r}")
+        return make(), 0
+
+    async def _usable(
+        self, partition: int, found: Found, make: Callable[[], S], committed: int
+    ) -> S | None:
+        """The state in a checkpoint; None if that was put aside."""
+        try:
+            if found.offset > committed:
+                raise CheckpointError("ahead", f"only offsets up to {committed} are committed")
+            return await asyncio.to_thread(self._read, partition, found, make)
+        except CheckpointError as error:
+            aside = await asyncio.to_thread(self._store.put_aside, found)
+            self._failed(error.reason, partition, f"{error}. It is put aside as {aside}")
+        return None
+
+    def _read(self, partition: int, found: Found, make: Callable[[], S]) -> S:
+        content = self._store.read(found)
+        state = make()
+        check_facts(content.facts, self._facts(partition, state))
+        asyncio.run(self._check_log(partition, found.offset, content.facts))
+        try:
+            state.restore(content.arrays)
+        except (KeyError, ValueError, IndexError, TypeError) as error:
+            raise CheckpointError("unreadable", f"no state of this role: {error!r}") from error
+        return state
+
+    async def _check_log(self, partition: int, offset: int, facts: Mapping[str, str]) -> None:
+        """
+        Raises:
+            CheckpointError: the record before its offset is another one by now.
+        """
+        past = batches(self._settings, self._topic, partition, offset - 1, offset)
+        async with aclosing(past) as fetched:
+            async for records in fetched:
+                for record in records:
+                    check_facts(facts, Point(offset, record).facts())
+                    return
+        log.warning(
+            "partition %d: the record before offset %d is gone, so nobody can tell whether the "
+            "checkpoint is of this log; it is believed", partition, offset,
+        )  # fmt: skip
+
+    def _facts(self, partition: int, state: Stateful) -> dict[str, str]:
+        identity = {"group": self._group, "topic": self._topic.name, "partition": str(partition)}
+        return {**identity, **state.depends_on}
+
+    def is_due(self, partition: int, offset: int) -> bool:
+        """Whether the state at `offset` should be written now."""
+        if not self._interval or self._writing is not None:
+            return False
+        saved, at = self._saved[partition]
+        if time.monotonic() - at < self._interval:
+            return False
+        if saved == offset:  # nothing new: what there is holds everything
+            self._note(partition, offset)
+            return False
+        return True
+
+    def begin(self, partition: int, state: Stateful, point: Point) -> None:
+        """Copies the state at a point whose offset is committed, and has it written meanwhile."""
+        pieces = self._copied(partition, state, point)
+        self._saved[partition] = self._saved[partition][0], time.monotonic()
+        self._writing = asyncio.create_task(self._write(partition, point.offset, pieces))
+
+    async def finish(self, states: Sequence[tuple[int, Stateful, Point]]) -> None:
+        """Writes the states of partitions that are given up, those that have changed.
+
+        It takes no longer than half of the session timeout; what is not written by then is read
+        from the topic by whoever has the partition next.
+        """
+        if not self._interval:
+            return
+        try:
+            async with asyncio.timeout(self._patience):
+                if self._writing is not None:
+                    await self._writing
+                for partition, state, point in states:
+                    if self._saved[partition][0] != point.offset:
+                        pieces = self._copied(partition, state, point)
+                        await self._write(partition, point.offset, pieces)
+        except TimeoutError:
+            for partition, _, point in states:
+                if self._saved[partition][0] != point.offset:
+                    self._failed("unwritable", partition, "there was no time to write it")
+
+    def _copied(self, partition: int, state: Stateful, point: Point) -> list[memoryview]:
+        with self.metrics.pause.time():
+            return encode(state.save(), {**self._facts(partition, state), **point.facts()})
+
+    async def _write(self, partition: int, offset: int, pieces: list[memoryview]) -> None:
+        try:
+            with self.metrics.write.time():
+                size = await asyncio.to_thread(self._store.write, partition, offset, pieces)
+        except Exception as error:  # a driver raises what it likes
+            reason = "full" if is_full(error) else "unwritable"
+            self._failed(reason, partition, f"writing failed: {error!r}")
+            self._warn_of_age(partition)
+        else:
+            self.metrics.bytes.labels(partition).set(size)
+            self._note(partition, offset)
+        finally:
+            self._writing = None
+
+    def forget(self, partitions: Iterable[int]) -> None:
+        """Partitions that this worker has no more."""
+        for partition in partitions:
+            if self._saved.pop(partition, None) is not None and self._interval:
+                self.metrics.saved_at.remove(partition)
+
+    def _warn_of_age(self, partition: int) -> None:
+        age = time.monotonic() - self._good[partition]
+        if age > self._settings.checkpoint_max_age:
+            log.error(
+                "partition %d: no checkpoint for %.0f s; whoever takes it over now replays as much",
+                partition, age,
+            )  # fmt: skip
+
+    def _note(self, partition: int, offset: int) -> None:
+        self._saved[partition] = offset, time.monotonic()
+        self._good[partition] = time.monotonic()
+        if self._interval:
+            self.metrics.saved_at.labels(partition).set_to_current_time()
+
+    def _failed(self, reason: str, partition: int, what: str) -> None:
+        self.metrics.failures.labels(reason).inc()
+        log.warning("partition %d: checkpoint (%s): %s", partition, reason, what)
