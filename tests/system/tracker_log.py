@@ -1,0 +1,78 @@
+"""A simulated log of events, and a tracker's answers to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stream.broker import create_topics, embedded
+from stream.cascades import CascadeStore
+from stream.settings import Settings
+from stream.sources.messages import Message
+from stream.sources.simulate import Simulation
+from tests.system.conftest import Cluster
+from topics.catalogue import CASCADE_SNAPSHOTS, SOCIAL_EVENTS, Topic
+from topics.records import CascadeSnapshot
+
+EVENTS = 12_000
+
+
+def simulated() -> list[Message]:
+    """A few thousand simulated cascades that run their course."""
+    simulation = Simulation(seed=3, cascades_per_second=2.0, requests_per_second=0)
+    events: list[Message] = []
+    for batch in simulation:
+        events += batch
+        if len(events) >= EVENTS:
+            return events[:EVENTS]
+    raise AssertionError("the simulation ended")
+
+
+def snapshots_of(log: list[Message]) -> dict[str, bytes]:
+    """Snapshots by id as the store alone makes them, without Kafka or processes."""
+    store = CascadeStore(Settings())
+    events = [SOCIAL_EVENTS.codec.decode(message.value) for message in log]
+    fired = store.ingest(events, np.full(len(events), 4e9)).fired
+    records = [one.record for one in fired if isinstance(one.record, CascadeSnapshot)]
+    assert len(records) > 200
+    return {record.snapshot_id: CASCADE_SNAPSHOTS.codec.encode(record) for record in records}
+
+
+@asynccontextmanager
+async def cluster_of(folder: Path, **settings: Any) -> AsyncIterator[Cluster]:
+    with embedded(folder / "broker") as (address, _):
+        cluster = Cluster(Settings(kafka=address, data_dir=folder).having(**settings), folder)
+        await create_topics(cluster.settings)
+        try:
+            yield cluster
+        finally:
+            cluster.close()
+
+
+async def send(cluster: Cluster, messages: list[Message]) -> None:
+    await cluster.publish(SOCIAL_EVENTS, [(m.key.decode(), m.value) for m in messages])
+
+
+async def tracked(cluster: Cluster, total: int) -> None:
+    """Returns once the tracker has committed the whole log."""
+    async with asyncio.timeout(60):
+        while sum((await cluster.committed("tracker", SOCIAL_EVENTS)).values()) < total:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+
+async def values(cluster: Cluster, topic: Topic) -> list[bytes]:
+    return [record.value for record in await cluster.read(topic)]
+
+
+def by_id(snapshots: list[bytes]) -> dict[str, bytes]:
+    """Snapshots by id; a repeat has to be the same bytes."""
+    found: dict[str, bytes] = {}
+    for value in snapshots:
+        snapshot = CASCADE_SNAPSHOTS.codec.decode(value)
+        assert found.setdefault(snapshot.snapshot_id, value) == value
+    return found
