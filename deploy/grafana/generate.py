@@ -111,6 +111,27 @@ STREAM: Board = {
     ],
     "Tracker": ingest("tracker", "Events"),
     "Historian": ingest("historian", "Requests"),
+    "Checkpoints": [
+        Panel("Age of checkpoints", "s", "The oldest of each role.", {
+            "{{job}}": "time() - min by (job) (tidecast_checkpoint_timestamp_seconds)",
+        }),
+        Panel("Not written or not used", "ops", "By reason.", {
+            "{{job}}, {{reason}}": rate("checkpoint_failures", "job, reason"),
+        }),
+        Panel("Size of checkpoints", "bytes", "All partitions of a role.", {
+            "{{job}}": total("checkpoint_bytes", "job"),
+        }),
+        Panel("Time of checkpoints, p99", "s", "Work that waits for a copy; writing beside it.", {
+            f"{what}, p99": (
+                "histogram_quantile(0.99, sum by (le) "
+                f"(rate(tidecast_checkpoint_{what}_seconds_bucket[$__rate_interval])))"
+            )
+            for what in ("pause", "write")
+        }),
+        Panel("Recoveries", "s", "How long the latest of a role took, the longest partition.", {
+            "{{job}}": "max by (job) (tidecast_recovery_seconds)",
+        }),
+    ],
     "Gateway": [
         Panel("Messages read by the gateway", "ops", "And those it could not read.", {
             "{{topic}}": rate("gateway_records", "topic"),

@@ -97,6 +97,7 @@ def test_thresholds_that_follow_a_setting_are_that_setting() -> None:
     defaults = Settings()
     bound = {name: float(rule["expr"].split()[-1]) for name, rule in ALERTS.items()}
     assert bound["TidecastEdgeAgentStale"] == float(defaults.edge_stale_after)
+    assert bound["TidecastCheckpointOld"] == float(defaults.checkpoint_max_age)
     assert bound["TidecastRoleLate"] == float(defaults.stale_after)
 
 
