@@ -88,6 +88,7 @@ class Timed:
     ) -> None:
         self.counters = handler.counters
         self.idle = handler.idle
+        self.depends_on, self.save, self.restore = handler.depends_on, handler.save, handler.restore
         self._handler = handler
         self._watch = watch
         self._end = end
