@@ -48,8 +48,16 @@ class _DescribeGroups(Request[_Described]):
 
 
 def reads(role: str) -> list[str]:
-    """The topics that a role's group works off; small ones that each worker reads are no part."""
-    return [t.name for t in CATALOGUE.values() if role in t.readers and t.partitioned]
+    """The topics that a role's group works off.
+
+    No part of them are small ones, which each worker reads, and what the role writes itself: the
+    scorer reads its ledger when it is given a partition, and its scores in another group.
+    """
+    return [
+        topic.name
+        for topic in CATALOGUE.values()
+        if role in topic.readers and role not in topic.writers and topic.partitioned
+    ]
 
 
 @dataclass(frozen=True)

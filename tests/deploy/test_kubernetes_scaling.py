@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stream import scorer, settings
+from stream import settings
 from stream.gateway.roles import ROLES, reads
 from tests.deploy.manifests import (
     DEPLOYED,
@@ -58,9 +58,7 @@ def test_a_role_is_scaled_on_the_lag_of_its_group_on_all_that_it_works_off(role:
     triggers = scaled(role)["triggers"]
     assert [trigger["type"] for trigger in triggers] == ["kafka"] * len(triggers)
     asked = [trigger["metadata"] for trigger in triggers]
-    # The scorer's ledger and its own scores are read otherwise than by its group.
-    topics = [topic.name for topic in scorer.READ] if role == "scorer" else reads(role)
-    assert sorted(metadata["topic"] for metadata in asked) == sorted(topics)
+    assert sorted(metadata["topic"] for metadata in asked) == sorted(reads(role))
     item = workloads(build("autoscaling"))[role]
     for metadata in asked:
         assert set(metadata) <= KNOWN
