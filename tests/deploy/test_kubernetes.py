@@ -245,6 +245,29 @@ def test_what_a_role_may_use_is_what_compose_gives_it(overlay: str) -> None:
         assert given["requests"]["memory"] == given["limits"]["memory"]
 
 
+@pytest.mark.parametrize("role", ["tracker", "historian"])
+def test_checkpoints_outlive_a_pod_and_are_shared_where_partitions_move(role: str) -> None:
+    for overlay in OVERLAYS:
+        objects = build(overlay)
+        item = workloads(objects)[role]
+        variables = environment(item, objects)
+        where = variables.get("TIDECAST_CHECKPOINT_URL", variables["TIDECAST_DATA_DIR"])
+        [volume] = [
+            m["name"] for m in main_container(item)["volumeMounts"] if m["mountPath"] == where
+        ]
+        own = {c["metadata"]["name"] for c in item["spec"].get("volumeClaimTemplates", ())}
+        shared = {
+            v["name"]: v["persistentVolumeClaim"]["claimName"]
+            for v in pod(item)["spec"]["volumes"]
+            if "persistentVolumeClaim" in v
+        }
+        if overlay == "autoscaling":
+            claim = of_kind(objects, "PersistentVolumeClaim")[shared[volume]]
+            assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+        else:
+            assert volume in own
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_files_that_settings_name_come_from_a_secret(overlay: str) -> None:
     objects = build(overlay)
