@@ -1,13 +1,14 @@
 """The batch consumer of the ingest roles, on aiokafka.
 
-    fetch a batch -> handler of each partition -> publish -> acknowledged -> commit -> next
+    fetch a batch -> handler of each partition -> next
+                       └─► publish -> acknowledged -> commit          (`stream.delivery`)
 
 A handler turns one partition's records, in order, into outputs. Offsets are committed only when
-every output of the batch has been acknowledged, so a worker that dies repeats its last batch, and
-since what a handler answers depends on the log alone, it repeats the same records with the same
-ids. A worker that is given a partition takes its state from a checkpoint (`stream.recovery`), or
-from none, reads the topic from there in silence up to the committed offset, and publishes from
-there on.
+every output of all records before them has been acknowledged, so a worker that dies repeats its
+last batches, and since what a handler answers depends on the log alone, it repeats the same records
+with the same ids. A worker that is given a partition takes its state from a checkpoint
+(`stream.recovery`), or from none, reads the topic from there in silence up to the committed offset,
+and publishes from there on.
 
 Outputs go to the partition with the number of the one they came from (modulo the output topic's
 partitions), so that what belongs together stays together and in order whatever partitioner the
@@ -22,10 +23,9 @@ import asyncio
 import logging
 import signal
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from aiokafka import (
     AIOKafkaConsumer,
@@ -34,11 +34,12 @@ from aiokafka import (
     ConsumerRecord,
     TopicPartition,
 )
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream import telemetry
 from stream.broker import check_role
+from stream.delivery import Delivery
 from stream.kafka_security import connection
 from stream.pacing import pace_fetches
 from stream.recovery import Point, Progress, Recovery, Stateful
@@ -49,7 +50,6 @@ from topics.errors import TidecastError
 log = logging.getLogger(__name__)
 
 _POLL_MS = 200  # how long a fetch waits, and so how soon a stop is noticed
-_RETRY_SECONDS = 1.0
 # Headers of a message that `tidecast dead-letters redrive` sent back: how often that was done, and
 # the letter it was done from, partition/offset. If it fails again, its next letter has them too.
 REDRIVEN = "redriven"
@@ -148,7 +148,6 @@ class _Partition:
 
     Attributes:
         point: up to where its records are taken in.
-        committed: up to where they are committed.
     """
 
     def __init__(
@@ -156,7 +155,7 @@ class _Partition:
     ) -> None:
         self.handler = handler
         self.point = point
-        self.emit_from = self.committed = emit_from
+        self.emit_from = emit_from
         self.last_record = time.monotonic()
         self._progress = progress
         self._counted = dict(handler.counters)
@@ -242,6 +241,10 @@ class IngestRole(ConsumerRebalanceListener):
             check_crcs=False,  # TCP has checked
         )
         pace_fetches(self._consumer)
+        self._delivery = Delivery(
+            self._producer, self._consumer, settings.batches_in_flight, self._stop.is_set,
+            self._metrics.outputs, self._metrics.publish,
+        )  # fmt: skip
         try:
             await self._producer.start()
             await self._consumer.start()
@@ -250,10 +253,12 @@ class IngestRole(ConsumerRebalanceListener):
             while not self._stop.is_set():
                 await self._step()
             if self._failure is not None:
-                raise ConsumerError(f"could not take on partitions: {self._failure}")
+                raise ConsumerError(f"could not take on or give up partitions: {self._failure}")
             async with self._batch:
+                await self._delivery.drain()
                 await self._recovery.finish(self._savable(self._partitions))
         finally:
+            self._delivery.abandon()
             await self._consumer.stop()
             await self._producer.stop()
         log.info("%s stopped", self._role)
@@ -263,7 +268,7 @@ class IngestRole(ConsumerRebalanceListener):
         self._stop.set()
 
     async def _step(self) -> None:
-        """One batch: fetched, processed, published, committed."""
+        """One batch: fetched, processed, and on its way."""
         limit = self._settings.poll_records
         fetched = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=limit)
         tenure = self._tenure
@@ -284,22 +289,28 @@ class IngestRole(ConsumerRebalanceListener):
                     self._note_lag(source, records[-1].offset)
                 outputs += self._tick_idle()
             if outputs or offsets:
-                with self._metrics.publish.time():
-                    await self._publish(outputs)
-                    await self._commit(offsets)
-            for number, handler, point in self._savable(self._partitions):
-                if self._recovery.is_due(number, point.offset):
+                await self._delivery.begin(outputs, offsets)
+            else:
+                await self._delivery.settle()
+            await self._write_due()
+
+    async def _write_due(self) -> None:
+        """Begins a checkpoint that is due, of a state of which all is committed."""
+        for source, partition in self._partitions.items():
+            if self._recovery.is_due(source.partition, partition.point.offset):
+                await self._delivery.drain()
+                for number, handler, point in self._savable({source: partition}):
                     self._recovery.begin(number, handler, point)
 
-    @staticmethod
     def _savable(
-        partitions: Mapping[TopicPartition, _Partition],
+        self, partitions: Mapping[TopicPartition, _Partition]
     ) -> list[tuple[int, PartitionHandler, Point]]:
         """The partitions of which all that is taken in is committed too, as it should be."""
         return [
             (source.partition, partition.handler, partition.point)
             for source, partition in partitions.items()
-            if partition.point.last is not None and partition.point.offset <= partition.committed
+            if partition.point.last is not None
+            and partition.point.offset <= self._delivery.committed(source)
         ]
 
     def _note_lag(self, source: TopicPartition, offset: int) -> None:
@@ -317,69 +328,16 @@ class IngestRole(ConsumerRebalanceListener):
                 for output in partition.handler.idle(time.time()):
                     yield source.partition, output
 
-    async def _publish(self, outputs: Sequence[tuple[int, Output]]) -> None:
-        """Publishes and waits until all is acknowledged, for as long as the broker is away."""
-        while True:
-            try:
-                await self._send(outputs)
-                break
-            except KafkaError as error:
-                if not error.retriable or self._stop.is_set():
-                    raise
-                log.warning("publishing failed (%s); trying again", error)
-                await asyncio.sleep(_RETRY_SECONDS)
-        for _, output in outputs:
-            self._metrics.outputs.labels(output.topic).inc()
-
-    async def _send(self, outputs: Sequence[tuple[int, Output]]) -> None:
-        grouped: dict[tuple[str, int], list[Output]] = defaultdict(list)
-        for number, output in outputs:
-            grouped[output.topic, number].append(output)
-        acknowledged: list[asyncio.Future[Any]] = []
-        for (topic, number), group in grouped.items():
-            partition = number % len(await self._producer.partitions_for(topic))
-            builder = self._producer.create_batch()
-            for output in group:
-                fields = {
-                    "timestamp": output.timestamp_ms,
-                    "key": output.key,
-                    "value": output.value,
-                    "headers": list(output.headers),
-                }
-                if builder.append(**fields) is None:
-                    acknowledged.append(
-                        await self._producer.send_batch(builder, topic, partition=partition)
-                    )
-                    builder = self._producer.create_batch()
-                    builder.append(**fields)
-            acknowledged.append(
-                await self._producer.send_batch(builder, topic, partition=partition)
-            )
-        await asyncio.gather(*acknowledged)
-
-    async def _commit(self, offsets: dict[TopicPartition, int]) -> None:
-        while offsets:
-            try:
-                await self._consumer.commit(offsets)
-                for source, offset in offsets.items():
-                    self._partitions[source].committed = offset
-                return
-            except (CommitFailedError, IllegalStateError) as error:
-                # Another worker has the partitions. It repeats this batch, with the same ids.
-                log.warning("partitions were taken away before the commit (%s)", error)
-                return
-            except KafkaError as error:
-                if not error.retriable or self._stop.is_set():
-                    raise
-                log.warning("committing failed (%s); trying again", error)
-                await asyncio.sleep(_RETRY_SECONDS)
-
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Waits for the batch in flight, then writes checkpoints of what is taken away.
+        """Waits for what is in flight, then writes checkpoints of what is taken away.
 
         The state is held until the next assignment: as a rule most of it comes back with that.
         """
         async with self._batch:
+            try:
+                await self._delivery.drain()
+            except KafkaError as error:
+                self._fail(error)
             self._tenure += 1
             for source in revoked:
                 if source in self._partitions:
@@ -393,9 +351,12 @@ class IngestRole(ConsumerRebalanceListener):
             try:
                 await self._take_on(sorted(assigned))
             except KafkaError as error:
-                # aiokafka would log it and go on with partitions that have no state.
-                self._failure = error
-                self._stop.set()
+                self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """Ends the role; aiokafka would log what a listener raises, and go on without state."""
+        self._failure = error
+        self._stop.set()
 
     async def _take_on(self, sources: Sequence[TopicPartition]) -> None:
         committed = {source: await self._consumer.committed(source) or 0 for source in sources}
@@ -408,6 +369,7 @@ class IngestRole(ConsumerRebalanceListener):
         self._tenure += 1
         self._recovery.forget(source.partition for source in self._given_up.keys() - set(sources))
         self._given_up.clear()
+        self._delivery.take_on(committed)
         for source, partition in zip(sources, taken_on, strict=True):
             self._partitions[source] = partition
             start = partition.point.offset

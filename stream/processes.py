@@ -61,16 +61,26 @@ class RoleProcess:
 
         Empty while it does not answer yet.
         """
+        found: dict[str, float] = {}
+        for name, value in self._samples():
+            found[name] = found.get(name, 0.0) + value
+        return found
+
+    def samples(self, name: str) -> list[float]:
+        """A metric's values now, one for each combination of its labels."""
+        return [value for found, value in self._samples() if found == name]
+
+    def _samples(self) -> list[tuple[str, float]]:
         try:
             with urllib.request.urlopen(self.metrics_url, timeout=2) as answer:
                 text = answer.read().decode()
         except OSError:
-            return {}
-        found: dict[str, float] = {}
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                found[sample.name] = found.get(sample.name, 0.0) + sample.value
-        return found
+            return []
+        return [
+            (sample.name, sample.value)
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        ]
 
     @property
     def has_joined(self) -> bool:

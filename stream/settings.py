@@ -81,6 +81,9 @@ class Settings:
     replication: int = _setting(1, "of the topics, when they are created; 3 in production")
     session_timeout: Duration = _setting(Duration(30), "a worker silent this long is replaced")
     poll_records: int = _setting(4_000, "messages a batch at most; a batch is one commit")
+    batches_in_flight: int = _setting(
+        4, "of tracker and historian: batches whose outputs may wait to be acknowledged"
+    )
     fetch_bytes: int = _setting(4 << 20, "bytes a partition and fetch")
     event_bytes: int = _setting(
         16_384, "of an event or a request at most; larger ones are dead letters"
@@ -242,7 +245,8 @@ class Settings:
     log_level: str = _setting("info", "debug, info, warning or error")
 
     def __post_init__(self) -> None:
-        positive = ("partitions", "replication", "poll_records", "max_events", "max_cascades",
+        positive = ("partitions", "replication", "poll_records", "batches_in_flight",
+                    "max_events", "max_cascades",
                     "max_objects", "max_edges", "max_window_objects", "max_window_requests",
                     "window", "decision_windows", "forecast_batch", "viral_count", "growth_first",
                     "message_bytes", "event_bytes", "fetch_bytes", "forecast_deadline",

@@ -1,0 +1,210 @@
+"""The way of a batch's outputs to the broker, and of what that allows to be committed.
+
+    begin ─► sent, after those of earlier batches ─► acknowledged, in any order ─► committed
+
+While the outputs of some batches are not acknowledged yet, the next may be worked on. A partition's
+offset is committed once every output of all its records before it is acknowledged
+(`stream.ledger`), be those of other partitions or later batches acknowledged or not.
+
+Where the broker is away, all that is in flight is sent again in its order, what was acknowledged
+behind a gap included: the latest snapshot of a cascade stays the last one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from prometheus_client import Counter, Histogram
+
+from stream.ledger import OffsetLedger
+
+if TYPE_CHECKING:
+    from stream.consumer import Output
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
+
+Outputs = Sequence[tuple[int, "Output"]]  # each with the number of the partition that caused it
+
+
+class _Batch:
+    """A batch in flight, and the task that sends it."""
+
+    def __init__(self, outputs: Outputs, ends: Mapping[TopicPartition, int]) -> None:
+        self.outputs = outputs
+        self.ends = ends
+        self.task: asyncio.Task[None]
+
+
+class Delivery:
+    """Sends the outputs of batches and commits their offsets.
+
+    Args:
+        in_flight: batches whose outputs may be unacknowledged while the next is worked on.
+        stopping: whether the role stops, so that a broker that is away is not waited for.
+        outputs: counts what is published, by topic.
+        seconds: takes the time from a batch's end to its commit.
+    """
+
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        consumer: AIOKafkaConsumer,
+        in_flight: int,
+        stopping: Callable[[], bool],
+        outputs: Counter,
+        seconds: Histogram,
+    ) -> None:
+        self._producer = producer
+        self._consumer = consumer
+        self._waiting = in_flight - 1
+        self._stopping = stopping
+        self._outputs = outputs
+        self._seconds = seconds
+        self._batches: deque[_Batch] = deque()
+        self._ledgers: dict[TopicPartition, OffsetLedger] = {}
+        self._committed: dict[TopicPartition, int] = {}
+        self._sending = asyncio.Lock()  # first come, first served: batches are sent in order
+        self._committing = asyncio.Lock()
+
+    def take_on(self, committed: Mapping[TopicPartition, int]) -> None:
+        """These are the partitions from now on, committed so far; nothing may be in flight."""
+        self._ledgers = {source: OffsetLedger(offset) for source, offset in committed.items()}
+        self._committed = dict(committed)
+
+    def committed(self, source: TopicPartition) -> int:
+        """Up to where a partition is committed."""
+        return self._committed[source]
+
+    async def begin(self, outputs: Outputs, ends: Mapping[TopicPartition, int]) -> None:
+        """Starts a batch on its way, and waits until the next may be worked on.
+
+        Args:
+            ends: of each partition, the offset up to before which the batch goes.
+
+        Raises:
+            KafkaError: the broker refuses it, or is away while the role stops.
+        """
+        for source, end in ends.items():
+            self._ledgers[source].begin(end)
+        batch = _Batch(outputs, ends)
+        batch.task = asyncio.create_task(self._deliver(batch))
+        self._batches.append(batch)
+        await self.settle(self._waiting)
+
+    async def settle(self, waiting: int | None = None) -> None:
+        """Waits until at most so many batches are in flight; takes note of those that failed.
+
+        Raises:
+            KafkaError: as in `begin`.
+        """
+        allowed = self._waiting if waiting is None else waiting
+        while self._batches and (len(self._batches) > allowed or self._batches[0].task.done()):
+            try:
+                await self._batches[0].task
+            except KafkaError as error:
+                await self._once_more(error)
+            else:
+                self._batches.popleft()
+
+    async def drain(self) -> None:
+        """Waits until all is acknowledged and committed.
+
+        Raises:
+            KafkaError: as in `begin`.
+        """
+        await self.settle(0)
+
+    def abandon(self) -> None:
+        """Leaves off; what is in flight is repeated by whoever has the partitions next."""
+        for batch in self._batches:
+            batch.task.cancel()
+        self._batches.clear()
+
+    async def _once_more(self, error: KafkaError) -> None:
+        """Sends all that is in flight again, after a while."""
+        await asyncio.gather(*(batch.task for batch in self._batches), return_exceptions=True)
+        if not error.retriable or self._stopping():
+            raise error
+        log.warning("publishing or committing failed (%s); trying again", error)
+        await asyncio.sleep(_RETRY_SECONDS)
+        for batch in self._batches:
+            batch.task = asyncio.create_task(self._deliver(batch))
+
+    async def _deliver(self, batch: _Batch) -> None:
+        with self._seconds.time():
+            async with self._sending:
+                sent = await self._send(batch.outputs)
+            acknowledged = [
+                self._acknowledge(sent.pop(source.partition, ()), source, end)
+                for source, end in batch.ends.items()
+            ]
+            # Those of an idle partition have no offset to wait for them.
+            others = [future for futures in sent.values() for future in futures]
+            await asyncio.gather(*acknowledged, *others)
+        for _, output in batch.outputs:
+            self._outputs.labels(output.topic).inc()
+
+    async def _acknowledge(
+        self, futures: Iterable[asyncio.Future[Any]], source: TopicPartition, end: int
+    ) -> None:
+        """Waits for the outputs of one partition's records, and commits what may be."""
+        await asyncio.gather(*futures)
+        self._ledgers[source].done(end)
+        await self._commit()
+
+    async def _send(self, outputs: Outputs) -> dict[int, list[asyncio.Future[Any]]]:
+        """Hands the outputs to the producer in order.
+
+        Returns:
+            what to wait for, by the number of the partition that caused it.
+        """
+        grouped: dict[tuple[str, int], list[Output]] = defaultdict(list)
+        for number, output in outputs:
+            grouped[output.topic, number].append(output)
+        sent: dict[int, list[asyncio.Future[Any]]] = defaultdict(list)
+        for (topic, number), group in grouped.items():
+            partition = number % len(await self._producer.partitions_for(topic))
+            builder = self._producer.create_batch()
+            for output in group:
+                fields = {
+                    "timestamp": output.timestamp_ms,
+                    "key": output.key,
+                    "value": output.value,
+                    "headers": list(output.headers),
+                }
+                if builder.append(**fields) is None:
+                    sent[number].append(
+                        await self._producer.send_batch(builder, topic, partition=partition)
+                    )
+                    builder = self._producer.create_batch()
+                    builder.append(**fields)
+            sent[number].append(
+                await self._producer.send_batch(builder, topic, partition=partition)
+            )
+        return sent
+
+    async def _commit(self) -> None:
+        """Commits what the ledgers allow and is not committed; one commit at a time."""
+        async with self._committing:
+            offsets = {
+                source: ledger.committable
+                for source, ledger in self._ledgers.items()
+                if ledger.committable > self._committed[source]
+            }
+            if not offsets:
+                return
+            try:
+                await self._consumer.commit(offsets)
+            except (CommitFailedError, IllegalStateError) as error:
+                # Another worker has the partitions. It repeats what is not committed.
+                log.warning("partitions were taken away before the commit (%s)", error)
+            else:
+                self._committed.update(offsets)

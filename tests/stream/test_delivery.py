@@ -1,0 +1,188 @@
+"""Outputs on their way: acknowledged in any order, committed in none but that of the log.
+
+A real broker acknowledges in the order that it likes, so producer and consumer are played here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import CommitFailedError, KafkaConnectionError, TopicAuthorizationFailedError
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from stream import delivery as module
+from stream.consumer import Output
+from stream.delivery import Delivery
+
+ZERO, ONE = TopicPartition("in", 0), TopicPartition("in", 1)
+
+
+class Producer:
+    """Takes what is sent; the test says when it is acknowledged."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[bytes, asyncio.Future[None]]] = []
+
+    async def partitions_for(self, _: str) -> set[int]:
+        return {0, 1}
+
+    def create_batch(self) -> list[bytes]:
+        return Builder()
+
+    async def send_batch(self, builder: Builder, *_: Any, partition: int) -> asyncio.Future[None]:
+        future = asyncio.get_running_loop().create_future()
+        self.sent += [(value, future) for value in builder.values]
+        return future
+
+    def names(self) -> list[str]:
+        return [value.decode() for value, _ in self.sent]
+
+    def acknowledge(self, name: str) -> None:
+        [future] = [f for value, f in self.sent if value.decode() == name and not f.done()]
+        future.set_result(None)
+
+    def fail(self, name: str, error: Exception) -> None:
+        [future] = [f for value, f in self.sent if value.decode() == name and not f.done()]
+        future.set_exception(error)
+
+
+class Builder:
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+
+    def append(self, value: bytes, **_: Any) -> object:
+        self.values.append(value)
+        return self
+
+
+class Consumer:
+    def __init__(self) -> None:
+        self.commits: list[dict[int, int]] = []
+        self.error: Exception | None = None
+
+    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+        if self.error is not None:
+            raise self.error
+        self.commits.append({source.partition: end for source, end in offsets.items()})
+
+
+@pytest.fixture
+def producer() -> Producer:
+    return Producer()
+
+
+@pytest.fixture
+def consumer() -> Consumer:
+    return Consumer()
+
+
+@pytest.fixture
+def on_its_way(producer: Producer, consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> Delivery:
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0.0)
+    registry = CollectorRegistry()
+    made = Delivery(
+        producer, consumer, 3, lambda: False,
+        Counter("outputs", "-", ["topic"], registry=registry),
+        Histogram("seconds", "-", registry=registry),
+    )  # fmt: skip
+    made.take_on({ZERO: 0, ONE: 0})
+    return made
+
+
+def output(name: str) -> tuple[int, Output]:
+    """Of the partition that the name ends with."""
+    return int(name[-1]), Output("out", None, name.encode(), 0)
+
+
+async def pause() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_a_later_batch_waits_for_an_earlier_one_of_its_partition(
+    on_its_way: Delivery, producer: Producer, consumer: Consumer
+) -> None:
+    await on_its_way.begin([output("a0"), output("a1")], {ZERO: 10, ONE: 5})
+    await on_its_way.begin([output("b0")], {ZERO: 20})
+    await pause()
+    producer.acknowledge("b0")
+    await pause()
+    assert consumer.commits == []
+    producer.acknowledge("a1")
+    await pause()
+    assert consumer.commits == [{1: 5}], "the other partition does not wait"
+    producer.acknowledge("a0")
+    await on_its_way.drain()
+    assert consumer.commits[-1] == {0: 20}
+    assert on_its_way.committed(ZERO) == 20
+
+
+async def test_so_many_batches_are_in_flight_and_no_more(
+    on_its_way: Delivery, producer: Producer
+) -> None:
+    await on_its_way.begin([output("a0")], {ZERO: 1})
+    await on_its_way.begin([output("b0")], {ZERO: 2})
+    third = asyncio.create_task(on_its_way.begin([output("c0")], {ZERO: 3}))
+    await pause()
+    assert not third.done()
+    producer.acknowledge("a0")
+    await third
+    for name in ("b0", "c0"):
+        producer.acknowledge(name)
+    await on_its_way.drain()
+
+
+async def test_after_a_failure_all_that_is_in_flight_is_sent_again_in_order(
+    on_its_way: Delivery, producer: Producer, consumer: Consumer
+) -> None:
+    await on_its_way.begin([output("a0")], {ZERO: 1})
+    await on_its_way.begin([output("b0")], {ZERO: 2})
+    await pause()
+    producer.acknowledge("b0")
+    producer.fail("a0", KafkaConnectionError())
+    drained = asyncio.create_task(on_its_way.drain())
+    await pause()
+    assert producer.names() == ["a0", "b0", "a0", "b0"]
+    assert consumer.commits == []
+    producer.acknowledge("b0")
+    producer.acknowledge("a0")
+    await drained
+    assert consumer.commits == [{0: 2}]
+
+
+async def test_what_the_broker_refuses_is_raised_and_not_committed(
+    on_its_way: Delivery, producer: Producer, consumer: Consumer
+) -> None:
+    await on_its_way.begin([output("a0")], {ZERO: 1})
+    await pause()
+    producer.fail("a0", TopicAuthorizationFailedError())
+    with pytest.raises(TopicAuthorizationFailedError):
+        await on_its_way.drain()
+    on_its_way.abandon()
+    assert consumer.commits == []
+
+
+async def test_partitions_that_were_taken_away_are_not_committed(
+    on_its_way: Delivery, producer: Producer, consumer: Consumer
+) -> None:
+    consumer.error = CommitFailedError()
+    await on_its_way.begin([output("a0")], {ZERO: 1})
+    await pause()
+    producer.acknowledge("a0")
+    await on_its_way.drain()
+    assert on_its_way.committed(ZERO) == 0
+
+
+async def test_outputs_without_records_are_waited_for_too(
+    on_its_way: Delivery, producer: Producer, consumer: Consumer
+) -> None:
+    await on_its_way.begin([output("idle1")], {})
+    drained = asyncio.create_task(on_its_way.drain())
+    await pause()
+    assert not drained.done()
+    producer.acknowledge("idle1")
+    await drained
+    assert consumer.commits == []
