@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from stream.ledger import OffsetLedger
 
@@ -63,7 +69,8 @@ class Worker(RuleBasedStateMachine):
         assert self.ledger.committable == min(waiting, default=self.begun)
 
 
-TestWorker = Worker.TestCase
+def test_no_offset_is_committed_before_every_earlier_one_is_done() -> None:
+    run_state_machine_as_test(Worker)
 
 
 def test_what_is_done_twice_or_begun_twice() -> None:
