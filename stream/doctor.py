@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from stream.access import AccessError, access, is_loopback
 from stream.broker import BrokerError, describe
 from stream.kafka_security import KafkaSecurityError, on_loopback, shown
 from stream.loading import load
 from stream.secret import SecretError
-from stream.settings import Settings
+from stream.settings import HTTP_SERVERS, Settings
 from topics.catalogue import CATALOGUE
 from topics.errors import TidecastError
 
@@ -30,6 +31,7 @@ class Finding:
 async def examine(settings: Settings) -> list[Finding]:
     """Everything that can be found out from here, in the order in which to mend it."""
     findings = await _examine_broker(settings)
+    findings += _examine_access(settings)
     findings += _examine_model(settings)
     findings += _examine_clock()
     return findings
@@ -105,6 +107,33 @@ def _examine_partitions(
     if not missing and not findings:
         findings.append(Finding("ok", f"{len(CATALOGUE)} topics, partitions as set"))
     return findings
+
+
+def _examine_access(settings: Settings) -> list[Finding]:
+    """Who is answered over HTTP; only what these settings would open is looked at."""
+    ports = {
+        "gateway": True,
+        "metrics": bool(settings.metrics_port),
+        "edge": bool(settings.edge and settings.edge_port),
+    }
+    findings = []
+    for server in (server for server, serves in ports.items() if serves):
+        try:
+            access(settings, server)
+        except (AccessError, SecretError) as error:
+            findings.append(Finding("wrong", str(error)))
+            continue
+        host = getattr(settings, HTTP_SERVERS[server])
+        if server in settings.http_open and not is_loopback(host):
+            findings.append(
+                Finding(
+                    "warning",
+                    f"{server} answers everyone who reaches {host}",
+                    "let nobody reach it who may not read it, or set http_token and take it out "
+                    "of http_open",
+                )
+            )
+    return findings or [Finding("ok", "HTTP answers this machine, or those who have the token")]
 
 
 def _examine_model(settings: Settings) -> list[Finding]:

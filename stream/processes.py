@@ -18,6 +18,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream.broker import free_port
+from stream.secret import read_secret
 from stream.settings import PREFIX, Settings
 
 _STOP_SECONDS = 20.0
@@ -35,6 +36,7 @@ class RoleProcess:
     def __init__(self, role: str, settings: Settings, folder: Path) -> None:
         port = free_port()
         self.role = role
+        self._token = read_secret("http_token", settings.http_token, settings.http_token_file)
         self.metrics_url = f"http://127.0.0.1:{port}/metrics"
         self.log = folder / f"{role}.log"
         environment = {**_inherited(os.environ), **settings.environment()}
@@ -72,7 +74,10 @@ class RoleProcess:
 
     def _samples(self) -> list[tuple[str, float]]:
         try:
-            with urllib.request.urlopen(self.metrics_url, timeout=2) as answer:
+            asked = urllib.request.Request(self.metrics_url)
+            if self._token:
+                asked.add_header("Authorization", f"Bearer {self._token.reveal()}")
+            with urllib.request.urlopen(asked, timeout=2) as answer:
                 text = answer.read().decode()
         except OSError:
             return []

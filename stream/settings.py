@@ -27,6 +27,8 @@ from topics.errors import TidecastError
 from topics.records import BIN_EDGES
 
 PREFIX = "TIDECAST_"
+# The servers of the product, and the setting of each one's address.
+HTTP_SERVERS = {"gateway": "http_host", "metrics": "metrics_host", "edge": "edge_host"}
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 # Read from the environment by other parts, so not unknown: the file's name.
 _NOT_SETTINGS = {"TIDECAST_CONFIG"}
@@ -220,6 +222,18 @@ class Settings:
         Duration(30), "lag or silence beyond this is said on the live page and by /api/health"
     )
 
+    # Who may ask over HTTP (stream/access.py)
+    http_token: Secret = _setting(
+        Secret(), "asked for by servers that are not on loopback alone; from the environment alone"
+    )
+    http_token_file: str = _setting("", "a file that holds the token instead")
+    http_open: tuple[str, ...] = _setting(
+        (), "servers that answer everyone without a token: gateway, metrics, edge"
+    )
+    http_hosts: tuple[str, ...] = _setting(
+        (), "names under which servers are asked, beside addresses and localhost; *: any"
+    )
+
     # Scores
     score_patience: Duration = _setting(
         Duration(86_400), "event time for which the scorer waits past a cascade's last horizon"
@@ -263,6 +277,11 @@ class Settings:
                     f"shadows: got {shadow!r}; expected a model's name, or its name and version "
                     "such as boosting:2"
                 )
+        if not set(self.http_open) <= HTTP_SERVERS.keys():
+            raise SettingsError(
+                f"http_open: got {', '.join(self.http_open)}; expected some of "
+                f"{', '.join(HTTP_SERVERS)}"
+            )
         if not re.fullmatch("[0-7]{3}", self.edge_socket_mode):
             raise SettingsError(
                 f"edge_socket_mode: got {self.edge_socket_mode!r}; expected three octal digits "

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry
 
+from stream import metrics_server
 from stream.settings import Settings
 
 
@@ -24,6 +25,11 @@ def setup_logging(settings: Settings) -> None:
 
 
 def serve(registry: CollectorRegistry, settings: Settings) -> None:
-    """Exposes the registry at /metrics when a port is set."""
+    """Exposes the registry at /metrics when a port is set.
+
+    Raises:
+        AccessError: others than this machine would reach it, and no token is set.
+        OSError: the port cannot be had.
+    """
     if settings.metrics_port:
-        start_http_server(settings.metrics_port, settings.metrics_host, registry)
+        metrics_server.start(registry, settings)

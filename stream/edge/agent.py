@@ -30,6 +30,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from stream import telemetry
+from stream.access import access
 from stream.edge.follower import DecisionFollower
 from stream.edge.metrics import Metrics
 from stream.edge.news import News
@@ -119,9 +120,12 @@ async def serve(settings: Settings) -> None:
 
     Raises:
         EdgeError: no edge is named, or a socket cannot be opened.
+        AccessError: others than this machine would reach the port, and no token is set.
     """
     if not settings.edge:
         raise EdgeError("no edge is named; name the one beside this agent with --edge")
+    if settings.edge_port:
+        access(settings, "edge")  # what may not be served is told before anything is
     listeners = _listeners(settings)
     registry = CollectorRegistry()
     table = EdgeTable(settings, life=f"{time.time_ns():x}")

@@ -23,6 +23,7 @@ import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from stream.access import HEADERS, access
 from stream.edge.metrics import Metrics
 from stream.edge.news import News
 from stream.edge.table import EdgeTable, Held
@@ -49,6 +50,9 @@ class Service:
         metrics: counts what is asked.
         news: tells those who wait.
         fill: what keeps a Varnish informed, if anything does.
+
+    Raises:
+        AccessError: others than this machine would reach the port, and no token is set.
     """
 
     def __init__(
@@ -65,10 +69,14 @@ class Service:
         self._news = news
         self._fill = fill
         self._answering = 0
+        self._access = access(settings, "edge") if settings.edge_port else None
 
     def application(self) -> web.Application:
         """Routes to the handlers."""
-        application = web.Application(client_max_size=_BODY_BYTES, middlewares=[self._bounded])
+        application = web.Application(
+            client_max_size=_BODY_BYTES, middlewares=[self._admitted, self._bounded]
+        )
+        application.on_response_prepare.append(_mark)
         application.add_routes(
             [
                 web.get("/decision", self._decision),
@@ -80,6 +88,31 @@ class Service:
             ]
         )
         return application
+
+    @web.middleware
+    async def _admitted(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        """Refuses who may not ask; on the Unix socket its permissions have decided that."""
+        transport = request.transport
+        # The name of a Unix socket is a path, that of a port an address and a number.
+        over_port = transport is None or isinstance(transport.get_extra_info("sockname"), tuple)
+        if self._access is not None and over_port:
+            refusal = self._access.refusal(
+                request.remote or "",
+                request.headers.get("Host", ""),
+                request.headers.get("Authorization", ""),
+                time.monotonic(),
+            )
+            if refusal is not None:
+                return web.Response(
+                    status=refusal.status,
+                    text=f"{refusal.title}: {refusal.detail}\n",
+                    headers=refusal.headers,
+                )
+        return await handler(request)
 
     @web.middleware
     async def _bounded(
@@ -202,6 +235,11 @@ class Service:
     async def _exposed(self, _: web.Request) -> web.Response:
         exposed = generate_latest(self._metrics.registry)
         return web.Response(body=exposed, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _mark(_: web.Request, answer: web.StreamResponse) -> None:
+    """What browsers are told about every answer."""
+    answer.headers.update(HEADERS)
 
 
 def _json(content: object) -> web.Response:

@@ -14,6 +14,7 @@ from stream.gateway.views import Problem
 _REF = "#/components/schemas/{name}"
 _REASONS = {
     "400": "A parameter is unknown or not allowed as it is.",
+    "401": "The token is missing or another, where one is asked for.",
     "404": "It is not held.",
     "429": "Too many requests from one address.",
     "503": "Not yet, or too many.",
@@ -34,7 +35,11 @@ def document(version: str) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": {endpoint.path: {"get": _operation(endpoint)} for endpoint in ENDPOINTS},
-        "components": {"schemas": components},
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{}, {"token": []}],
     }
 
 

@@ -22,18 +22,19 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from stream import telemetry
+from stream.access import access
 from stream.follow import Follower
 from stream.gateway import address, openapi
 from stream.gateway.api import Api
 from stream.gateway.guard import Guard
 from stream.gateway.health import Watch
+from stream.gateway.impatience import Impatient
 from stream.gateway.live import Live
 from stream.gateway.problems import problem
 from stream.gateway.state import READ, State
@@ -45,7 +46,7 @@ ROLE = "gateway"
 STATIC = Path(__file__).parent / "static"
 _RECORDS = 500  # decoded at a stretch, some milliseconds, before requests are answered
 _CONNECTIONS = 1_000
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_HEADER_BYTES = 16_384  # of a request: its line and its headers
 
 
 def application(settings: Settings, api: Api, registry: CollectorRegistry) -> Starlette:
@@ -66,11 +67,10 @@ def application(settings: Settings, api: Api, registry: CollectorRegistry) -> St
             f"got {request.method} {request.url.path}; /api/openapi.json lists what may be asked",
         )
 
-    middleware = [Middleware(Guard, rate=settings.http_rate, registry=registry)]
-    if settings.http_host in _LOOPBACK:
-        # A page of another site may not reach a server on this machine under a name of its own.
-        middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=[*_LOOPBACK, "[::1]"]))
-    middleware.append(Middleware(GZipMiddleware, minimum_size=2_000, compresslevel=4))
+    middleware = [
+        Middleware(Guard, access=access(settings, "gateway"), registry=registry),
+        Middleware(GZipMiddleware, minimum_size=2_000, compresslevel=4),
+    ]
     return Starlette(
         routes=[
             Route("/", page),
@@ -80,6 +80,23 @@ def application(settings: Settings, api: Api, registry: CollectorRegistry) -> St
         ],
         middleware=middleware,
         exception_handlers={404: refuse, 405: refuse},
+    )
+
+
+def configuration(app: Starlette) -> uvicorn.Config:
+    """How Uvicorn serves it, with the bounds on connections."""
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # a client's word about its own address is not taken
+        ws="none",
+        lifespan="off",
+        http=Impatient,
+        h11_max_incomplete_event_size=_HEADER_BYTES,
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=5,
     )
 
 
@@ -116,9 +133,11 @@ class Gateway:
 
         Raises:
             BrokerError: a topic is missing, or the broker is not there.
+            AccessError: others than this machine would reach it, and no token is set.
             GatewayError: the port cannot be had.
         """
         settings, registry = self._settings, self._registry
+        access(settings, "gateway")  # what may not be served is told before anything is
         bound = address.bind(settings)
         with contextlib.closing(bound):
             self.address = address.url(*bound.getsockname()[:2])
@@ -128,18 +147,7 @@ class Gateway:
             )
             partitions.set(self._follower.partitions)
             api = Api(self._state, self._watch, self._live)
-            server = _Server(
-                uvicorn.Config(
-                    application(settings, api, registry),
-                    log_config=None,
-                    access_log=False,
-                    server_header=False,
-                    ws="none",
-                    lifespan="off",
-                    limit_concurrency=_CONNECTIONS,
-                    timeout_graceful_shutdown=5,
-                )
-            )
+            server = _Server(configuration(application(settings, api, registry)))
             await self._serve(server, bound)
         log.info("gateway stopped")
 

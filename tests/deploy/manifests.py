@@ -115,7 +115,9 @@ def environment(workload: Object, objects: list[Object]) -> dict[str, str]:
         variables |= maps[source["configMapRef"]["name"]]["data"]
     for entry in container.get("env", ()):
         field = entry.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
-        if field is not None:
+        if "secretKeyRef" in entry.get("valueFrom", {}):
+            variables[entry["name"]] = "of-a-secret-0123456789abcdef"
+        elif field is not None:
             assert field == "metadata.name"
             variables[entry["name"]] = f"{workload['metadata']['name']}-0"
         else:

@@ -23,6 +23,7 @@ from jsonschema import validators
 from prometheus_client import CollectorRegistry
 
 from stream import broker, cli, settings, telemetry
+from stream.access import access
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -70,6 +71,21 @@ def test_settings_are_those_of_the_program(name: str) -> None:
     ours = {key: value for key, value in environment.items() if key.startswith(settings.PREFIX)}
     assert {key.removeprefix(settings.PREFIX).lower() for key in ours} <= known
     assert settings.load(environment=ours).kafka == "kafka:9092"
+
+
+@pytest.mark.parametrize("name", [*ROLES, "edge-agent"])
+def test_prometheus_may_ask_every_role_and_the_host_the_gateway(name: str) -> None:
+    environment = image_environment() | OURS[name]["environment"]
+    ours = {key: value for key, value in environment.items() if key.startswith(settings.PREFIX)}
+    of_role = settings.load(environment=ours)
+    host = "172.18.0.7:9180" if name == "edge-agent" else f"{name}:9100"  # as prometheus.yml asks
+    assert access(of_role, "metrics").refusal("172.18.0.2", host, "", 0.0) is None
+    for server, by in {"gateway": "127.0.0.1:8080", "edge-agent": "127.0.0.1:9180"}.items():
+        if name == server:
+            kind = server.removesuffix("-agent")
+            assert access(of_role, kind).refusal("172.18.0.1", by, "", 0.0) is None
+            refused = access(of_role, kind).refusal("172.18.0.1", "evil.example", "", 0.0)
+            assert refused and refused.status == 400
 
 
 @pytest.mark.parametrize("name", OURS)

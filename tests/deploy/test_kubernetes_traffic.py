@@ -10,6 +10,7 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from stream import broker, settings, telemetry
+from stream.access import access
 from stream.gateway.api import ENDPOINTS
 from tests.deploy.manifests import (
     DEPLOYED,
@@ -52,6 +53,24 @@ def test_probes_ask_what_the_role_serves(overlay: str) -> None:
             assert port == int(variables["TIDECAST_HTTP_PORT"])
         assert set(asked.values()) == {metrics}
         assert variables["TIDECAST_METRICS_HOST"] == "0.0.0.0"
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_probes_and_prometheus_are_answered_and_the_gateway_asks_for_its_token(
+    overlay: str,
+) -> None:
+    objects = build(overlay)
+    for name in DEPLOYED:
+        variables = environment(workloads(objects)[name], objects)
+        ours = {k: v for k, v in variables.items() if k.startswith(settings.PREFIX)}
+        role = settings.load(environment=ours)
+        by_pod = "10.0.0.7", "10.0.0.9:9100", "", 0.0
+        assert access(role, "metrics").refusal(*by_pod) is None
+        if name == "gateway":
+            guard = access(role, "gateway")
+            assert guard.refusal(*by_pod, public=True) is None  # /api/ready
+            refused = guard.refusal(*by_pod)
+            assert (refused is None) == (overlay == "development")
 
 
 def test_a_live_role_answers_what_its_probes_ask_whatever_kafka_does() -> None:

@@ -3,7 +3,7 @@
 import { html, nothing, render } from "./vendor/lit-html/lit-html.js";
 import { explainTerms } from "./terms.js";
 import { ago, duration, moment } from "./format.js";
-import { Changes, get, Refusal } from "./store.js";
+import { Changes, get, Refusal, sign } from "./store.js";
 import { api } from "./views/api.js";
 import { cascade } from "./views/cascade.js";
 import { edge } from "./views/edge.js";
@@ -11,6 +11,7 @@ import { edges } from "./views/edges.js";
 import { forecasts } from "./views/forecasts.js";
 import { health } from "./views/health.js";
 import { models } from "./views/models.js";
+import { signin } from "./views/signin.js";
 
 const NAVIGATION = [
   ["#/", "Forecasts"], ["#/edges", "Edges"], ["#/models", "Models"], ["#/health", "Health"], ["#/api", "API"],
@@ -28,7 +29,7 @@ const EVERY = 1_000; // between two questions of a view at least
 const RETRY = 3_000;
 
 const changes = new Changes();
-const state = { health: null, clock: null, rate: null, failed: null, told: null };
+const state = { locked: false, health: null, clock: null, rate: null, failed: null, told: null };
 let view = null;
 let data = null;
 let error = null;
@@ -75,6 +76,7 @@ async function ask() {
     if (mine.signal.aborted) return;
     if (!(caught instanceof Refusal)) throw caught;
     error = caught;
+    state.locked ||= caught.status === 401;
     // A refusal stays as it is until something changes; silence may end at any time.
     if (caught.status === 0 || caught.status === 429) soon(RETRY);
   } finally {
@@ -103,8 +105,20 @@ async function askHealth() {
   } catch (caught) {
     if (!(caught instanceof Refusal)) throw caught;
     state.failed = caught;
+    state.locked ||= caught.status === 401;
   }
   draw();
+}
+
+/** Goes on with the token that was typed. */
+async function unlock(token) {
+  sign(token);
+  state.locked = false;
+  await askHealth();
+  if (state.locked) return;
+  changes.start();
+  route();
+  document.getElementById("main").focus({ preventScroll: true });
 }
 
 // ---------------------------------------------------------------- drawing
@@ -114,12 +128,13 @@ function draw() {
   render(notices(), document.getElementById("notices"));
   const main = document.getElementById("main");
   main.classList.toggle("stale", Boolean(error && data) || Boolean(state.told && !changes.connected));
-  main.setAttribute("aria-busy", String(!data && !error));
+  main.setAttribute("aria-busy", String(!data && !error && !state.locked));
   render(content(), main);
   render(footer(), document.getElementById("footer"));
 }
 
 function content() {
+  if (state.locked) return signin(unlock);
   if (data) return view.render(data, state);
   if (!error) return html`<h1>${view.title}</h1><p class="quiet">Loading …</p>`;
   return html`<h1>${view.title}</h1>
@@ -138,6 +153,7 @@ function header() {
 }
 
 function connection() {
+  if (state.locked) return html`<span class="dot"></span>locked`;
   if (!changes.connected) return html`<span class="dot wrong"></span>not connected`;
   const { health, rate } = state;
   if (!health) return html`<span class="dot"></span>connecting`;
@@ -149,6 +165,7 @@ function connection() {
 }
 
 function notices() {
+  if (state.locked) return html``;
   if (!changes.connected && (state.told || state.failed)) {
     const since = state.told ? `Shown is what was known ${duration((Date.now() - state.told) / 1000)} ago.` : "";
     return html`<div class="notice wrong"><p>The gateway does not answer. ${since} This page comes back by itself as soon as the gateway does.</p></div>`;

@@ -16,11 +16,13 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from stream.access import HEADERS, AccessError
 from stream.edge.agent import EdgeError, serve, tcp_socket, unix_socket
 from stream.edge.metrics import Metrics
 from stream.edge.news import News
 from stream.edge.service import Service
 from stream.edge.table import EdgeTable
+from stream.secret import Secret
 from stream.settings import Settings
 from tests.stream.edge.records import decision, epoch
 
@@ -55,6 +57,50 @@ async def agent(tmp_path: Path) -> AsyncIterator[Agent]:
     connector = aiohttp.UnixConnector(str(path))
     async with aiohttp.ClientSession(connector=connector) as client:
         yield Agent(table, news, client)
+    await runner.cleanup()
+
+
+async def test_other_machines_need_the_token_and_the_socket_its_permissions(tmp_path: Path) -> None:
+    token = "planted-token-0123456789abcdef"
+    with pytest.raises(AccessError, match=r"edge_host: 0\.0\.0\.0"):
+        await serve(SETTINGS.having(edge_host="0.0.0.0"))
+    settings = SETTINGS.having(edge_host="0.0.0.0", http_token=Secret(token))
+    table = EdgeTable(settings, life="a")
+    service = Service(settings, table, Metrics(CollectorRegistry(), table), News(), None)
+    runner = web.AppRunner(service.application(), access_log=None)
+    await runner.setup()
+    listener, path = tcp_socket("127.0.0.1", 0), tmp_path / "edge.sock"
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/status"
+    await web.SockSite(runner, listener).start()
+    await web.SockSite(runner, unix_socket(path, 0o660)).start()
+    async with aiohttp.ClientSession() as client:
+        async with client.get(url, headers={"Origin": "https://evil.example"}) as answer:
+            assert answer.status == 401 and answer.headers["www-authenticate"] == "Bearer"
+            assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+            assert "access-control-allow-origin" not in answer.headers
+        async with client.get(url, headers={"Authorization": f"Bearer {token}"}) as answer:
+            assert answer.status == 200
+    local = aiohttp.UnixConnector(str(path))
+    async with (
+        aiohttp.ClientSession(connector=local) as client,
+        client.get("http://a/status") as it,
+    ):
+        assert it.status == 200
+    await runner.cleanup()
+
+
+async def test_on_loopback_the_port_answers_under_our_names_alone() -> None:
+    table = EdgeTable(SETTINGS, life="a")
+    service = Service(SETTINGS, table, Metrics(CollectorRegistry(), table), News(), None)
+    runner = web.AppRunner(service.application(), access_log=None)
+    await runner.setup()
+    listener = tcp_socket("127.0.0.1", 0)
+    await web.SockSite(runner, listener).start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/status"
+    async with aiohttp.ClientSession() as client:
+        for host, status in (("evil.example", 400), ("localhost:9180", 200)):
+            async with client.get(url, headers={"Host": host}) as answer:
+                assert answer.status == status
     await runner.cleanup()
 
 

@@ -15,9 +15,11 @@ from stream.gateway import openapi
 from stream.gateway.api import ENDPOINTS
 from stream.gateway.guard import HEADERS
 from stream.gateway.server import application
+from stream.secret import Secret
 from tests.stream.gateway.conftest import Parts, fill
 
 DOCUMENT = json.loads(json.dumps(openapi.document(importlib.metadata.version("tidecast"))))
+TOKEN = "planted-token-0123456789abcdef"
 ASKED = {
     "/api/cascades": ("/api/cascades", "/api/cascades?sort=count&state=all&q=C&limit=1&offset=1"),
     "/api/cascades/{cascade_id}": ("/api/cascades/c/1", "/api/cascades/d?nodes=2"),
@@ -143,6 +145,36 @@ def test_another_name_for_this_machine_is_refused(filled: TestClient) -> None:
     """Or a page of another site could read a gateway on loopback by rebinding its own name."""
     assert filled.get("/api/health", headers={"host": "evil.example"}).status_code == 400
     assert filled.get("/api/health", headers={"host": "localhost:8080"}).status_code == 200
+
+
+def test_with_a_token_what_tells_of_the_stream_needs_it() -> None:
+    parts = fill(Parts(http_token=Secret(TOKEN)))
+    with client(parts) as guarded:
+        for path, (question, *_) in ASKED.items():
+            answer = guarded.get(question)
+            assert answer.status_code == (200 if path == "/api/ready" else 401), path
+            if path != "/api/ready":
+                assert answer.headers["www-authenticate"] == "Bearer"
+                check(answer, path, "401")
+                shown = guarded.get(question, headers={"authorization": f"Bearer {TOKEN}"})
+                assert shown.status_code == 200
+        assert guarded.get("/api/stream").status_code == 401
+        assert guarded.get("/api/nope").status_code == 401
+        for public in ("/", "/static/app.js", "/api/openapi.json"):
+            assert guarded.get(public).status_code == 200, public
+        assert guarded.get("/static/../api/cascades").status_code in (401, 404)
+
+
+def test_other_sites_may_ask_nothing() -> None:
+    with client(fill(Parts())) as asked:
+        origin = {"origin": "https://evil.example"}
+        preflight = {"access-control-request-method": "GET"}
+        for answer in (
+            asked.get("/api/cascades", headers=origin),
+            asked.options("/api/cascades", headers=origin | preflight),
+        ):
+            assert not [name for name in answer.headers if name.startswith("access-control-")]
+            assert answer.headers["cross-origin-resource-policy"] == "same-origin"
 
 
 def test_an_address_that_asks_too_often_is_told_when_to_come_back() -> None:
