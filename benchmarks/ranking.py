@@ -3,15 +3,15 @@
     python benchmarks/ranking.py [--objects 100000] [--requested 0.05]
                                  [--histories 64,512,4096] [--rounds 5] [--json FILE]
 
-An edge with so many objects, of which a share is requested in a window; each of those has been
-requested in as many windows before as `history` says. Timed is what follows the window's last
-request: the networks' step for the objects that were requested, and new scores for all objects.
+An edge with so many objects, of which a share is requested once in a window; each of those has
+been stepped as often before as `history` says. Timed are the networks' steps for the objects that
+were requested, which come every 200 requests, and new scores for all objects.
 
     cachemamba    carries a state of fixed size on from window to window
     transformer   of equal width; keeps the keys and values of the history and attends to all
 
 The memory of the Transformer would not fit (column `memory`: that of all objects), so its step
-runs on the requested objects in pieces; the scoring of all objects is the same for both. FLOPs
+is that of 200 objects, times the steps of a window; the scoring is the same for both. FLOPs
 count a multiplication and an addition as two, an exponential as one, and are those of the networks
 for one window. Seconds are medians, on as many threads as OMP_NUM_THREADS says.
 """
@@ -38,7 +38,6 @@ from models.rank_transformer import TransformerNetwork
 from models.ranker_network import HORIZONS, Config, RankerNetwork
 from models.request_history import TAUS, WIDTH
 
-_PIECE = 500  # objects of the Transformer at once
 _AGED = 50  # objects whose histories are gone through; the others are copies of them
 KINDS: dict[str, Callable[[Config], RankerNetwork]] = {
     "cachemamba": CacheMambaNetwork,
@@ -90,6 +89,7 @@ def edge(network: RankerNetwork, objects: int) -> NeuralCache:
     """A cache that knows all objects."""
     cache = NeuralCache(network, objects // 20)
     cache.replay(np.arange(objects))
+    cache._follows[-1] = len(TAUS)  # a mixture is in force, whose scores cost more
     return cache
 
 
@@ -98,23 +98,25 @@ def measure(name: str, history: int, objects: int, requested: int, rounds: int) 
     torch.manual_seed(0)
     config = Config(history=history)
     network = KINDS[name](config).eval()
-    # The scores of all objects, and the step of a network whose history is empty.
+    codes, everything = np.arange(requested), np.arange(objects)
     cache = edge(CacheMambaNetwork(config).eval(), objects)
-    codes = np.arange(requested)
-    ones = np.ones(requested, np.int64)
     title = f"{name}, history {history}"
     if name == "cachemamba":
         kept = aged(network, history, title)
         for tensor, rows in zip(cache._memory, kept, strict=True):
             tensor[:requested] = rows[codes % _AGED]
-        seconds = median(lambda: cache.close(codes, ones), rounds, lambda: cache.replay(codes))
+
+        def window() -> None:
+            cache.replay(codes)
+            cache.log_shares(everything)
+
+        seconds = median(window, rounds)
     else:
-        weights = np.ones((requested, len(HORIZONS), len(TAUS)), np.float32)
-        scoring = median(lambda: cache.weigh(codes, weights), rounds)
-        features, elapsed = torch.randn(_PIECE, WIDTH), torch.full((_PIECE,), 20.0)
-        kept = network.start(_PIECE)  # what it holds makes it neither slower nor faster
+        scoring = median(lambda: cache.log_shares(everything), rounds)
+        features, elapsed = torch.randn(config.every, WIDTH), torch.full((config.every,), 20.0)
+        kept = network.start(config.every)  # what it holds makes it neither slower nor faster
         step = median(lambda: network.step(features, kept, elapsed), rounds)
-        seconds = scoring + step * requested / _PIECE
+        seconds = scoring + step * requested / config.every
     return {
         "history": history,
         "seconds": round(seconds, 4),

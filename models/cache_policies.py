@@ -91,13 +91,7 @@ def neural(model: RankerModel) -> Policy:
 
     def replay(workload: Workload, capacity: int) -> NDArray[np.bool_]:
         cache = model.cache(capacity, workload.unit, workload.objective, workload.fetch_cost)
-        weights, start, hits = workload.weights, 0, []
-        for end in workload.ends.tolist():
-            requested = workload.objects[start:end]
-            hits.append(cache.replay(requested, weights[start:end]))
-            cache.close(*np.unique(requested.astype(np.int64), return_counts=True))
-            start = end
-        return np.concatenate(hits)
+        return cache.replay(workload.objects, workload.weights)
 
     return Policy(model.name, _TITLES[model.name], replay, ranker=model.ranker)
 
@@ -105,10 +99,9 @@ def neural(model: RankerModel) -> Policy:
 def _learnt(name: str) -> TrainedPolicy:
     # Imported when it is asked for: PyTorch takes seconds to import, and most policies need none.
     def train(workload: Workload, seed: int, report: Report) -> Policy:
-        from models.ranker_training import Requests, train_ranker
+        from models.ranker_training import train_ranker
 
-        requests = Requests(workload.objects, workload.ends.tolist())
-        return neural(train_ranker(name, [requests], seed, report=report)[0])
+        return neural(train_ranker(name, [workload.objects], seed, report=report)[0])
 
     def load(root: Path | None) -> Policy:
         from models import registry

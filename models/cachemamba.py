@@ -1,7 +1,7 @@
-"""CacheMamba: a selective state space over each object's history of windows.
+"""CacheMamba: a selective state space over each object's history.
 
 After arXiv 2502.15746, which ranks files by Mamba. Here the step size follows the requests served
-since an object's step before, the state of an object is carried on from window to window, and what
+since an object's step before, the state of an object is carried on from step to step, and what
 is read from it is what to make of the object's decayed counts (`models.ranker_network`).
 """
 

@@ -84,9 +84,7 @@ class DecayedCountRanker(Ranker):
         order = window.requests()
         self._cache.replay(codes[order], window.sizes()[order])
         self._count(window, order.size)
-        self._replayed(window, codes)
-        # Between the parts of a window codes stay what they are: `_replayed` may hold on to some.
-        if len(self._codes) > self.max_objects and window.part + 1 == window.parts:
+        if len(self._codes) > self.max_objects:
             self._forget()
 
     def scores(self, objects: Sequence[str]) -> NDArray[np.float64]:
@@ -103,9 +101,6 @@ class DecayedCountRanker(Ranker):
             )
             scores[known] = self._cache.log_shares(codes[known]) + np.log(mean)
         return scores
-
-    def _replayed(self, window: EdgeWindow, codes: NDArray[np.int32]) -> None:
-        """For rankers that learn more from a window; `codes` are those of its objects."""
 
     def _encode(self, objects: Sequence[str]) -> NDArray[np.int32]:
         codes = self._codes

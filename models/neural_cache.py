@@ -1,26 +1,25 @@
 """A cache whose scores a neural network corrects, and the ranker of one edge that goes by it.
 
-At the end of a window the objects that were requested in it are stepped, whatever the catalogue
-and however long their histories, and get new weights for their decayed counts. Shadow caches say
-whether a mixture by those weights or a plain decayed count answers more requests lately; the cache
-and the ranker go by that one (`models.tuned.BlendedCache`).
+After every few hundred requests the objects that were requested among them are stepped, whatever
+the catalogue and however long their histories, and get new weights for their decayed counts. Shadow
+caches say whether a mixture by those weights or a plain decayed count answers more requests lately;
+the cache and the ranker go by that one (`models.tuned.BlendedCache`).
 """
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from models.decayed import DecayedCountRanker
 from models.ranker_network import HORIZONS, RankerNetwork
 from models.scorecache import Unit
 from models.tuned import BlendedCache, Objective, TunedCache
-from topics.records import EdgeWindow
 
 
 class NeuralCache(BlendedCache):
-    """A blended cache that steps a network at the end of each window.
+    """A blended cache that steps a network every `network.config.every` requests.
 
     The memory of all objects is a few tensors, a row for each.
 
@@ -49,16 +48,22 @@ class NeuralCache(BlendedCache):
             return super().in_force
         return f"mixture for a horizon of {HORIZONS[self.mixture]:g} requests"
 
-    def close(self, objects: NDArray[np.int64], requests: NDArray[np.int64]) -> None:
-        """Ends a window.
+    def replay(self, objects: ArrayLike, sizes: ArrayLike | None = None) -> NDArray[np.bool_]:
+        codes, weights = self._requests(objects, sizes)
+        every, start = self._network.config.every, 0
+        hits = np.zeros(codes.size, np.bool_)
+        # How the requests are divided into calls makes no difference.
+        while start < codes.size:
+            part = slice(start, start + every - self.requests % every)
+            hits[part] = super().replay(codes[part], weights[part] if weights.size else None)
+            if self.requests % every == 0:
+                self._step()
+            start = part.stop
+        return hits
 
-        Args:
-            objects: those that were requested in it, each once.
-            requests: of each.
-        """
-        if not objects.size:
-            return
-        features, elapsed = self.history.step(objects, requests)
+    def _step(self) -> None:
+        """Steps the objects that were requested since the last step."""
+        objects, features, elapsed = self.history.step()
         rows = torch.from_numpy(objects)
         weights, memory = self._network.step(
             torch.from_numpy(features),
@@ -105,21 +110,8 @@ class NeuralRanker(DecayedCountRanker):
         self.version = version
         self._network = network
         super().__init__(cache_objects, cache_share, max_objects, objective)
-        # Of the parts of the window so far: the objects requested, and how often.
-        self._objects: list[NDArray[np.int32]] = []
-        self._counts: list[NDArray[np.int32]] = []
 
     def _new_cache(
         self, capacity: int, objective: Objective, taus: tuple[float, ...]
     ) -> TunedCache:
-        self._neural = NeuralCache(self._network, capacity, "objects", objective)
-        return self._neural
-
-    def _replayed(self, window: EdgeWindow, codes: NDArray[np.int32]) -> None:
-        self._objects.append(codes)
-        self._counts.append(window.counts())
-        if window.part + 1 == window.parts:
-            objects, of = np.unique(np.concatenate(self._objects), return_inverse=True)
-            requests = np.bincount(of, np.concatenate(self._counts)).astype(np.int64)
-            self._neural.close(objects.astype(np.int64), requests)
-            self._objects, self._counts = [], []
+        return NeuralCache(self._network, capacity, "objects", objective)

@@ -1,6 +1,6 @@
-"""What a neural ranker learns from: sequences of requests, cut into windows.
+"""What a neural ranker learns from: sequences of requests, cut into windows of equally many.
 
-At the end of a window, a query, every object known is asked for its share of the requests to
+At the end of some windows, a query, every object known is asked for its share of the requests to
 come. The answer is the discounted count of its requests after the query,
 
     sum of exp(-(v' - v) / horizon) over its requests v' > v,
@@ -83,21 +83,28 @@ class Histories:
 
     Args:
         requests: in order.
-        ends: position in `requests` at which each window ends, ascending, the last at the end.
+        every: requests between two steps.
+
+    Raises:
+        TooFewRequestsError: fewer than `every`.
     """
 
-    def __init__(self, requests: NDArray[np.int32], ends: Sequence[int]) -> None:
+    def __init__(self, requests: NDArray[np.int32], every: int) -> None:
+        if len(requests) < every:
+            raise TooFewRequestsError(
+                f"got {len(requests)} requests; expected many times the {every} after which "
+                "objects are stepped: give more, or step more often"
+            )
         self.requests = requests
         known = int(requests.max()) + 1
         history = RequestHistory()
+        ends = range(every, len(requests) + 1, every)
         asked = _asked(ends, min(_WARM, int(_WARM_SHARE * len(requests))), known)
         stepped, features, elapsed, moments = [], [], [], []
         counted = np.zeros(known, np.int64)  # steps of each object so far
-        start = 0
         for number, end in enumerate(ends):
-            objects, counts = np.unique(requests[start:end].astype(np.int64), return_counts=True)
-            history.record(requests[start:end])
-            told, passed = history.step(objects, counts)
+            history.record(requests[end - every : end])
+            objects, told, passed = history.step()
             stepped.append(objects)
             features.append(told)
             elapsed.append(passed)
@@ -106,7 +113,6 @@ class Histories:
                 seen = np.flatnonzero(counted)
                 shares = history.shares(seen).astype(np.float32)
                 moments.append((end, seen, counted[seen] - 1, shares))
-            start = end
         order = np.argsort(np.concatenate(stepped), kind="stable")
         self.features = np.concatenate(features)[order]
         self.elapsed = np.concatenate(elapsed)[order]
@@ -167,7 +173,7 @@ class RankerMaterial:
             windows = sum(len(histories.queries) for histories, _, _ in sources)
             raise TooFewRequestsError(
                 f"got {windows} windows to ask after, and none where one is needed; expected "
-                "several in each part of the requests: give more requests, or shorter windows"
+                "several in each part of the requests: give more requests, or step more often"
             )
 
     def __len__(self) -> int:

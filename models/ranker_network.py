@@ -1,10 +1,10 @@
-"""The network of a neural ranker: histories of windows in, mixtures of decayed counts out.
+"""The network of a neural ranker: histories of requests in, mixtures of decayed counts out.
 
-An object is stepped at the end of each window in which it was requested. What comes out are
-weights w of its decayed counts, one mixture for each of several horizons: the object's expected
-share of the requests over that horizon is sum_k w_k share_k (`models.request_history`). It holds
-from then on: between steps the counts decay in closed form and grow by each request, so a burst
-counts at once and an object without requests costs nothing.
+After every few hundred requests each object that was requested among them is stepped. What comes
+out are weights w of its decayed counts, one mixture for each of several horizons: the object's
+expected share of the requests over that horizon is sum_k w_k share_k (`models.request_history`). It
+holds from then on: between steps the counts decay in closed form and grow by each request, so a
+burst counts at once and an object without requests costs nothing.
 
 The weights are exp(prior + correction): the prior is learned too, and is what a new object and a
 network that has nothing to say get. The body is `models.mamba` in CacheMamba, causal attention in
@@ -45,12 +45,14 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a network looks like.
 
     Attributes:
+        every: requests between two steps, a window of the clock that counts requests.
         width: of the body.
         layers: blocks of the body.
         state: components of a channel's state (Mamba).
         history: steps that attention sees (Transformer).
     """
 
+    every: int = 200
     width: int = 16
     layers: int = 1
     state: int = 16

@@ -2,13 +2,13 @@
 
 Of each sequence the earlier part trains and the later one validates, which stops the training;
 the network then goes on for a while with both, since the latest requests resemble the next the
-most. Windows of a few hundred requests teach more than longer ones, in which fewer steps are made.
+most.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,21 +24,9 @@ _VALIDATION = 0.25  # share of the requests of a sequence
 SCHEDULE = Schedule(epochs=24, patience=6, averaged=1.0, again=4, rate=5e-3)
 
 
-class Requests(NamedTuple):
-    """Requests of one edge.
-
-    Attributes:
-        objects: of each request, in order, dense from 0.
-        ends: position at which each window ends, ascending, the last at the end.
-    """
-
-    objects: NDArray[np.int32]
-    ends: Sequence[int]
-
-
 def train_ranker(
     name: str,
-    sources: Sequence[Requests],
+    sources: Sequence[NDArray[np.int32]],
     seed: int,
     config: Config | None = None,
     schedule: Schedule = SCHEDULE,
@@ -48,7 +36,7 @@ def train_ranker(
 
     Args:
         name: of the kind of model, a key of `RANKERS`.
-        sources: to learn from, some thousand requests each.
+        sources: the object of each request of an edge, in order, dense from 0; some thousand each.
         seed: the same one gives the same network.
         config: of the network.
         schedule: of the training.
@@ -59,7 +47,7 @@ def train_ranker(
     histories = []
     for number, source in enumerate(sources):
         report("histories", number, len(sources))
-        histories.append(Histories(source.objects, source.ends))
+        histories.append(Histories(source, config.every))
     report("histories", len(sources), len(sources))
     network.fit_inputs(np.concatenate([one.features for one in histories]))
     ends = [len(one.requests) for one in histories]

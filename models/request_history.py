@@ -23,9 +23,9 @@ from models import heap
 TAUS: tuple[float, ...] = tuple(500.0 * 2**k for k in range(10))  # requests
 # What a step tells of an object, beside its share at each of `TAUS`.
 FEATURES = (
-    "log requests in the window",
-    "log share of the window",
-    "log requests served since the step before",
+    "log requests since the last step of any",
+    "log share of those requests",
+    "log requests served since its own step before",
     "log requests served between its last two requests",
     "log age in requests served",
     "log requests so far",
@@ -33,6 +33,8 @@ FEATURES = (
 WIDTH = len(FEATURES) + len(TAUS)
 # Shares below this say no more than that there was nothing lately.
 _LEAST_SHARE = 1e-9
+# Of a history, with a row for each object.
+_ARRAYS = ("counts", "last", "_gap", "_first", "_total", "_recent", "_stepped")
 
 
 class RequestHistory:
@@ -54,7 +56,8 @@ class RequestHistory:
         self._gap = np.zeros(0)  # requests served between the last two requests
         self._first = np.zeros(0)
         self._total = np.zeros(0)
-        self._stepped = np.zeros(0)  # the clock at the last step
+        self._recent = np.zeros(0)  # requests since the last step of any object
+        self._stepped = np.zeros(0)  # the clock at the object's last step
 
     def record(self, objects: ArrayLike) -> None:
         """Takes in requests in order."""
@@ -65,21 +68,19 @@ class RequestHistory:
 
     def arrays(self) -> tuple[NDArray[np.float64], ...]:
         """What `record_one` works on, after the clock and the time constants."""
-        return self.counts, self.last, self._gap, self._first, self._total
+        return self.counts, self.last, self._gap, self._first, self._total, self._recent
 
     def grow(self, known: int) -> None:
         """Makes room for the objects below `known`."""
         if known > self.last.size:
             length = max(64, known + known // 2)
             self.counts = np.ascontiguousarray(heap.grown(self.counts.T, length, 0.0).T)
-            self.last, self._gap, self._first, self._total, self._stepped = (
-                heap.grown(array, length, 0.0)
-                for array in (self.last, self._gap, self._first, self._total, self._stepped)
-            )
+            for name in _ARRAYS[1:]:
+                setattr(self, name, heap.grown(getattr(self, name), length, 0.0))
 
     def select(self, kept: NDArray[np.int64]) -> None:
         """Drops every object that is not in `kept`; `kept[i]` is called i from now on."""
-        for name in ("counts", "last", "_gap", "_first", "_total", "_stepped"):
+        for name in _ARRAYS:
             setattr(self, name, getattr(self, name)[kept])
 
     def shares(self, objects: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -88,20 +89,18 @@ class RequestHistory:
         result: NDArray[np.float64] = self.counts[objects] * faded / norms(self.clock[0], self.taus)
         return result
 
-    def step(
-        self, objects: NDArray[np.int64], requests: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Closes a window: what is told of the objects that were requested in it.
-
-        Args:
-            objects: those objects, each once.
-            requests: of each in the window.
+    def step(self) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+        """What is told of the objects that were requested since it was last asked.
 
         Returns:
-            features, shape (objects, WIDTH), and the requests served since each object's step
-            before, in thousands, above 0; since its first request where there was none.
+            those objects, ascending; their features, shape (objects, WIDTH); and the requests
+            served since each object's step before, in thousands, above 0; since its first request
+            where there was none.
         """
         now = self.clock[0]
+        objects = np.flatnonzero(self._recent)
+        requests = self._recent[objects]
+        self._recent[objects] = 0
         fresh = self._stepped[objects] == 0
         since = now - np.where(fresh, self._first[objects] - 1, self._stepped[objects])
         self._stepped[objects] = now
@@ -115,7 +114,7 @@ class RequestHistory:
         ]
         shares = np.log(np.maximum(self.shares(objects), _LEAST_SHARE))
         features = np.concatenate([np.stack(columns, 1), shares], 1)
-        return features.astype(np.float32), (since / 1_000).astype(np.float32)
+        return objects, features.astype(np.float32), (since / 1_000).astype(np.float32)
 
 
 @njit(cache=True)
@@ -126,8 +125,9 @@ def norms(served: int, taus: Any) -> Any:
 
 @njit(cache=True, nogil=True)
 def record_one(
-    item: int, now: int, taus: Any, counts: Any, last: Any, gap: Any, first: Any, total: Any
-) -> None:
+    item: int, now: int, taus: Any, counts: Any, last: Any, gap: Any, first: Any, total: Any,
+    recent: Any,
+) -> None:  # fmt: skip
     """One request for `item`, the `now`-th of all."""
     for k in range(taus.size):
         counts[item, k] = counts[item, k] * np.exp((last[item] - now) / taus[k]) + 1.0
@@ -137,6 +137,7 @@ def record_one(
         gap[item] = now - last[item]
     last[item] = now
     total[item] += 1
+    recent[item] += 1
 
 
 @njit(cache=True)
@@ -150,8 +151,9 @@ def blend(weights: Any, counts: Any, last: float, now: int, taus: Any, norms: An
 
 @njit(cache=True, nogil=True)
 def _record_all(
-    objects: Any, clock: Any, taus: Any, counts: Any, last: Any, gap: Any, first: Any, total: Any
-) -> None:
+    objects: Any, clock: Any, taus: Any, counts: Any, last: Any, gap: Any, first: Any, total: Any,
+    recent: Any,
+) -> None:  # fmt: skip
     for item in objects:
         clock[0] += 1
-        record_one(item, clock[0], taus, counts, last, gap, first, total)
+        record_one(item, clock[0], taus, counts, last, gap, first, total, recent)

@@ -133,10 +133,9 @@ class TunedCache(ScoreCache):
         Shape (objects,); -inf for an object that was never requested.
         """
         codes = np.asarray(objects, np.int64)
-        tau, served = self.tau, self.requests
-        scores = self._priority[self._follows[-1], codes] - self._log_worth(codes)
-        if tau is None:
-            return scores
+        row, served = int(self._follows[-1]), self.requests
+        tau = float(self._taus[row])
+        scores = self._priority[row, codes] - self._log_worth(codes)
         return scores - served / tau - np.log(max(norms(served, tau), 1.0))
 
     def _log_worth(self, objects: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -164,7 +163,7 @@ class BlendedCache(TunedCache):
 
     A mixture's score is log sum_k w_k share_k, w the object's own weights. It is made current at
     each of the object's requests and, since scores fade at no common pace, now and then for all
-    that the caches hold, and for all objects at the end of a window.
+    that the caches hold.
 
     Args:
         capacity, unit, objective, fetch_cost: as of a `TunedCache`.
@@ -195,25 +194,23 @@ class BlendedCache(TunedCache):
         return index if index >= 0 else None
 
     def weigh(self, objects: NDArray[np.int64], weights: NDArray[np.float32]) -> None:
-        """Gives objects their weights and makes all scores of mixtures current.
+        """Gives objects the weights that their scores are made by from now on.
 
         Args:
             objects: each once.
             weights: of their counts, shape (objects, mixtures, len(TAUS)).
         """
         self._weights[objects] = weights
-        known = np.arange(self.known)
-        shares = self._history.shares(known)
-        blended = np.einsum("omk,ok->mo", self._weights[known], shares)
-        # An object that was never requested has no share, and no score.
-        scores = np.log(blended, out=np.full(blended.shape, -np.inf), where=blended > 0)
-        self._priority[self._taus.size :, known] = scores + self._log_worth(known)
-        for cache, fill in enumerate(self._fill):
-            row = self._row(cache)
-            if row >= self._taus.size:
-                heap.reorder(
-                    self._heap[cache], self._place[cache], self._priority[row], self._size, fill
-                )
+
+    def log_shares(self, objects: ArrayLike) -> NDArray[np.float64]:
+        if self.mixture is None:
+            return super().log_shares(objects)
+        codes = np.asarray(objects, np.int64)
+        shares = np.einsum(
+            "ok,ok->o", self._weights[codes, self.mixture], self._history.shares(codes)
+        )
+        # An object that was never requested has no share.
+        return np.log(shares, out=np.full(shares.shape, -np.inf), where=shares > 0)
 
     def _grow(self, known: int) -> None:
         super()._grow(known)
@@ -240,7 +237,7 @@ def _replay(
     objects: Any, sizes: Any, heaps: Any, places: Any, scores: Any, size: Any, fills: Any,
     known_bytes: Any, taus: Any, clock: Any, follows: Any, trailing: Any, lately: Any,
     standing: Any, each: float, a_byte: float, by_bytes: bool, refresh: int, weights: Any,
-    counts: Any, last: Any, gap: Any, first: Any, total: Any, hits: Any,
+    counts: Any, last: Any, gap: Any, first: Any, total: Any, recent: Any, hits: Any,
 ) -> None:  # fmt: skip
     mixtures = weights.shape[1]
     rows = taus.size + mixtures
@@ -263,7 +260,7 @@ def _replay(
             row = scores[tau]
             row[item] = np.logaddexp(row[item], clock[0] / taus[tau] + worth)
         if mixtures:
-            record_one(item, clock[0], taus, counts, last, gap, first, total)
+            record_one(item, clock[0], taus, counts, last, gap, first, total, recent)
             everything = everything * np.exp(-1 / taus) + 1
             for mixture in range(mixtures):
                 scores[taus.size + mixture, item] = worth + blend(

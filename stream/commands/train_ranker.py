@@ -18,7 +18,6 @@ from stream.commands.training import (
     console,
     train_app,
 )
-from stream.settings import Duration
 
 if TYPE_CHECKING:
     from models.ranker_model import RankerModel
@@ -47,15 +46,12 @@ def train_cachemamba(
             "on, for the model's card.",
         ),
     ] = 0.5,
-    window: Annotated[
-        Duration | None,
+    every: Annotated[
+        int,
         typer.Option(
-            parser=Duration.parse,
-            metavar="DURATION",
-            help="Length of windows, such as 5m. Default: for each file the shortest round length "
-            "with 250 requests on average.",
+            min=1, help="Requests of an edge after which those objects are stepped that had some."
         ),
-    ] = None,
+    ] = 200,
     epochs: Annotated[
         int, typer.Option(min=1, help="At most; the later part of what is learnt from stops it.")
     ] = 24,
@@ -77,18 +73,19 @@ def train_cachemamba(
     from models import registry
     from models.checkpoint import checkpoints
     from models.datasets import read_requests
-    from models.ranker_training import SCHEDULE, Requests, train_ranker
+    from models.ranker_network import Config
+    from models.ranker_training import SCHEDULE, train_ranker
     from models.workload import workload
 
     torch.set_num_threads(threads)
-    length = None if window is None else float(window)
-    workloads = [workload(read_requests(path), "unit", window=length) for path in requests]
+    workloads = [workload(read_requests(path), "unit") for path in requests]
     learnt = [work.first(max(1, int(first * len(work)))) for work in workloads]
     with checkpoints(output / ".unfinished", resume), Bars(console) as report:
         model, found = train_ranker(
             "cachemamba",
-            [Requests(work.objects, work.ends.tolist()) for work in learnt],
+            [work.objects for work in learnt],
             seed,
+            Config(every=every),
             schedule=replace(SCHEDULE, epochs=epochs),
             report=report,
         )
@@ -109,7 +106,7 @@ def train_cachemamba(
         description="A selective state space that weighs each object's decayed counts.",
         command=command_line(),
         data=data,
-        training={"seed": seed, "first": first, "windows": [w.window for w in learnt]} | found,
+        training={"seed": seed, "first": first, "every": every} | found,
         metrics=metrics,
     )
     console.print(f"{model.name} {model.version} written to {folder}")

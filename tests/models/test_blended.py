@@ -46,7 +46,6 @@ class Obvious:
 
     def weigh(self, weights: dict[int, np.ndarray]) -> None:
         self.weights |= weights
-        self.held = {item: self.score(item) for item in self.held}
 
 
 def _prior() -> np.ndarray:

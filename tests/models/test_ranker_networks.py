@@ -14,12 +14,12 @@ from models.neural_cache import NeuralCache
 from models.ranker_material import Histories, RankerMaterial
 from models.ranker_model import RANKERS, CacheMamba
 from models.ranker_network import HORIZONS, Config, _missed
-from models.ranker_training import Requests, train_ranker
+from models.ranker_training import train_ranker
 from models.request_history import TAUS, WIDTH, RequestHistory
 from models.workload import TooFewRequestsError, workload
 
 QUICK = Schedule(epochs=2, patience=5, averaged=0.5, again=1, rate=1e-2)
-SMALL = Config(width=8, state=4, history=4)
+SMALL = Config(every=100, width=8, state=4, history=4)
 
 
 def _requests(count: int = 6_000, objects: int = 80, seed: int = 0) -> np.ndarray:
@@ -30,10 +30,7 @@ def _requests(count: int = 6_000, objects: int = 80, seed: int = 0) -> np.ndarra
 
 @pytest.fixture(scope="module")
 def trained() -> dict[str, object]:
-    ends = [*range(100, 6_001, 100)]
-    return {
-        name: train_ranker(name, [Requests(_requests(), ends)], 0, SMALL, QUICK) for name in RANKERS
-    }
+    return {name: train_ranker(name, [_requests()], 0, SMALL, QUICK) for name in RANKERS}
 
 
 def _noisy(name: str):
@@ -84,13 +81,13 @@ def test_an_untrained_network_leaves_the_prior_alone(name):
 
 
 def test_histories_are_those_that_a_cache_steps_through():
-    requests, ends = _requests(1_000), [300, 650, 1_000]
-    histories = Histories(requests, ends)
+    requests = _requests(1_000)
+    histories = Histories(requests, 300)  # the last hundred are in no step
     history, told = RequestHistory(), {}
-    for start, end in itertools.pairwise([0, *ends]):
-        history.record(requests[start:end])
-        objects, counts = np.unique(requests[start:end].astype(np.int64), return_counts=True)
-        features, elapsed = history.step(objects, counts)
+    for start in (0, 300, 600):
+        history.record(requests[start : start + 300])
+        objects, features, elapsed = history.step()
+        assert objects.tolist() == sorted(set(requests[start : start + 300].tolist()))
         for row, item in enumerate(objects.tolist()):
             told.setdefault(item, []).append((features[row], elapsed[row]))
     for item, steps in told.items():
@@ -101,7 +98,7 @@ def test_histories_are_those_that_a_cache_steps_through():
 
 def test_a_query_knows_the_past_and_its_target_the_future():
     requests, ends = _requests(4_000), [*range(100, 4_001, 100)]
-    histories = Histories(requests, ends)
+    histories = Histories(requests, 100)
     query = histories.queries[3]
     assert query.clock > 400 and query.objects.tolist() == sorted(set(requests[: query.clock]))
     history = RequestHistory()
@@ -122,7 +119,7 @@ def test_a_query_knows_the_past_and_its_target_the_future():
 
 
 def test_a_block_answers_for_its_objects_as_the_whole_does():
-    histories = Histories(_requests(4_000), [*range(100, 4_001, 100)])
+    histories = Histories(_requests(4_000), 100)
     network = _noisy("cachemamba")
     material = RankerMaterial([(histories, 0, 4_000)])
     everything = network(
@@ -140,15 +137,13 @@ def test_a_block_answers_for_its_objects_as_the_whole_does():
 @pytest.mark.parametrize("name", RANKERS)
 def test_training_lowers_the_loss_and_can_be_repeated(name, trained):
     model, found = trained[name]
-    histories = Histories(_requests(), [*range(100, 6_001, 100)])
+    histories = Histories(_requests(), 100)
     late = RankerMaterial([(histories, 4_500, 6_000)]).validation()
     begun = RANKERS[name].untrained(SMALL, 0)
     begun.fit_inputs(histories.features)
     with torch.no_grad():
         assert found["validation_loss"] < begun.validation_loss(late)
-    again, _ = train_ranker(
-        name, [Requests(_requests(), [*range(100, 6_001, 100)])], 0, SMALL, QUICK
-    )
+    again, _ = train_ranker(name, [_requests()], 0, SMALL, QUICK)
     for one, two in zip(model.network.parameters(), again.network.parameters(), strict=True):
         assert torch.equal(one, two)
 
@@ -169,14 +164,13 @@ def test_a_saved_model_comes_back(name, trained, tmp_path):
 
 
 @pytest.mark.parametrize("name", RANKERS)
-def test_a_cache_in_windows_is_the_network_over_whole_histories(name):
-    requests, ends = _requests(3_000), [*range(150, 3_001, 150)]
+def test_a_cache_steps_the_network_over_whole_histories(name):
+    requests = _requests(3_000)
     network = _noisy(name)
     cache = NeuralCache(network, 10)
-    for start, end in itertools.pairwise([0, *ends]):
-        cache.replay(requests[start:end])
-        cache.close(*np.unique(requests[start:end].astype(np.int64), return_counts=True))
-    histories = Histories(requests, ends)
+    for part in np.split(requests, [1, 230, 2_750]):  # which is not where it steps
+        cache.replay(part)
+    histories = Histories(requests, SMALL.every)
     weights = network(
         torch.from_numpy(histories.features), histories.offsets, torch.from_numpy(histories.elapsed)
     )[histories.offsets[1:] - 1].exp()
@@ -190,9 +184,10 @@ def test_a_cache_in_windows_is_the_network_over_whole_histories(name):
         )
 
 
-def test_too_few_windows_are_refused():
-    with pytest.raises(TooFewRequestsError, match="shorter windows"):
-        train_ranker("cachemamba", [Requests(_requests(500), [500])], 0, SMALL, QUICK)
+@pytest.mark.parametrize("count", [99, 150])
+def test_too_few_requests_are_refused(count):
+    with pytest.raises(TooFewRequestsError, match="step more often"):
+        train_ranker("cachemamba", [_requests(count)], 0, SMALL, QUICK)
 
 
 def _windows(parts: int):
@@ -229,20 +224,6 @@ def test_a_window_in_parts_is_the_window():
     for window in _windows(3):
         pieces.step(window)
     names = [f"object {item}" for item in range(60)]
-    np.testing.assert_allclose(whole.scores(names), pieces.scores(names))
-
-
-def test_forgetting_waits_for_the_last_part_of_a_window():
-    model = CacheMamba(_noisy("cachemamba"))
-    whole, pieces = (model.ranker(10, max_objects=40) for _ in range(2))
-    for window in _windows(1):
-        whole.step(window)
-    for window in _windows(3):
-        pieces.step(window)
-        if window.part + 1 == window.parts:
-            assert len(pieces) <= 40
-    assert pieces._codes == whole._codes
-    names = list(whole._codes)
     np.testing.assert_allclose(whole.scores(names), pieces.scores(names))
 
 

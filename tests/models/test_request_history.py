@@ -44,7 +44,8 @@ def test_norms_are_the_counts_of_all_requests():
 def test_a_step_tells_what_is_known_of_an_object():
     history = RequestHistory()
     history.record([0, 1, 0, 0])
-    features, elapsed = history.step(np.array([0, 1]), np.array([3, 1]))
+    objects, features, elapsed = history.step()
+    assert objects.tolist() == [0, 1]
     assert features.shape == (2, WIDTH) and features.dtype == np.float32
     np.testing.assert_allclose(features[0, :6], np.log([4, 3 / 4, 4, 2, 4, 3]), rtol=1e-6)
     np.testing.assert_allclose(features[1, :6], np.log([2, 1 / 4, 3, 1, 3, 1]), rtol=1e-6)
@@ -54,7 +55,8 @@ def test_a_step_tells_what_is_known_of_an_object():
     np.testing.assert_allclose(features[:, 6:], np.log(shares), rtol=1e-5)
 
     history.record([2, 1])
-    features, elapsed = history.step(np.array([1, 2]), np.array([1, 1]))
+    objects, features, elapsed = history.step()
+    assert objects.tolist() == [1, 2]
     np.testing.assert_allclose(elapsed, [0.002, 0.002])
 
 

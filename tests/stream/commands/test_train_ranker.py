@@ -28,7 +28,7 @@ def test_a_version_is_trained_and_taken_up(trace: Path, tmp_path: Path) -> None:
     output = tmp_path / "models"
     trained = run(
         "train", "cachemamba", "--requests", trace, "--output", output, "--version", "3",
-        "--window", "30m", "--epochs", 1,
+        "--every", 50, "--epochs", 1,
     )  # fmt: skip
     assert trained.exit_code == 0, trained.output
     card = registry.read_card("cachemamba", root=output)
@@ -52,5 +52,5 @@ def test_what_cannot_be_learnt_from_is_refused(trace: Path, tmp_path: Path) -> N
     missing = run("train", "cachemamba", "--requests", tmp_path / "none.csv")
     assert missing.exit_code == 2
     assert "no such file" in " ".join(missing.output.replace("│", " ").split())
-    short = run("train", "cachemamba", "--requests", trace, "--window", "7d", "--output", tmp_path)
-    assert short.exit_code == 1 and "shorter windows" in str(short.exception)
+    short = run("train", "cachemamba", "--requests", trace, "--every", 5_000, "--output", tmp_path)
+    assert short.exit_code == 1 and "step more often" in str(short.exception)
