@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format contract bench packages
+.PHONY: help setup run test soak lint format contract bench packages
 
 help: ## Lists what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -35,6 +35,9 @@ run: $(STAMP) ## Runs the whole stream on this machine: make run ARGS="--for 60"
 # One thread a process: the tests run many processes, and their tensors are small.
 test: $(STAMP) packages lint ## Runs every check: format, lint, types, tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)
+
+soak: $(STAMP) ## Kills and freezes at random, then compares: make soak ARGS="--seed 7 --minutes 20"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.system.soak $(ARGS)
 
 packages: # System packages that tests use; without them those tests skip and say so
 	@PYTHON=$(PYTHON) .ci/packages chromium kcat nginx libnginx-mod-http-lua lua-cjson \

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -174,6 +175,8 @@ class Application(faust.App):
         self.role = role
         self.given = settings
         self.tenure = 0
+        self._ended = -1  # the tenure that the group has ended, where it is not over here yet
+        self._member_at = 0.0  # when the group last took this worker for a member, monotonic
         self._batch = asyncio.Lock()  # a stop and a rebalance wait for the batch in flight
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix=role)
         self._partitions = Gauge(
@@ -215,16 +218,16 @@ class Application(faust.App):
                         return
                     messages = [event.message for event in events]
                     # What was fetched before a rebalance is read again by whoever has it now.
-                    current = [m for m in messages if m.tenure == self.tenure]
+                    current = [m for m in messages if m.tenure == self.tenure != self._ended]
                     if current:
                         received = await self._work(current, compute)
-                        if afterwards is not None:
+                        if received and afterwards is not None:
                             await self._go_on(afterwards(received, stream.channel.queue.qsize))
 
         self.agent(source, name=topic.name, supervisor_strategy=CrashingSupervisor)(batches)
 
     async def _work(self, messages: Sequence[Any], compute: Compute) -> list[Received]:
-        """One batch: computed, published, committed."""
+        """One batch: computed, published, committed. Empty where others have it by now."""
         received = [
             Received(
                 m.topic, m.partition, m.offset, round(m.timestamp * 1000), m.key, m.value, m.headers
@@ -232,13 +235,36 @@ class Application(faust.App):
             for m in messages
         ]
         loop = asyncio.get_running_loop()
-        await self.publish(await loop.run_in_executor(self._model_thread, compute, received))
-        ends = {message.tp: message.offset + 1 for message in messages}
-        if not await self.consumer._commit(ends):
-            log.warning(
-                "the group rebalanced before a commit; what it covers is read again: %s", ends
-            )
+        outputs = await loop.run_in_executor(self._model_thread, compute, received)
+        begins = {message.tp: message.offset for message in reversed(messages)}
+        if not await self._publish(outputs, begins):
+            return []
+        await self._commit({message.tp: message.offset + 1 for message in messages})
         return received
+
+    async def _publish(self, outputs: Sequence[tuple[int, Output]], begins: dict[TP, int]) -> bool:
+        """Publishes a batch that begins at these offsets, unless others have it by now.
+
+        A worker that stood still past its session (frozen, swapped out, cut off) comes back in the
+        middle of a batch that others have published, and gone on from: its records would come after
+        newer ones of the same keys. So it commits again what is committed, which the broker refuses
+        to one that is no member any more.
+        """
+        silence = time.monotonic() - self._member_at
+        if silence >= self.given.session_timeout and not await self._commit(begins):
+            return False
+        await self.publish(outputs)
+        return True
+
+    async def _commit(self, offsets: dict[TP, int]) -> bool:
+        """Whether the group takes this worker for a member, and hence its offsets."""
+        if await self.consumer._commit(offsets):
+            self._member_at = time.monotonic()
+            return True
+        self._ended = self.tenure
+        log.warning("partitions were taken away before a commit; what it covers is read again: %s",
+                    offsets)  # fmt: skip
+        return False
 
     async def _go_on(self, steps: Iterator[Sequence[tuple[int, Output]]]) -> None:
         """What is to be done afterwards, until it is done or the role stops."""
@@ -275,6 +301,7 @@ class Application(faust.App):
                 log.info("%s gives up %d partitions", self.role, len(revoked))
 
     async def _note_partitions(self, _: Any, assigned: set[Any], **__: Any) -> None:
+        self._member_at = time.monotonic()
         self._partitions.set(len(assigned))
 
     async def on_stop(self) -> None:

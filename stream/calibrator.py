@@ -176,6 +176,7 @@ class Calibrator(ConsumerRebalanceListener):
         self._consumer = AIOKafkaConsumer(
             **connection(settings),
             group_id=settings.group(GROUP),
+            client_id=f"{settings.group(GROUP)}.{settings.instance}",
             group_instance_id=f"{GROUP}-{settings.instance}",
             enable_auto_commit=False,
             auto_offset_reset="earliest",

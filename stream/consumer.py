@@ -232,6 +232,7 @@ class IngestRole(ConsumerRebalanceListener):
         self._consumer = AIOKafkaConsumer(
             **connection(settings),
             group_id=settings.group(self._role),
+            client_id=f"{settings.group(self._role)}.{settings.instance}",
             group_instance_id=f"{self._role}-{settings.instance}",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -242,7 +243,7 @@ class IngestRole(ConsumerRebalanceListener):
         )
         pace_fetches(self._consumer)
         self._delivery = Delivery(
-            self._producer, self._consumer, settings.batches_in_flight, self._stop.is_set,
+            self._producer, self._consumer, settings, self._stop.is_set,
             self._metrics.outputs, self._metrics.publish,
         )  # fmt: skip
         try:

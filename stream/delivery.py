@@ -8,12 +8,19 @@ offset is committed once every output of all its records before it is acknowledg
 
 Where the broker is away, all that is in flight is sent again in its order, what was acknowledged
 behind a gap included: the latest snapshot of a cascade stays the last one.
+
+A worker that stood still past its session (frozen, swapped out, cut off) comes back in the middle
+of batches that others have published since, and gone on from: its records would come after newer
+ones of the same keys. So where the group may have expelled it meanwhile, it first commits again
+what is committed, which the broker refuses to one that is no member any more; then nothing more is
+sent until partitions are assigned anew.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,6 +30,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from prometheus_client import Counter, Histogram
 
 from stream.ledger import OffsetLedger
+from stream.settings import Settings
 
 if TYPE_CHECKING:
     from stream.consumer import Output
@@ -47,7 +55,7 @@ class Delivery:
     """Sends the outputs of batches and commits their offsets.
 
     Args:
-        in_flight: batches whose outputs may be unacknowledged while the next is worked on.
+        settings: how many batches may be in flight, how long a session lasts.
         stopping: whether the role stops, so that a broker that is away is not waited for.
         outputs: counts what is published, by topic.
         seconds: takes the time from a batch's end to its commit.
@@ -57,20 +65,23 @@ class Delivery:
         self,
         producer: AIOKafkaProducer,
         consumer: AIOKafkaConsumer,
-        in_flight: int,
+        settings: Settings,
         stopping: Callable[[], bool],
         outputs: Counter,
         seconds: Histogram,
     ) -> None:
         self._producer = producer
         self._consumer = consumer
-        self._waiting = in_flight - 1
+        self._waiting = settings.batches_in_flight - 1
+        self._session = settings.session_timeout
         self._stopping = stopping
         self._outputs = outputs
         self._seconds = seconds
         self._batches: deque[_Batch] = deque()
         self._ledgers: dict[TopicPartition, OffsetLedger] = {}
         self._committed: dict[TopicPartition, int] = {}
+        self._expelled = False
+        self._member_at = 0.0  # when the group last took this worker for a member, monotonic
         self._sending = asyncio.Lock()  # first come, first served: batches are sent in order
         self._committing = asyncio.Lock()
 
@@ -78,6 +89,8 @@ class Delivery:
         """These are the partitions from now on, committed so far; nothing may be in flight."""
         self._ledgers = {source: OffsetLedger(offset) for source, offset in committed.items()}
         self._committed = dict(committed)
+        self._expelled = False
+        self._member_at = time.monotonic()
 
     def committed(self, source: TopicPartition) -> int:
         """Up to where a partition is committed."""
@@ -141,6 +154,8 @@ class Delivery:
     async def _deliver(self, batch: _Batch) -> None:
         with self._seconds.time():
             async with self._sending:
+                if not await self._is_member():
+                    return
                 sent = await self._send(batch.outputs)
             acknowledged = [
                 self._acknowledge(sent.pop(source.partition, ()), source, end)
@@ -201,10 +216,24 @@ class Delivery:
             }
             if not offsets:
                 return
-            try:
-                await self._consumer.commit(offsets)
-            except (CommitFailedError, IllegalStateError) as error:
-                # Another worker has the partitions. It repeats what is not committed.
-                log.warning("partitions were taken away before the commit (%s)", error)
-            else:
+            if await self._takes(offsets):
                 self._committed.update(offsets)
+
+    async def _is_member(self) -> bool:
+        """Whether this worker still has its partitions; asked where it may have been expelled."""
+        if not self._expelled and time.monotonic() - self._member_at >= self._session:
+            async with self._committing:
+                await self._takes(self._committed)
+        return not self._expelled
+
+    async def _takes(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """Whether the group takes these offsets from this worker."""
+        try:
+            await self._consumer.commit(dict(offsets))
+        except (CommitFailedError, IllegalStateError) as error:
+            # Another worker has the partitions. It repeats what is not committed.
+            log.warning("partitions were taken away before the commit (%s)", error)
+            self._expelled = True
+        else:
+            self._member_at = time.monotonic()
+        return not self._expelled

@@ -17,6 +17,20 @@ settings.register_profile("compiled", deadline=None)
 settings.load_profile("compiled")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option by which tests are asked for that take minutes."""
+    parser.addoption("--long", action="store_true", help="also run the tests that take minutes")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skips what takes minutes, and says so."""
+    if config.getoption("--long"):
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes; runs with --long"))
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The development data beside the checkout; a test that needs it skips where it is absent."""

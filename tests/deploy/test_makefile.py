@@ -52,7 +52,7 @@ def packages(folder: Path, *names: str) -> subprocess.CompletedProcess[str]:
 
 def test_make_alone_lists_what_there_is(tmp_path: Path) -> None:
     listed = make(tmp_path).stdout
-    for target in ("setup", "run", "test", "lint", "format", "contract", "bench"):
+    for target in ("setup", "run", "test", "soak", "lint", "format", "contract", "bench"):
         assert f"make {target} " in listed
 
 

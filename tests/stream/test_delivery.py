@@ -6,6 +6,7 @@ A real broker acknowledges in the order that it likes, so producer and consumer 
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from stream import delivery as module
 from stream.consumer import Output
 from stream.delivery import Delivery
+from stream.settings import Settings
 
 ZERO, ONE = TopicPartition("in", 0), TopicPartition("in", 1)
 
@@ -84,7 +86,7 @@ def on_its_way(producer: Producer, consumer: Consumer, monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0.0)
     registry = CollectorRegistry()
     made = Delivery(
-        producer, consumer, 3, lambda: False,
+        producer, consumer, Settings(batches_in_flight=3), lambda: False,
         Counter("outputs", "-", ["topic"], registry=registry),
         Histogram("seconds", "-", registry=registry),
     )  # fmt: skip
@@ -186,3 +188,44 @@ async def test_outputs_without_records_are_waited_for_too(
     producer.acknowledge("idle1")
     await drained
     assert consumer.commits == []
+
+
+async def test_after_a_silence_nothing_is_sent_before_the_group_knows_the_worker(
+    on_its_way: Delivery,
+    producer: Producer,
+    consumer: Consumer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    silence = Settings().session_timeout + 1
+    monkeypatch.setattr(module.time, "monotonic", lambda now=time.monotonic: now() + silence)
+    await on_its_way.begin([output("a0")], {ZERO: 10})
+    await pause()
+    assert consumer.commits == [{0: 0, 1: 0}], "what is committed, once more"
+    producer.acknowledge("a0")
+    await on_its_way.drain()
+    assert consumer.commits[1:] == [{0: 10}]
+
+
+async def test_an_expelled_worker_sends_nothing_until_it_has_partitions_again(
+    on_its_way: Delivery,
+    producer: Producer,
+    consumer: Consumer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    silence = Settings().session_timeout + 1
+    monkeypatch.setattr(module.time, "monotonic", lambda now=time.monotonic: now() + silence)
+    consumer.error = CommitFailedError()
+    await on_its_way.begin([output("a0")], {ZERO: 10})
+    await on_its_way.drain()
+    consumer.error = None
+    await on_its_way.begin([output("b0")], {ZERO: 20})
+    await on_its_way.drain()
+    assert producer.sent == [] and consumer.commits == []
+    assert on_its_way.committed(ZERO) == 0
+    on_its_way.take_on({ZERO: 10})
+    await on_its_way.begin([output("b0")], {ZERO: 20})
+    await pause()
+    assert producer.names() == ["b0"]
+    producer.acknowledge("b0")
+    await on_its_way.drain()
+    assert on_its_way.committed(ZERO) == 20
