@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak lint format contract bench packages
+.PHONY: help setup run test soak lint format contract bench audit lock packages
 
 help: ## Lists what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -57,3 +57,9 @@ contract: $(STAMP) ## Writes docs/contract from the records and topics
 
 bench: $(STAMP) ## Measures ingest against its yardsticks
 	@$(BIN)/python benchmarks/ingest.py $(ARGS)
+
+audit: $(STAMP) ## Asks whether anything in requirements.lock is known to be vulnerable
+	@$(BIN)/python -m deploy.audit $(ARGS)
+
+lock: $(STAMP) ## Writes requirements.lock: the versions that are installed here
+	@$(BIN)/python -m deploy.lock > requirements.lock.new && mv requirements.lock.new requirements.lock

@@ -92,7 +92,7 @@ class Settings:
     )
     message_bytes: int = _setting(1_000_000, "of one message; just under Kafka's default limit")
 
-    # Who we are to Kafka, and it to us (stream/kafka_security.py)
+    # Kafka among strangers
     kafka_security: str = _setting("plaintext", "plaintext, tls, sasl_plaintext or sasl_tls")
     kafka_sasl_mechanism: str = _setting(
         "SCRAM-SHA-512", "SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or PLAIN"
@@ -222,7 +222,7 @@ class Settings:
         Duration(30), "lag or silence beyond this is said on the live page and by /api/health"
     )
 
-    # Who may ask over HTTP (stream/access.py)
+    # HTTP among strangers
     http_token: Secret = _setting(
         Secret(), "asked for by servers that are not on loopback alone; from the environment alone"
     )
