@@ -49,6 +49,7 @@ from stream.calibrator import Calibration
 from stream.cascades import CascadeStore
 from stream.corrections import Corrections
 from stream.cost import CallCost
+from stream.heartbeats import parted
 from stream.loading import Loaded
 from stream.past import END, reread_here
 from stream.quality import Figures, figures, kind_of, row_of
@@ -188,7 +189,7 @@ async def read_scores(settings: Settings) -> list[ForecastScore]:
     found: dict[tuple[str, float], ForecastScore] = {}
 
     def take_in(records: Iterable[Any]) -> None:
-        for record in records:
+        for record in parted(records)[0]:
             score = FORECAST_SCORES.codec.decode(record.value)
             found[score.forecast_id, score.horizon] = score
 

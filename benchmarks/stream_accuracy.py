@@ -36,6 +36,7 @@ from models.datasets import Cascade, increment, read_cascades, snapshot_at, spli
 from models.evaluation import Window, eligible, msle
 from models.observations import end_of
 from stream.broker import create_topics_now, embedded
+from stream.heartbeats import parted
 from stream.settings import Duration, Settings, load
 from stream.sources.replay import stem
 from topics.catalogue import POPULARITY_FORECASTS
@@ -57,7 +58,7 @@ async def read_forecasts(kafka: str) -> Forecasts:
         ends = await consumer.end_offsets(partitions)
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):
             for records in (await consumer.getmany(timeout_ms=500)).values():
-                for record in records:
+                for record in parted(records)[0]:
                     forecast = POPULARITY_FORECASTS.codec.decode(record.value)
                     if "@a" in forecast.forecast_id:
                         found[forecast.cascade_id, forecast.age] = forecast

@@ -41,10 +41,12 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from stream.broker import check_role
 from stream.consumer import Output
+from stream.heartbeats import Passed
 from stream.kafka_security import connection
 from stream.pacing import pace_fetches
 from stream.settings import Settings
 from topics.catalogue import Topic
+from topics.heartbeat import is_heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +144,7 @@ class Application(faust.App):
     Args:
         role: names the consumer group (`settings.group(role)`), the member and its folder.
         settings: of this process.
-        registry: gets the number of partitions assigned.
+        registry: gets the number of partitions assigned, and the ages of heartbeats.
     """
 
     logger = _FAUST
@@ -179,6 +181,7 @@ class Application(faust.App):
         self._member_at = 0.0  # when the group last took this worker for a member, monotonic
         self._batch = asyncio.Lock()  # a stop and a rebalance wait for the batch in flight
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix=role)
+        self._heartbeats = Passed(role, registry)
         self._partitions = Gauge(
             f"tidecast_{role}_partitions", "Partitions assigned", registry=registry
         )
@@ -240,6 +243,9 @@ class Application(faust.App):
         if not await self._publish(outputs, begins):
             return []
         await self._commit({message.tp: message.offset + 1 for message in messages})
+        for message in received:
+            if is_heartbeat(message):
+                self._heartbeats.note(message.topic, message.partition, message.timestamp)
         return received
 
     async def _publish(self, outputs: Sequence[tuple[int, Output]], begins: dict[TP, int]) -> bool:

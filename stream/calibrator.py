@@ -31,6 +31,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from models.conformal import Tracked, age_bucket
 from stream.all_to_one import AllToOne
 from stream.drift import ErrorDrift
+from stream.heartbeats import parted
 from stream.kafka_security import connection
 from stream.pacing import pace_fetches
 from stream.past import END, reread_here
@@ -231,7 +232,7 @@ class Calibrator(ConsumerRebalanceListener):
         changed: dict[Cell, None] = {}
         counted: list[ForecastScore] = []
         for source, records in fetched.items():
-            for record in records:
+            for record in parted(records)[0]:
                 try:
                     score = FORECAST_SCORES.codec.decode(record.value)
                 except DecodeError as error:

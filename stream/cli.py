@@ -29,7 +29,7 @@ app = typer.Typer(
         "Forecasts how far posts will spread and tells edge caches what to keep.\n\n"
         "`tidecast up` runs everything on this machine. In production each role is a command of "
         "its own: `tracker`, `historian`, `forecaster`, `ranker`, `scorer`, and `gateway`, which "
-        "shows what comes out.\n\n"
+        "shows what comes out; `heart` proves the way through them.\n\n"
         "Every setting can be given in the environment (`TIDECAST_ALLOWED_LATENESS=1m`) or in a "
         "TOML file named by `TIDECAST_CONFIG`."
     ),
@@ -187,6 +187,18 @@ def gateway(kafka: KafkaOption = None) -> None:
     `/api/openapi.json` describes what may be asked.
     """
     from stream.gateway.server import main as run
+
+    run(_settings(kafka))
+
+
+@app.command()
+def heart(kafka: KafkaOption = None) -> None:
+    """Sends heartbeats through the whole flow, into every partition of the input topics.
+
+    Each role passes them on behind what came before them; `/api/health` and the metrics tell how
+    old they are at each stage. One heart is enough.
+    """
+    from stream.heart import main as run
 
     run(_settings(kafka))
 

@@ -40,12 +40,14 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from stream import telemetry
 from stream.broker import check_role
 from stream.delivery import Delivery
+from stream.heartbeats import Passed
 from stream.kafka_security import connection
 from stream.pacing import pace_fetches
 from stream.recovery import Point, Progress, Recovery, Stateful
 from stream.settings import Settings
 from topics.catalogue import DEAD_LETTERS, Topic
 from topics.errors import TidecastError
+from topics.heartbeat import KEY, is_heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,13 @@ class Output:
     value: bytes | None
     timestamp_ms: int
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Timed(Protocol):
+    """A message with its Kafka timestamp in milliseconds."""
+
+    @property
+    def timestamp(self) -> int: ...
 
 
 class PartitionHandler(Stateful, Protocol):
@@ -112,6 +121,15 @@ def dead_letter(record: ConsumerRecord, role: str, error: str, message: str) -> 
         record.timestamp,
         tuple((name, text.encode()) for name, text in headers.items()) + marks,
     )
+
+
+def passed_on(heartbeats: Sequence[Timed], *topics: Topic) -> list[Output]:
+    """Heartbeats as messages of each of the topics, as old as they are."""
+    return [
+        Output(topic.name, KEY, None, heartbeat.timestamp)
+        for heartbeat in heartbeats
+        for topic in topics
+    ]
 
 
 class _Metrics:
@@ -163,7 +181,8 @@ class _Partition:
 
     def process(self, records: Sequence[ConsumerRecord], metrics: _Metrics) -> list[Output]:
         """The outputs of the records that are to be published; earlier ones rebuild the state."""
-        self.last_record = time.monotonic()
+        if any(not is_heartbeat(record) for record in reversed(records)):
+            self.last_record = time.monotonic()
         self.point = Point(records[-1].offset + 1, records[-1])
         silent = 0
         if records[0].offset < self.emit_from:
@@ -202,6 +221,7 @@ class IngestRole(ConsumerRebalanceListener):
         self._registry = registry or CollectorRegistry()
         self._metrics = _Metrics(self._registry, role)
         self._recovery = Recovery(topic, settings.group(role), settings, self._registry)
+        self._heartbeats = Passed(role, self._registry)
         self._partitions: dict[TopicPartition, _Partition] = {}
         self._given_up: dict[TopicPartition, _Partition] = {}  # until it is known who has them
         self._tenure = 0  # counts rebalances
@@ -244,7 +264,7 @@ class IngestRole(ConsumerRebalanceListener):
         pace_fetches(self._consumer)
         self._delivery = Delivery(
             self._producer, self._consumer, settings, self._stop.is_set,
-            self._metrics.outputs, self._metrics.publish,
+            self._metrics.outputs, self._metrics.publish, self._note_published,
         )  # fmt: skip
         try:
             await self._producer.start()
@@ -294,6 +314,12 @@ class IngestRole(ConsumerRebalanceListener):
             else:
                 await self._delivery.settle()
             await self._write_due()
+
+    def _note_published(self, outputs: Sequence[tuple[int, Output]]) -> None:
+        """Takes note of a batch that is acknowledged and committed."""
+        for number, output in outputs:
+            if is_heartbeat(output):
+                self._heartbeats.note(self._topic.name, number, output.timestamp_ms)
 
     async def _write_due(self) -> None:
         """Begins a checkpoint that is due, of a state of which all is committed."""

@@ -59,6 +59,7 @@ class Delivery:
         stopping: whether the role stops, so that a broker that is away is not waited for.
         outputs: counts what is published, by topic.
         seconds: takes the time from a batch's end to its commit.
+        published: told what of a batch was published, once that is done.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Delivery:
         stopping: Callable[[], bool],
         outputs: Counter,
         seconds: Histogram,
+        published: Callable[[Outputs], None],
     ) -> None:
         self._producer = producer
         self._consumer = consumer
@@ -77,6 +79,7 @@ class Delivery:
         self._stopping = stopping
         self._outputs = outputs
         self._seconds = seconds
+        self._published = published
         self._batches: deque[_Batch] = deque()
         self._ledgers: dict[TopicPartition, OffsetLedger] = {}
         self._committed: dict[TopicPartition, int] = {}
@@ -166,6 +169,7 @@ class Delivery:
             await asyncio.gather(*acknowledged, *others)
         for _, output in batch.outputs:
             self._outputs.labels(output.topic).inc()
+        self._published(batch.outputs)
 
     async def _acknowledge(
         self, futures: Iterable[asyncio.Future[Any]], source: TopicPartition, end: int

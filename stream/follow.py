@@ -98,9 +98,9 @@ class Follower:
         return True
 
     @property
-    def partitions(self) -> int:
-        """How many are followed."""
-        return len(self._ends)
+    def partitions(self) -> list[TopicPartition]:
+        """Those that are followed."""
+        return list(self._ends)
 
     @property
     def done(self) -> float:

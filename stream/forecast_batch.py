@@ -17,8 +17,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream.agents import Received
 from stream.answers import Answers, Call, output
-from stream.consumer import Output
+from stream.consumer import Output, passed_on
 from stream.corrections import Corrections
+from stream.heartbeats import parted
 from stream.loading import Loaded, load_known
 from stream.settings import Settings
 from stream.snapshots import Asked, decode
@@ -88,6 +89,7 @@ class ForecastBatch:
     def __call__(self, messages: Sequence[Received]) -> list[tuple[int, Output]]:
         """The outputs of the messages, each beside the partition of the message it answers."""
         metrics, now = self._metrics, time.time()
+        messages, heartbeats = parted(messages)
         metrics.snapshots.inc(len(messages))
         for message in messages:
             metrics.queue.observe(max(0.0, now - message.timestamp / 1000))
@@ -102,7 +104,11 @@ class ForecastBatch:
                 output(POPULARITY_FORECASTS, asked[at].message, forecasts[at])
                 for at in range(len(asked))
             ]
-        return outputs
+        return outputs + [
+            (heartbeat.partition, passed)
+            for heartbeat in heartbeats
+            for passed in passed_on([heartbeat], POPULARITY_FORECASTS)
+        ]
 
     def _forecast(self, asked: Sequence[Asked], newest: float) -> dict[int, PopularityForecast]:
         """The forecast of each snapshot by its position."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stream import telemetry, window
 from stream.checkpoint_file import Arrays
-from stream.consumer import IngestRole, Output, dead_letter
+from stream.consumer import IngestRole, Output, dead_letter, passed_on
 from stream.histories import EdgeHistories, Verdict
 from stream.intake import decode
 from stream.settings import Settings, load
@@ -48,15 +48,18 @@ class EdgePartition:
     def process(self, records: Sequence[ConsumerRecord]) -> list[Output]:
         """Closed windows and dead letters of the next records of the partition."""
         largest = self._settings.event_bytes
-        messages, requests, received, refused = decode(records, EDGE_REQUESTS, ROLE, largest)
+        messages, requests, received, refused, heartbeats = decode(
+            records, EDGE_REQUESTS, ROLE, largest
+        )
         verdicts, closed = self.histories.ingest(requests, received)
         outputs = refused + [
             self._output(window, messages[cause].timestamp) for window, cause in closed
         ]
         outputs += self._refusals(requests, verdicts, messages)
         self._count(verdicts, len(refused))
-        self._last_timestamp_ms = records[-1].timestamp
-        return outputs
+        if messages:
+            self._last_timestamp_ms = messages[-1].timestamp
+        return outputs + passed_on(heartbeats, EDGE_WINDOWS)
 
     def idle(self, now: float) -> list[Output]:
         """Windows that come due as event time follows the wall clock `now`, unix seconds."""

@@ -10,6 +10,7 @@ from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
 from stream.consumer import Output, dead_letter
+from stream.heartbeats import parted
 from topics.catalogue import Topic
 
 
@@ -21,19 +22,28 @@ class Intake(NamedTuple):
         records: what is in them, one for each.
         received: their Kafka timestamps in unix seconds, shape (len(messages),).
         refused: the dead letters.
+        heartbeats: to be passed on, once what came before them is published.
     """
 
     messages: Sequence[ConsumerRecord]
     records: list[Any]
     received: NDArray[np.float64]
     refused: list[Output]
+    heartbeats: list[ConsumerRecord]
 
 
 def decode(messages: Sequence[ConsumerRecord], topic: Topic, role: str, largest: int) -> Intake:
     """Decodes a batch; a message of more than `largest` bytes is refused unread."""
     values = [message.value for message in messages]
     refused: list[Output] = []
-    if max(map(len, filter(None, values)), default=0) > largest:
+    heartbeats: list[ConsumerRecord] = []
+    try:
+        longest = max(map(len, values), default=0)
+    except TypeError:  # a null value: batches without one, by far the most, pay nothing for this
+        messages, heartbeats = parted(messages)
+        values = [message.value for message in messages]
+        longest = max(map(len, filter(None, values)), default=0)
+    if longest > largest:
         refused = [
             dead_letter(
                 message,
@@ -57,4 +67,4 @@ def decode(messages: Sequence[ConsumerRecord], topic: Topic, role: str, largest:
         messages = [message for i, message in enumerate(messages) if i not in undecodable]
     timestamps = [message.timestamp for message in messages]
     received = np.fromiter(timestamps, np.float64, len(messages)) / 1000
-    return Intake(messages, records, received, refused)
+    return Intake(messages, records, received, refused, heartbeats)

@@ -16,6 +16,7 @@ import numpy as np
 from aiokafka import ConsumerRecord
 
 from stream.follow import Follower
+from stream.heartbeats import parted
 from stream.quality import Kind, kind_of
 from stream.settings import Settings
 from topics.catalogue import (
@@ -142,7 +143,7 @@ class Observer(Follower):
             FORECAST_SCORES.name: self._take_score,
             DEAD_LETTERS.name: self._take_dead_letter,
         }[topic.name]
-        for record in records:
+        for record in parted(records)[0]:
             take(record)
 
     def _take_forecast(self, record: ConsumerRecord) -> None:

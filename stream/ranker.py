@@ -28,7 +28,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream import agents, telemetry
 from stream.agents import Received
-from stream.consumer import Output, dead_letter
+from stream.consumer import Output, dead_letter, passed_on
 from stream.decisions import Change, EdgeDecisions
 from stream.model_watch import ModelWatch
 from stream.past import TakeIn, reread
@@ -37,6 +37,7 @@ from stream.serving import Serving
 from stream.settings import Settings, load
 from topics.catalogue import CACHE_DECISIONS, EDGE_WINDOWS
 from topics.codecs import DecodeError
+from topics.heartbeat import is_heartbeat
 from topics.records import EdgeEpoch, EdgeWindow
 
 log = logging.getLogger(__name__)
@@ -154,9 +155,16 @@ class RankBatch:
         outputs: list[tuple[int, Output]] = []
         with metrics.compute.time():
             for message in messages:
+                if is_heartbeat(message):
+                    self._pass_over(message)
+                    outputs += [
+                        (message.partition, passed)
+                        for passed in passed_on([message], CACHE_DECISIONS)
+                    ]
+                    continue
+                metrics.windows.inc()
                 metrics.queue.observe(max(0.0, now - message.timestamp / 1000))
                 outputs += self._answer(message)
-        metrics.windows.inc(len(messages))
         metrics.edges.set(sum(len(p.edges) for p in self._partitions.values()))
         self._compare()
         return outputs
@@ -174,6 +182,12 @@ class RankBatch:
         number = edge_number(window.edge_id) if changes else 0
         self._count(changes)
         return [(number, _output(change, message, produced_at)) for change in changes]
+
+    def _pass_over(self, message: Received) -> None:
+        """Takes in that a message is no window, so that nothing is read again for the gap."""
+        partition = self._partitions.get(message.partition)
+        if partition is not None and partition.position == message.offset:
+            partition.position += 1
 
     def _up_to(self, number: int, offset: int) -> RankedPartition:
         """The partition's state before the message at `offset`, rebuilt where it is not at hand."""

@@ -34,8 +34,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from stream import agents, broker, telemetry
 from stream.agents import Received
 from stream.calibrator import Calibrator
-from stream.consumer import Output, dead_letter
+from stream.consumer import Output, dead_letter, passed_on
 from stream.drift import InputDrift
+from stream.heartbeats import parted
 from stream.past import END, TakeIn, reread
 from stream.scoring import ScoredPartition, Taken, awaited
 from stream.settings import Settings, load
@@ -90,6 +91,11 @@ class Metrics:
             "tidecast_scorer_compute_seconds", "Time to answer a batch",
             registry=registry, buckets=_SECONDS,
         )  # fmt: skip
+        self.queue = Histogram(
+            "tidecast_scorer_queue_seconds",
+            "From the record's Kafka timestamp to the batch's start",
+            registry=registry, buckets=_SECONDS,
+        )  # fmt: skip
 
 
 class ScoreBatch:
@@ -126,13 +132,22 @@ class ScoreBatch:
             self._partitions.clear()
             self._told.clear()
         outputs: list[tuple[int, Output]] = []
+        messages, heartbeats = parted(messages)
+        now = time.time()
         with self._metrics.compute.time():
             for message in messages:
                 self._metrics.read.labels(message.topic).inc()
+                self._metrics.queue.observe(max(0.0, now - message.timestamp / 1000))
                 outputs += [(message.partition, output) for output in self._answer(message)]
             for number in {message.partition for message in messages}:
                 self._partition(number).expire()
         self._count()
+        for heartbeat in heartbeats:
+            if heartbeat.topic == POPULARITY_FORECASTS.name:
+                outputs += [
+                    (heartbeat.partition, passed)
+                    for passed in passed_on([heartbeat], FORECAST_SCORES)
+                ]
         return outputs
 
     def _answer(self, message: Received) -> list[Output]:

@@ -244,6 +244,9 @@ class Settings:
     )
 
     # Operation
+    heartbeat: Duration = _setting(
+        Duration(5), "between the heartbeats that a heart sends to each input partition; 0: none"
+    )
     data_dir: Path = _setting(Path("runs/data"), "for what a role keeps on disk")
     checkpoint_url: str = _setting(
         "", "where state is kept: a folder, or s3://bucket/path and the like; empty: in data_dir"

@@ -20,6 +20,7 @@ from stream.answers import Answers, Call, output
 from stream.consumer import Output
 from stream.corrections import Corrections
 from stream.forecast_batch import ROLE
+from stream.heartbeats import parted
 from stream.loading import Loaded, load_known
 from stream.settings import Settings
 from stream.snapshots import Asked, decode
@@ -81,7 +82,7 @@ class Shadows:
         """
         if not self._live:
             return
-        asked, _ = decode(messages, ROLE)
+        asked, _ = decode(parted(messages)[0], ROLE)
         for shadow, loaded in list(self._live.items()):
             if str(loaded) == str(self._served()):
                 continue  # its forecasts are out already, under the same ids

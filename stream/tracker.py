@@ -17,7 +17,7 @@ from stream import telemetry
 from stream.cascade_saving import LAYOUT
 from stream.cascades import CascadeStore, Fired, Verdict
 from stream.checkpoint_file import Arrays
-from stream.consumer import IngestRole, Output, dead_letter
+from stream.consumer import IngestRole, Output, dead_letter, passed_on
 from stream.intake import decode
 from stream.settings import Settings, load
 from topics.catalogue import CASCADE_OUTCOMES, CASCADE_SNAPSHOTS, SOCIAL_EVENTS
@@ -48,13 +48,16 @@ class TrackedPartition:
     def process(self, records: Sequence[ConsumerRecord]) -> list[Output]:
         """Snapshots, outcomes and dead letters of the next records of the partition."""
         largest = self._settings.event_bytes
-        messages, events, received, refused = decode(records, SOCIAL_EVENTS, ROLE, largest)
+        messages, events, received, refused, heartbeats = decode(
+            records, SOCIAL_EVENTS, ROLE, largest
+        )
         verdicts, fired = self.store.ingest(events, received)
         outputs = refused + self._encode(fired, messages)
         outputs += self._refusals(events, verdicts, messages)
         self._count(verdicts, len(refused))
-        self._last_timestamp_ms = records[-1].timestamp
-        return outputs
+        if messages:
+            self._last_timestamp_ms = messages[-1].timestamp
+        return outputs + passed_on(heartbeats, CASCADE_SNAPSHOTS, CASCADE_OUTCOMES)
 
     def idle(self, now: float) -> list[Output]:
         """What comes due as the watermark follows the wall clock `now`, unix seconds."""

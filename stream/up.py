@@ -24,11 +24,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.live import Live
 
 from stream import board, broker
 from stream.gateway import address
+from stream.heart import Heart
 from stream.observer import Observer
 from stream.processes import RoleProcess, stop_all
 from stream.progress import READS, Progress
@@ -93,6 +95,7 @@ class Run:
         self._status = board.Status()
         self._rates = board.Rates()
         self._interrupted = asyncio.Event()
+        self._heart: Heart | None = None
         # Set while the role is not too far behind.
         self._room = {role: asyncio.Event() for role in AHEAD}
 
@@ -170,22 +173,41 @@ class Run:
         seconds = self._plan.seconds
         until = None if seconds is None else time.monotonic() + seconds
         try:
-            await asyncio.gather(
-                *(
-                    feed(
-                        source,
-                        producer,
-                        speed=self._plan.speed,
-                        until=until,
-                        stop=self._interrupted,
-                        gate=partial(self._may_send, roles),
-                        on_sent=self._counter(),
+            async with self._beating(settings):
+                await asyncio.gather(
+                    *(
+                        feed(
+                            source,
+                            producer,
+                            speed=self._plan.speed,
+                            until=until,
+                            stop=self._interrupted,
+                            gate=partial(self._may_send, roles),
+                            on_sent=self._counter(),
+                        )
+                        for source, roles in self._plan.traffic
                     )
-                    for source, roles in self._plan.traffic
                 )
-            )
         finally:
             await producer.stop()
+
+    @asynccontextmanager
+    async def _beating(self, settings: Settings) -> AsyncIterator[None]:
+        """Sends heartbeats meanwhile, where the settings ask for them."""
+        if settings.heartbeat <= 0:
+            yield
+            return
+        self._heart = Heart(settings, CollectorRegistry())
+        beating = asyncio.create_task(self._heart.run())
+        try:
+            yield
+        finally:
+            self._heart.stop()
+            await beating
+
+    def _heartbeats(self, topic: str) -> int:
+        """How many of the topic's messages are heartbeats and not traffic."""
+        return 0 if self._heart is None else self._heart.sent[topic]
 
     def _all_have_joined(self) -> bool:
         return self._interrupted.is_set() or all(role.has_joined for role in self._roles)
@@ -215,8 +237,11 @@ class Run:
         status, positions = self._status, self._status.positions
         behind = {role: position.lag for role, position in positions.items()}
         # Counted by what was sent since, for the lags are as old as the last look.
-        behind["tracker"] = status.events_sent - positions["tracker"].read
-        behind["historian"] = status.requests_sent - positions["historian"].read
+        for role, topic, sent in (
+            ("tracker", SOCIAL_EVENTS.name, status.events_sent),
+            ("historian", EDGE_REQUESTS.name, status.requests_sent),
+        ):
+            behind[role] = sent + self._heartbeats(topic) - positions[role].read
         for role, room in self._room.items():
             if behind[role] < AHEAD[role]:
                 room.set()
@@ -269,11 +294,13 @@ class Run:
             "drained": drained,
             "events_sent": status.events_sent,
             "events_consumed": positions["tracker"].read
+            - self._heartbeats(SOCIAL_EVENTS.name)
             - observed.dead_letters_of(SOCIAL_EVENTS.name),
             "requests_sent": status.requests_sent,
             "requests_consumed": positions["historian"].read
+            - self._heartbeats(EDGE_REQUESTS.name)
             - observed.dead_letters_of(EDGE_REQUESTS.name),
-            "snapshots": positions["forecaster"].read,
+            "snapshots": positions["forecaster"].read - self._heartbeats(SOCIAL_EVENTS.name),
             "forecasts": observed.forecasts,
             "degraded": observed.degraded,
             "decisions": observed.decisions,

@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from models import registry
 from models.sequential import LEAST, lower_bound
 from stream import broker, ranking_model
+from stream.heartbeats import parted
 from stream.kafka_security import connection
 from stream.loading import describe, folder_of, load_update, verified_folder
 from stream.past import END, reread_here
@@ -24,9 +25,12 @@ from stream.quality import Figures, Kind, figures, kind_of, row_of
 from stream.settings import Settings
 from topics.catalogue import FORECAST_SCORES, MODEL_UPDATES, POPULARITY_FORECASTS, Topic
 from topics.errors import TidecastError
+from topics.heartbeat import is_heartbeat
 from topics.records import ForecastScore, ModelUpdate, PopularityForecast
 
-_RECENT = 20  # forecasts of each partition in which the served version is looked for
+# Messages of each partition in which the served version is looked for; when there is no traffic
+# they are heartbeats, of almost three hours.
+_RECENT = 2_000
 
 
 class VersionError(TidecastError):
@@ -69,6 +73,8 @@ async def served_version(settings: Settings, name: str) -> str | None:
     """
     newest: PopularityForecast | None = None
     async for record in _tail(settings, POPULARITY_FORECASTS):
+        if is_heartbeat(record):
+            continue
         forecast = POPULARITY_FORECASTS.codec.decode(record.value)
         if forecast.model != name or forecast.degraded:
             continue
@@ -162,7 +168,7 @@ async def read_scores(settings: Settings) -> list[ForecastScore]:
     found: dict[tuple[str, float], ForecastScore] = {}
 
     def take_in(records: Sequence[ConsumerRecord]) -> None:
-        for record in records:
+        for record in parted(records)[0]:
             score = FORECAST_SCORES.codec.decode(record.value)
             found[score.forecast_id, score.horizon] = score
 

@@ -1,4 +1,8 @@
-"""Every topic: its name, key, record, partitions, cleanup, retention, writers and readers."""
+"""Every topic: its name, key, record, partitions, cleanup, retention, writers and readers.
+
+Messages without a value and with a key of their own are heartbeats (`topics.heartbeat`): on the
+input topics, and on those that roles pass them on to.
+"""
 
 from __future__ import annotations
 
@@ -59,13 +63,13 @@ class Topic:
 
 SOCIAL_EVENTS = Topic(
     "social.events", "cascade_id", SocialEvent, "json", "delete", 8 * DAY,
-    ("social platforms",), ("tracker",),
+    ("social platforms", "heart"), ("tracker",),
     "Posts, shares, replies and views, as they happen. Keyed by cascade so that the events of one "
     "cascade stay in order. Retention has to outlast a cascade's life: state is rebuilt from here.",
 )  # fmt: skip
 EDGE_REQUESTS = Topic(
     "edge.requests", "edge_id", EdgeRequest, "json", "delete", 1 * DAY,
-    ("edge servers",), ("historian",),
+    ("edge servers", "heart"), ("historian",),
     "The request log of the edges. Keyed by edge.",
 )  # fmt: skip
 CASCADE_SNAPSHOTS = Topic(
@@ -111,8 +115,9 @@ MODEL_CALIBRATION = Topic(
 )  # fmt: skip
 EDGE_WINDOWS = Topic(
     "edge.windows", "edge_id", EdgeWindow, "msgpack", "delete", 1 * DAY,
-    ("historian",), ("ranker",),
-    "The requests of an edge by windows of time. The ranker rebuilds its state from here.",
+    ("historian",), ("ranker", "gateway"),
+    "The requests of an edge by windows of time. The ranker rebuilds its state from here; the "
+    "gateway looks for heartbeats alone.",
     public=False,
 )  # fmt: skip
 CACHE_DECISIONS = Topic(

@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from topics.catalogue import CATALOGUE, Topic
+from topics.heartbeat import KEY
 
 Document = dict[str, Any]
 ASYNCAPI = "asyncapi.json"
@@ -162,7 +163,9 @@ def _asyncapi(topics: tuple[Topic, ...], partitions: int) -> Document:
                 "Forecasts of how far posts will spread, and decisions about what edge caches "
                 "should keep, over Kafka. Every operation is told from the side of the party that "
                 "its tag names. Channels with `x-internal` join roles of one deployment; nothing "
-                "outside should use them."
+                "outside should use them. Where a heart runs, messages with a null value and the "
+                f"key `{KEY.decode()}` are heartbeats, on the input topics and on those that roles "
+                "pass them on to: they hold no record, and readers pass over them."
             ),
             "license": {"name": "Apache-2.0"},
         },

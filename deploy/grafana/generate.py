@@ -86,7 +86,7 @@ def ingest(role: str, of: str) -> list[Panel]:
     ]  # fmt: skip
 
 
-ROLES = ("tracker", "historian", "forecaster", "ranker", "scorer", "gateway")
+ROLES = ("tracker", "historian", "forecaster", "ranker", "scorer", "gateway", "heart")
 STREAM: Board = {
     "Is it well": [
         Panel("Lag", "s", "How long the oldest message that a role has not worked off waits.", {
@@ -107,6 +107,20 @@ STREAM: Board = {
         }),
         Panel("Since the roles were seen", "s", "Since the broker last told how they are.", {
             "seconds": "time() - max(tidecast_gateway_roles_seen_timestamp_seconds)",
+        }),
+    ],
+    "Heartbeats": [
+        Panel("Heartbeat out of each role", "s", "Since the latest was sent that has come out.", {
+            "{{role}}": "max by (role) (tidecast_gateway_heartbeat_age_seconds)",
+        }),
+        Panel("Age at each stage", "s", "Of the latest heartbeat when it had passed, the oldest.", {
+            "{{role}}, {{topic}}":
+                "max by (role, topic) (tidecast_heartbeat_age_seconds)",
+        }),
+        Panel("Since a heartbeat passed", "s", "Of the partition where it is longest ago.", {
+            "{{role}}, {{topic}}": "time() - min by (role, topic) (max by (role, topic, partition)"
+                                   " (tidecast_heartbeat_passed_timestamp_seconds))",
+            "sent a second": rate("heart_sent"),
         }),
     ],
     "Tracker": ingest("tracker", "Events"),
@@ -213,7 +227,9 @@ FORECASTS: Board = {
         Panel("Awaited", "short", "Forecasts and outcomes that are held.", {
             "held": total("scorer_awaited"),
         }),
-        Panel("Time of the scorer", "s", "A batch.", p99("scorer", "compute")),
+        Panel("Time of the scorer", "s",
+              "From the record's Kafka timestamp to the batch's start; a batch.",
+              p99("scorer", "queue", "compute")),
         Panel("Input drift", "short", "Mean since the last change found; changes an hour.", {
             "{{what}}": "avg by (what) (tidecast_scorer_input_mean_log2)",
             "changes of {{what}}":

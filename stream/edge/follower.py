@@ -30,6 +30,7 @@ from stream.ranker import edge_number
 from stream.settings import Settings
 from topics.catalogue import CACHE_DECISIONS, decision_key
 from topics.codecs import DecodeError
+from topics.heartbeat import is_heartbeat
 from topics.records import EdgeEpoch
 
 log = logging.getLogger(__name__)
@@ -104,6 +105,10 @@ class DecisionFollower:
             key: bytes = record.key or b""
             # The edge's id is a whole JSON string, so what follows it ends the array or goes on.
             if not key.startswith(prefix):
+                if is_heartbeat(record):
+                    self._metrics.heartbeats.note(
+                        CACHE_DECISIONS.name, record.partition, record.timestamp
+                    )
                 continue
             try:
                 self._take_in_one(key, record.value)

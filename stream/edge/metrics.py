@@ -7,6 +7,7 @@ import time
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from stream.edge.table import EdgeTable
+from stream.heartbeats import Passed
 
 
 class Metrics:
@@ -21,6 +22,7 @@ class Metrics:
         def gauge(name: str, what: str) -> Gauge:
             return Gauge(f"tidecast_edge_agent_{name}", what, registry=registry)
 
+        self.heartbeats = Passed("edge-agent", registry)
         self.records = counter("records", "Records about this edge taken in")
         self.bad_records = counter("bad_records", "Records about this edge that do not decode")
         self.look_ups = counter("look_ups", "Objects looked up")

@@ -7,11 +7,13 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, Gauge
 
 from stream.broker import BrokerError
+from stream.gateway.heartbeats import HEART, STAGES
 from stream.gateway.roles import ROLES, Roles, Standing, reads
 from stream.gateway.state import State
 from stream.gateway.views import Health, Level, Note, Ready, Role
@@ -67,6 +69,15 @@ class Watch:
             ["role"],
             registry=registry,
         )
+        ages = Gauge(
+            "tidecast_gateway_heartbeat_age_seconds",
+            "Since the latest heartbeat was sent that has come out of a role, on the partition "
+            "where that is longest ago",
+            ["role"],
+            registry=registry,
+        )
+        for role in STAGES:
+            ages.labels(role).set_function(partial(state.heartbeats.age, role))
         self._looked = Gauge(
             "tidecast_gateway_roles_seen_timestamp_seconds",
             "When the broker last told how the roles are, unix time; 0: not yet",
@@ -153,9 +164,12 @@ class Watch:
         seen = self._seen[name]
         at = seen.standing
         level, words = self._worded(name, seen)
+        stage = self._state.heartbeats.stage(name)
+        passed = stage is not None and stage.took is not None
         return Role(
             name, level, words, at.members, reads(name), at.lag, at.lag_seconds,
             at.read, seen.heartbeat, seen.progress,
+            stage.since if stage and passed else None, stage.took if stage else None,
         )  # fmt: skip
 
     def _worded(self, name: str, seen: _Seen) -> tuple[Level, str]:
@@ -196,12 +210,32 @@ class Watch:
             for role in roles:
                 if role.level != "ok":
                     yield Note(role.level, f"The {role.name} is {role.words}.", _to_do(role))
+        yield from self._heartbeat_notes()
         yield from self._traffic_notes(loaded)
         if self._letters:
             yield Note(
                 "warning",
                 f"{self._letters:,} messages could not be used and are on dead.letters.",
                 "Each says why in its headers: kcat -C -t dead.letters -f '%h\\n'",
+            )
+
+    def _heartbeat_notes(self) -> Iterator[Note]:
+        for name, stage in self._state.heartbeats.stuck().items():
+            silent = _lasting(time.time() - stage.since)
+            if name == HEART:
+                yield Note(
+                    "warning",
+                    f"No heartbeat has come for {silent}: none is sent, or none can be.",
+                    "Start it: tidecast heart",
+                )
+                continue
+            # Where its group shows what is wrong that is said already; this says what it keeps.
+            yield Note(
+                "warning",
+                f"No heartbeat has come through the {name} for {silent}, of partition "
+                f"{stage.partition}.",
+                "What is written to that partition does not get any further: docs/runbooks/"
+                "heartbeat-missing.md",
             )
 
     def _traffic_notes(self, loaded: float) -> Iterator[Note]:

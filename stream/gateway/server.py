@@ -12,11 +12,12 @@ import importlib.metadata
 import logging
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import uvicorn
+from aiokafka import ConsumerRecord
 from prometheus_client import CollectorRegistry, Gauge
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -38,7 +39,9 @@ from stream.gateway.impatience import Impatient
 from stream.gateway.live import Live
 from stream.gateway.problems import problem
 from stream.gateway.state import READ, State
+from stream.heartbeats import parted
 from stream.settings import Settings
+from topics.catalogue import EDGE_WINDOWS, Topic
 
 log = logging.getLogger(__name__)
 
@@ -123,10 +126,15 @@ class Gateway:
         self._follower = Follower(
             settings, READ, self._state.take, past=settings.gateway_past, records=_RECORDS
         )
+        self._windows = Follower(settings, [EDGE_WINDOWS], self._take_heartbeats)
         self._watch = Watch(settings, self._state, lambda: self._follower.done, registry)
         self.address = ""
         streams = Gauge("tidecast_gateway_streams", "Open streams of events", registry=registry)
         streams.set_function(lambda: len(self._live))
+
+    def _take_heartbeats(self, topic: Topic, records: Sequence[ConsumerRecord]) -> None:
+        """Of a topic whose records are nothing to the gateway."""
+        self._state.heartbeats.take(topic, parted(records)[1])
 
     async def run(self) -> None:
         """Serves until SIGTERM or SIGINT.
@@ -142,10 +150,13 @@ class Gateway:
         with contextlib.closing(bound):
             self.address = address.url(*bound.getsockname()[:2])
             await self._follower.start()
+            await self._windows.start()
             partitions = Gauge(
                 "tidecast_gateway_partitions", "Partitions followed", registry=registry
             )
-            partitions.set(self._follower.partitions)
+            partitions.set(len(self._follower.partitions))
+            for follower in (self._follower, self._windows):
+                self._state.heartbeats.expect(follower.partitions)
             api = Api(self._state, self._watch, self._live)
             server = _Server(configuration(application(settings, api, registry)))
             await self._serve(server, bound)
@@ -164,7 +175,12 @@ class Gateway:
             loop.add_signal_handler(number, stop)
         background = [
             asyncio.create_task(work)
-            for work in (self._follower.follow(), self._watch.run(), self._live.run())
+            for work in (
+                self._follower.follow(),
+                self._windows.follow(),
+                self._watch.run(),
+                self._live.run(),
+            )
         ]
         log.info("the live page and the API are at %s", self.address)
         try:
@@ -180,6 +196,7 @@ class Gateway:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
             await self._follower.stop()
+            await self._windows.stop()
 
 
 def main(settings: Settings) -> None:

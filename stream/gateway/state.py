@@ -14,8 +14,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from stream.gateway.cascade_table import CascadeTable
 from stream.gateway.edge_table import EdgeTable
+from stream.gateway.heartbeats import Heartbeats
 from stream.gateway.model_table import ModelTable
 from stream.gateway.views import Area
+from stream.heartbeats import parted
 from stream.settings import Settings
 from topics.catalogue import (
     CACHE_DECISIONS,
@@ -74,6 +76,7 @@ class State:
         self.cascades = CascadeTable(settings.gateway_cascades)
         self.edges = EdgeTable(settings.gateway_edges, settings.gateway_decisions)
         self.models = ModelTable()
+        self.heartbeats = Heartbeats(settings)
         self.received = {topic.name: 0 for topic in READ}
         self.undecodable = 0
         self.last_forecast_wall: float | None = None
@@ -100,6 +103,8 @@ class State:
 
     def take(self, topic: Topic, records: Sequence[ConsumerRecord]) -> None:
         """Takes in the next messages of a partition; what cannot be read is counted."""
+        records, heartbeats = parted(records)
+        self.heartbeats.take(topic, heartbeats)
         taker = self._takers[topic.name]
         self.received[topic.name] += len(records)
         self._records.labels(topic.name).inc(len(records))

@@ -240,6 +240,17 @@ class Role(msgspec.Struct, frozen=True):
     last_progress_wall: Annotated[
         float | None, Meta(description="When its committed offsets last moved.")
     ]
+    last_passed_wall: Annotated[
+        float | None,
+        Meta(
+            description="When the latest heartbeat was sent that came through it, on the partition "
+            "where that is longest ago; None where none has been seen."
+        ),
+    ] = None
+    passed_seconds: Annotated[
+        float | None,
+        Meta(description="How long that one took from being sent to coming out of this role."),
+    ] = None
 
 
 class Note(msgspec.Struct, frozen=True):

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
-ROLES = ("tracker", "historian", "forecaster", "ranker", "scorer", "gateway")
+ROLES = ("tracker", "historian", "forecaster", "ranker", "scorer", "gateway", "heart")
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
 INSTRUCTIONS = re.findall(r"^([A-Z]+) (.*)$", DOCKERFILE.replace("\\\n", " "), re.MULTILINE)
 

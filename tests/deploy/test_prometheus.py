@@ -104,8 +104,8 @@ def test_thresholds_that_follow_a_setting_are_that_setting() -> None:
 def test_each_role_is_scraped_where_compose_has_it() -> None:
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     jobs = {job["job_name"]: job for job in CONFIGURATION["scrape_configs"]}
-    assert set(jobs) == {*ROLES, "gateway", "edge-agent"}
-    for name in (*ROLES, "gateway"):
+    assert set(jobs) == {*ROLES, "gateway", "heart", "edge-agent"}
+    for name in (*ROLES, "gateway", "heart"):
         port = services[name]["environment"]["TIDECAST_METRICS_PORT"]
         assert jobs[name]["static_configs"] == [{"targets": [f"{name}:{port}"]}]
     [discovery] = jobs["edge-agent"]["dns_sd_configs"]

@@ -88,7 +88,7 @@ def on_its_way(producer: Producer, consumer: Consumer, monkeypatch: pytest.Monke
     made = Delivery(
         producer, consumer, Settings(batches_in_flight=3), lambda: False,
         Counter("outputs", "-", ["topic"], registry=registry),
-        Histogram("seconds", "-", registry=registry),
+        Histogram("seconds", "-", registry=registry), lambda outputs: None,
     )  # fmt: skip
     made.take_on({ZERO: 0, ONE: 0})
     return made

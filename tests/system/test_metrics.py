@@ -108,7 +108,7 @@ async def simulate(cluster: Cluster, seconds: float) -> None:
 
 async def run_under_load(cluster: Cluster) -> Exported:
     """Runs every role until a forecast has been scored, and scrapes them."""
-    roles = [cluster.start(role) for role in (*ROLES, "gateway")]
+    roles = [cluster.start(role) for role in (*ROLES, "gateway", "heart")]
     scorer = roles[ROLES.index("scorer")]
     deadline = time.monotonic() + 3 * PATIENCE
     with edge_agent(cluster) as agent:

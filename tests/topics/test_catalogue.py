@@ -18,7 +18,9 @@ from topics.contract import OUTSIDE, records
 from topics.records import Record
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLES = {"tracker", "historian", "forecaster", "ranker", "scorer", "gateway", "all roles"}
+ROLES = {
+    "tracker", "historian", "forecaster", "ranker", "scorer", "gateway", "heart", "all roles",
+}  # fmt: skip
 TOPICS = pytest.mark.parametrize("any_topic", CATALOGUE.values(), ids=list(CATALOGUE))
 
 

@@ -291,7 +291,7 @@ def test_the_error_says_what_broke_for_whom_and_what_to_do() -> None:
         "1 change breaks the committed contract\n"
         "  social.events, SocialEvent.cascade_id: a longer text than 64 is refused, written may "
         "be up to 256\n"
-        "    breaks: writers (social platforms), messages already in the log\n"
+        "    breaks: writers (social platforms, heart), messages already in the log\n"
         "    do: accept what the committed schema allows; give a new field a default"
     )
 

@@ -36,7 +36,7 @@ const TERMS = {
   own: "What coverage would be without the correction.",
   shadow: "This version answers beside the one that is served, to be compared with it.",
   lag: "Messages that wait for the role, and how long the oldest of them has waited.",
-  heartbeat: "When the broker last counted a worker of the role as alive.",
+  heartbeat: "When the latest heartbeat was sent that came through the role, on the partition where that is longest ago. Without heartbeats: when the broker last counted a worker of it as alive.",
   workers: "Processes that share the role's work.",
   dead: "Messages that no role could use. Each is kept with the reason.",
 };

@@ -15,6 +15,7 @@ from stream.edge.table import EdgeTable
 from stream.settings import Settings
 from tests.stream.edge.records import decision, epoch
 from topics.catalogue import CACHE_DECISIONS, decision_key
+from topics.heartbeat import KEY
 
 
 def record(offset: int, key: bytes | None, content: Any) -> ConsumerRecord:
@@ -71,3 +72,12 @@ def test_what_does_not_decode_is_counted_and_passed_over() -> None:
     assert len(table) == 1
     assert registry.get_sample_value("tidecast_edge_agent_bad_records_total") == 6
     assert registry.get_sample_value("tidecast_edge_agent_records_total") == 1
+
+
+def test_a_heartbeat_is_noted_and_changes_nothing() -> None:
+    one, table, registry = follower("lyon")
+    one.take_in([record(0, decision_key("lyon", "/a"), decision("/a")), record(1, KEY, None)])
+    assert len(table) == 1
+    labels = {"role": "edge-agent", "topic": CACHE_DECISIONS.name, "partition": "0"}
+    assert registry.get_sample_value("tidecast_heartbeat_age_seconds", labels)
+    assert registry.get_sample_value("tidecast_edge_agent_bad_records_total") == 0

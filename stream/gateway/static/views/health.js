@@ -27,7 +27,7 @@ export function health() {
             <td><span class="tag ${role.level}">${LEVELS[role.level]}</span> ${role.words}</td>
             <td class="r">${count(role.lag)}${role.lag ? html`<span class="sub">${role.lag_seconds === null ? "since when is unknown" : `since ${duration(role.lag_seconds)}`}</span>` : ""}</td>
             <td class="r wide">${role.members}</td><td class="r wide">${count(role.read)}</td>
-            <td class="r wide">${ago(role.last_heartbeat_wall)}</td></tr>`)}</tbody></table></div>
+            <td class="r wide">${role.last_passed_wall === null ? ago(role.last_heartbeat_wall) : html`${ago(role.last_passed_wall)}<span class="sub">through in ${duration(role.passed_seconds)}</span>`}</td></tr>`)}</tbody></table></div>
       </section>
       <section class="card" aria-label="Counts"><div class="head"><h2>What the gateway has read</h2></div>
         <dl class="facts">

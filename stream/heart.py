@@ -1,0 +1,123 @@
+"""The heart: sends heartbeats into every partition of the input topics.
+
+It is outside of every role that it tells of, the gateway too, which only reads. One is enough;
+more do no harm. A beat that the broker is slow to take, or cannot take, is as old as its moment:
+the next waits until it is through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections import Counter as Tally
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from stream import telemetry
+from stream.broker import check_role, partitions
+from stream.kafka_security import connection
+from stream.settings import Settings, SettingsError, load
+from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS
+from topics.heartbeat import KEY
+
+log = logging.getLogger(__name__)
+
+ROLE = "heart"
+INTO = (SOCIAL_EVENTS, EDGE_REQUESTS)
+
+
+class Heart:
+    """Beats until it is stopped.
+
+    Attributes:
+        sent: heartbeats that the broker has, by topic.
+    """
+
+    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
+        """
+        Raises:
+            SettingsError: the settings ask for no heartbeats.
+        """
+        if settings.heartbeat <= 0:
+            raise SettingsError("heartbeat: got 0s; expected more than 0 where a heart runs")
+        self.sent: Tally[str] = Tally()
+        self._settings = settings
+        self._stop = asyncio.Event()
+        self._beats = Counter(
+            "tidecast_heart_sent_total", "Heartbeats that the broker has", ["topic"],
+            registry=registry,
+        )  # fmt: skip
+        self._partitions = Gauge(
+            "tidecast_heart_partitions", "Partitions that heartbeats are sent to", registry=registry
+        )
+
+    def stop(self) -> None:
+        """Lets the beat in flight finish, then ends `run`."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Sends to every partition, once an interval.
+
+        Raises:
+            BrokerError: a topic is missing, or the broker is not there.
+            KafkaError: one that trying again does not help against.
+        """
+        places = await partitions(self._settings, [topic.name for topic in INTO])
+        self._partitions.set(len(places))
+        async with AIOKafkaProducer(**connection(self._settings), acks="all") as producer:
+            while not self._stop.is_set():
+                began = time.monotonic()
+                try:
+                    now_ms = round(time.time() * 1000)
+                    taken = [
+                        await producer.send(
+                            place.topic, None, KEY, partition=place.partition, timestamp_ms=now_ms
+                        )
+                        for place in places
+                    ]
+                    await asyncio.gather(*taken)
+                except KafkaError as error:
+                    if not error.retriable:
+                        raise
+                    log.warning("a heartbeat was not taken (%s)", error)
+                else:
+                    for place in places:
+                        self.sent[place.topic] += 1
+                        self._beats.labels(place.topic).inc()
+                rest = max(0.0, began + self._settings.heartbeat - time.monotonic())
+                try:
+                    await asyncio.wait_for(self._stop.wait(), rest)
+                except TimeoutError:
+                    continue
+
+
+async def _run(settings: Settings, registry: CollectorRegistry) -> None:
+    heart = Heart(settings, registry)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, heart.stop)
+    await check_role(settings, ROLE)
+    log.info("%s beats every %g s on %s", ROLE, settings.heartbeat, settings.kafka)
+    await heart.run()
+    log.info("%s stopped", ROLE)
+
+
+def main(settings: Settings) -> None:
+    """Runs the heart until it is told to stop.
+
+    Raises:
+        BrokerError: a topic is missing, or the broker is not there.
+        SettingsError: the settings ask for no heartbeats.
+    """
+    telemetry.setup_logging(settings)
+    registry = CollectorRegistry()
+    telemetry.serve(registry, settings)
+    asyncio.run(_run(settings, registry))
+
+
+if __name__ == "__main__":
+    main(load())
