@@ -161,6 +161,10 @@ async def restarted(
     )
     behind = options.rate * BEHIND_SECONDS
     try:
+        began = time.monotonic()
+        while not tracker.has_joined:
+            check(tracker, began)
+            await asyncio.sleep(0.05)
         await caught_up(settings, options.events, sent, behind)
         await asyncio.sleep(7.5)  # to between two checkpoints
         await asyncio.to_thread(tracker.wait, time.monotonic())  # which kills it

@@ -180,6 +180,7 @@ class Application(faust.App):
         self._ended = -1  # the tenure that the group has ended, where it is not over here yet
         self._member_at = 0.0  # when the group last took this worker for a member, monotonic
         self._batch = asyncio.Lock()  # a stop and a rebalance wait for the batch in flight
+        self._give_up: Callable[[], None] = lambda: None
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix=role)
         self._heartbeats = Passed(role, registry)
         self._partitions = Gauge(
@@ -199,6 +200,7 @@ class Application(faust.App):
         size: int,
         wait: float,
         afterwards: Afterwards | None = None,
+        give_up: Callable[[], None] | None = None,
     ) -> None:
         """Gives the messages of `topic` to `compute`, batch by batch, and publishes its outputs.
 
@@ -208,7 +210,9 @@ class Application(faust.App):
             size: messages a batch at most.
             wait: seconds a batch may wait to fill.
             afterwards: called likewise, when a batch is committed; a crash loses what it was at.
+            give_up: called likewise, before partitions are given up, and when the role stops.
         """
+        self._give_up = give_up or self._give_up
         source = self.topic(
             topic.name, key_type=bytes, value_type=bytes,
             key_serializer="raw", value_serializer="raw", acks=False,
@@ -304,7 +308,11 @@ class Application(faust.App):
         async with self._batch:
             self.tenure += 1
             if revoked:
+                await self._in_model_thread(self._give_up)
                 log.info("%s gives up %d partitions", self.role, len(revoked))
+
+    async def _in_model_thread(self, call: Callable[[], None]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._model_thread, call)
 
     async def _note_partitions(self, _: Any, assigned: set[Any], **__: Any) -> None:
         self._member_at = time.monotonic()
@@ -313,6 +321,7 @@ class Application(faust.App):
     async def on_stop(self) -> None:
         """Lets the batch in flight finish and commit, then stops; no new one starts."""
         async with self._batch:
+            await self._in_model_thread(self._give_up)
             await super().on_stop()
         self._model_thread.shutdown()
 

@@ -1,9 +1,10 @@
 """The ranker: windows of requests in, decisions about each edge's cache out.
 
 The edges of a partition are state that no message carries, a function of the windows so far. A
-worker that is given a partition therefore reads it again up to the first window it is to answer,
-in silence, and goes on from there; so does one whose last batch was computed and then not
-committed. What it repeats has the same keys and the same content.
+worker that is given a partition therefore takes it from a checkpoint (`stream.recovery`), or from
+none, reads the windows from there up to the first one it is to answer, in silence, and goes on;
+so does one whose last batch was computed and then not committed. What it repeats has the same keys
+and the same content.
 
 A version of the model that is published on `model.updates` is loaded beside the old one and takes
 over between two batches: the edges are rebuilt with it from the windows. What the old one decided
@@ -16,23 +17,28 @@ Kafka timestamp (milliseconds) of the request that closed the window.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
+import msgspec
 from aiokafka import ConsumerRecord
 from aiokafka.partitioner import murmur2
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from stream import agents, telemetry
+from stream import agents, object_state, telemetry
 from stream.agents import Received
+from stream.checkpoint_file import Arrays, packed
 from stream.consumer import Output, dead_letter, passed_on
 from stream.decisions import Change, EdgeDecisions
 from stream.model_watch import ModelWatch
 from stream.past import TakeIn, reread
 from stream.ranking_model import DECAYED, LoadedRanker, MakeRanker, decayed, of_ranker
+from stream.recovery import Point, Progress, Recovery
 from stream.serving import Serving
 from stream.settings import Settings, load
 from topics.catalogue import CACHE_DECISIONS, EDGE_WINDOWS
@@ -93,7 +99,15 @@ class RankedPartition:
 
     def __init__(self, settings: Settings, make: MakeRanker) -> None:
         self.position = 0
+        self.committed = 0  # up to where what it answered is out and committed
+        self.last: ConsumerRecord | Received | None = None  # before that position, where known
         self.edges: dict[str, EdgeDecisions] = {}  # the one silent longest first
+        ranker = make()
+        self.depends_on: Mapping[str, str] = {
+            name: str(getattr(settings, name))
+            for name in ("max_edges", "max_objects", "cache_objects", "cache_share",
+                         "decision_windows")
+        } | {"model": ranker.name, "model_version": ranker.version}  # fmt: skip
         self._settings = settings
         self._make = make
 
@@ -107,9 +121,22 @@ class RankedPartition:
         self.edges[window.edge_id] = edge
         return edge.step(window, produced_at)
 
+    def save(self) -> dict[str, NDArray]:
+        """A copy of the edges, for `restore`."""
+        names = packed(msgspec.msgpack.encode(list(self.edges)))
+        return {"edges": names, **object_state.save(list(self.edges.values()))}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Makes the edges what was saved."""
+        names = msgspec.msgpack.decode(arrays["edges"].tobytes(), type=list[str])
+        edges = [EdgeDecisions(name, self._make(), self._settings) for name in names]
+        object_state.restore(edges, arrays)
+        self.edges = dict(zip(names, edges, strict=True))
+
     def take_in(self, records: Iterable[ConsumerRecord]) -> None:
         """Steps windows whose decisions were published before; bad ones were dead letters then."""
         for record in records:
+            self.last = record
             window = usable(record.value)
             if isinstance(window, EdgeWindow):
                 self.step(window, 0.0)
@@ -124,6 +151,7 @@ class RankBatch:
         reread: gives it a partition's earlier windows.
         assigned: the numbers of the partitions that this worker has now.
         metrics: what it counts.
+        recovery: gives back a partition's state where there is a checkpoint.
     """
 
     def __init__(
@@ -133,7 +161,9 @@ class RankBatch:
         reread: Reread,
         assigned: Callable[[], set[int]],
         metrics: Metrics,
+        recovery: Recovery,
     ) -> None:
+        self._recovery = recovery
         self._settings = settings
         self._current = current
         self._make = current()
@@ -149,8 +179,10 @@ class RankBatch:
         make = self._current()
         if make is not self._make:  # another version: the edges are rebuilt with it
             self._make = make
-            self._partitions.clear()
-        for number in self._partitions.keys() - self._assigned():
+            self._partitions = {n: RankedPartition(self._settings, make) for n in self._partitions}
+        gone = self._partitions.keys() - self._assigned()
+        self._recovery.forget(gone)
+        for number in gone:
             del self._partitions[number]
         outputs: list[tuple[int, Output]] = []
         with metrics.compute.time():
@@ -171,7 +203,7 @@ class RankBatch:
 
     def _answer(self, message: Received) -> list[tuple[int, Output]]:
         partition = self._up_to(message.partition, message.offset)
-        partition.position = message.offset + 1
+        partition.position, partition.last = message.offset + 1, message
         window = usable(message.value)
         if isinstance(window, DecodeError):
             self._metrics.dead_letters.inc()
@@ -187,22 +219,53 @@ class RankBatch:
         """Takes in that a message is no window, so that nothing is read again for the gap."""
         partition = self._partitions.get(message.partition)
         if partition is not None and partition.position == message.offset:
-            partition.position += 1
+            partition.position, partition.last = message.offset + 1, message
 
     def _up_to(self, number: int, offset: int) -> RankedPartition:
         """The partition's state before the message at `offset`, rebuilt where it is not at hand."""
+        began = time.monotonic()
         partition = self._partitions.get(number)
         if partition is None or partition.position > offset:
-            partition = self._partitions[number] = RankedPartition(self._settings, self._make)
+            partition, position = asyncio.run(
+                self._recovery.restored(
+                    number, lambda: RankedPartition(self._settings, self._make), offset
+                )
+            )
+            partition.position = partition.committed = position
+            self._partitions[number] = partition
+        elif partition.position == offset:
+            return partition
+        progress = Progress(number, partition.position, offset, self._recovery.metrics, began)
         if partition.position < offset:
-            started = time.monotonic()
             count = self._reread(number, partition.position, offset, partition.take_in)
             self._metrics.rebuilt.inc(count)
-            log.info(
-                "partition %d: rebuilt from %d windows in %.1f s",
-                number, count, time.monotonic() - started,
-            )  # fmt: skip
+        progress.reached(offset)
         return partition
+
+    def write_due(
+        self, messages: Sequence[Received], waiting: Callable[[], int]
+    ) -> Iterator[Sequence[tuple[int, Output]]]:
+        """Writes checkpoints that are due, once a batch is committed; publishes nothing."""
+        for number in sorted({message.partition for message in messages}):
+            partition = self._partitions.get(number)
+            if partition is None:  # heartbeats alone so far
+                continue
+            partition.committed = partition.position
+            if self._recovery.is_due(number, partition.position):
+                self._write({number: partition})
+            yield ()
+
+    def give_up(self) -> None:
+        """Writes checkpoints of all partitions, which may be somebody else's from now on."""
+        self._write(self._partitions)
+
+    def _write(self, partitions: Mapping[int, RankedPartition]) -> None:
+        states = [
+            (number, partition, Point(partition.position, partition.last))
+            for number, partition in partitions.items()
+            if partition.last is not None and partition.position == partition.committed
+        ]
+        asyncio.run(self._recovery.finish(states))
 
     def _count(self, changes: Sequence[Change]) -> None:
         metrics = self._metrics
@@ -293,8 +356,12 @@ def main(settings: Settings) -> None:
         return {source.partition for source in application.consumer.assignment()}
 
     read = partial(reread, settings, EDGE_WINDOWS)
-    compute = RankBatch(settings, current, read, assigned, metrics)
-    application.consume(EDGE_WINDOWS, compute, size=WINDOWS_A_BATCH, wait=settings.forecast_wait)
+    recovery = Recovery(EDGE_WINDOWS, settings.group(ROLE), settings, registry)
+    compute = RankBatch(settings, current, read, assigned, metrics, recovery)
+    application.consume(
+        EDGE_WINDOWS, compute, size=WINDOWS_A_BATCH, wait=settings.forecast_wait,
+        afterwards=compute.write_due, give_up=compute.give_up,
+    )  # fmt: skip
     with watch:
         agents.run(application)
 

@@ -22,7 +22,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, TypeVar
 
 import xxhash
-from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -66,11 +65,22 @@ class Stateful(Protocol):
 S = TypeVar("S", bound=Stateful)
 
 
+class Message(Protocol):
+    """What tells a record from any other."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
 class Point(NamedTuple):
     """A place in the log of a partition: the offset of the next record, and the record before."""
 
     offset: int
-    last: ConsumerRecord | None
+    last: Message | None
 
     def facts(self) -> dict[str, str]:
         """By which a log is recognised that is another one under the same name."""

@@ -20,11 +20,20 @@ from prometheus_client import CollectorRegistry
 from models.ranker_model import CacheMamba
 from models.ranker_network import Config
 from stream.agents import Received
+from stream.checkpoint_file import decode, encode
 from stream.consumer import Output
 from stream.loading import describe
 from stream.past import TakeIn
-from stream.ranker import Metrics, RankBatch, edge_number, inconsistency
+from stream.ranker import (
+    Metrics,
+    RankBatch,
+    RankedPartition,
+    edge_number,
+    inconsistency,
+    usable,
+)
 from stream.ranking_model import MakeRanker, bounds, decayed, of_ranker
+from stream.recovery import Recovery
 from stream.settings import Settings
 from topics.catalogue import CACHE_DECISIONS, DEAD_LETTERS, EDGE_WINDOWS
 from topics.records import EdgeEpoch, EdgeWindow
@@ -72,15 +81,34 @@ class Log:
         take_in(records)
         return len(records)
 
+    def windows(self) -> list[EdgeWindow]:
+        """Those of partition 0 that can be used."""
+        found = [usable(message.value) for message in self.messages[0]]
+        return [window for window in found if isinstance(window, EdgeWindow)]
+
     def worker(
         self,
         settings: Settings = SETTINGS,
         make: MakeRanker | None = None,
         assigned: Collection[int] = (0, 1),
     ) -> RankBatch:
-        metrics = Metrics(CollectorRegistry())
         make = make or decayed(settings)
-        return RankBatch(settings, lambda: make, self.reread, lambda: set(assigned), metrics)
+        return self.worker_by(lambda: make, settings, assigned)
+
+    def worker_by(
+        self,
+        current: Callable[[], MakeRanker],
+        settings: Settings = SETTINGS,
+        assigned: Collection[int] = (0, 1),
+    ) -> RankBatch:
+        """One that goes by whatever makes rankers now, and writes no checkpoints."""
+        registry = CollectorRegistry()
+        recovery = Recovery(
+            EDGE_WINDOWS, "group", replace(settings, checkpoint_interval=0.0), registry
+        )
+        return RankBatch(
+            settings, current, self.reread, lambda: set(assigned), Metrics(registry), recovery
+        )
 
 
 def neural(seed: int) -> MakeRanker:
@@ -122,11 +150,34 @@ def test_a_worker_that_starts_anywhere_goes_on_as_if_it_had_always_been_there(
         assert content(worker()(messages[start:])) == list(chain(*expected[start:]))
 
 
+@pytest.mark.parametrize("kind", ["decayed", "cachemamba"])
+def test_restored_at_any_cut_it_answers_as_if_nothing_had_happened(log: Log, kind: str) -> None:
+    make = neural(0) if kind == "cachemamba" else decayed(SETTINGS)
+    steady, partition = RankedPartition(SETTINGS, make), RankedPartition(SETTINGS, make)
+    for number, one in enumerate(log.windows()):
+        if number % 5 == 0:
+            saved = b"".join(encode(partition.save(), {}))
+            partition = RankedPartition(SETTINGS, make)
+            partition.restore(decode(saved).arrays)
+        assert partition.step(one, 0.0) == steady.step(one, 0.0)
+    assert list(partition.edges) == list(steady.edges)
+
+
+def test_what_is_saved_stays_as_it_was(log: Log) -> None:
+    partition = RankedPartition(SETTINGS, neural(0))
+    for one in log.windows()[:20]:
+        partition.step(one, 0.0)
+    saved = partition.save()
+    before = b"".join(encode(saved, {}))
+    for one in log.windows()[20:]:
+        partition.step(one, 0.0)
+    assert b"".join(encode(saved, {})) == before
+
+
 def test_a_version_that_was_loaded_takes_over_as_if_it_had_always_ranked(log: Log) -> None:
     messages = log.messages[0]
     served = neural(0)
-    metrics = Metrics(CollectorRegistry())
-    worker = RankBatch(SETTINGS, lambda: served, log.reread, lambda: {0, 1}, metrics)
+    worker = log.worker_by(lambda: served)
     worker(messages[:20])
     served = neural(1)
     assert content(worker(messages[20:])) == content(log.worker(make=neural(1))(messages[20:]))
