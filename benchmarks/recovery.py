@@ -22,6 +22,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -47,6 +49,7 @@ BEHIND_SECONDS = 0.25
 GOAL_SECONDS = 5.0
 
 Report = dict[str, Any]
+TRACKERS: list[RoleProcess] = []
 
 
 class Cascades:
@@ -82,6 +85,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often each recovery is measured")
     parser.add_argument("--json", type=Path, help="also write the report to this file")
     options = parser.parse_args()
+    # So that a kill timer, too, ends the broker and the tracker.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     if options.events % BATCH or options.rate % BATCH:
         parser.error(f"expected --events and --rate in thousands, multiples of {BATCH}")
     with (
@@ -89,7 +94,11 @@ def main() -> None:
         embedded(Path(folder) / "broker") as (kafka, _),
     ):
         settings = load(environment={}, kafka=kafka, checkpoint_url=f"{folder}/checkpoints")
-        report = asyncio.run(measure(options, settings, Path(folder)))
+        try:
+            report = asyncio.run(measure(options, settings, Path(folder)))
+        finally:
+            for tracker in TRACKERS:
+                tracker.wait(time.monotonic())  # which kills it where it has not ended
     text = json.dumps(report, indent=2)
     if options.json is not None:
         options.json.write_text(text + "\n")
@@ -104,7 +113,7 @@ async def measure(options: argparse.Namespace, settings: Settings, folder: Path)
     try:
         with console.status(f"taking in {options.events:,} events"):
             await feed(Cascades(0, options.events, BEGIN, 5_000.0), producer)
-            tracker = RoleProcess("tracker", settings, folder)
+            tracker = start(settings, folder)
             await committed(settings, options.events)
             await stop(tracker)
         written = size_of(folder)
@@ -133,7 +142,7 @@ async def measure(options: argparse.Namespace, settings: Settings, folder: Path)
 async def recovery(settings: Settings, folder: Path) -> Report:
     """A tracker started on what is committed, until its state is there; then stopped."""
     began = time.monotonic()
-    tracker = RoleProcess("tracker", settings, folder)
+    tracker = start(settings, folder)
     while len(of_partitions(tracker)) < settings.partitions:
         check(tracker, began)
         await asyncio.sleep(0.05)
@@ -152,7 +161,7 @@ async def restarted(
 ) -> Report:
     """Kills a tracker under load and starts it again, until it has caught up."""
     settings = settings.having(checkpoint_interval=5.0)
-    tracker = RoleProcess("tracker", settings, folder)
+    tracker = start(settings, folder)
     total = options.rate * options.seconds
     source = Cascades(options.events, total, BEGIN + options.events / 5_000.0, options.rate)
     sent = [0]
@@ -169,7 +178,7 @@ async def restarted(
         await asyncio.sleep(7.5)  # to between two checkpoints
         await asyncio.to_thread(tracker.wait, time.monotonic())  # which kills it
         began = time.monotonic()
-        tracker = RoleProcess("tracker", settings, folder)
+        tracker = start(settings, folder)
         most = await caught_up(settings, options.events, sent, behind)
         report = {
             "rate": options.rate,
@@ -234,6 +243,11 @@ def pause(tracker: RoleProcess) -> float:
     metrics = tracker.metrics()
     count = metrics["tidecast_checkpoint_pause_seconds_count"]
     return metrics["tidecast_checkpoint_pause_seconds_sum"] / max(1, count)
+
+
+def start(settings: Settings, folder: Path) -> RoleProcess:
+    TRACKERS.append(RoleProcess("tracker", settings, folder))
+    return TRACKERS[-1]
 
 
 async def stop(tracker: RoleProcess) -> None:
