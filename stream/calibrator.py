@@ -97,12 +97,8 @@ class Calibration:
         self._position[partition] = offset + 1
         if score.degraded or score.horizon not in self._horizons:
             return None
-        pair = (score.forecast_id, score.horizon)
-        if pair in self._recent:
+        if not self.remember(score):
             return None
-        self._recent[pair] = None
-        if len(self._recent) > _REMEMBERED:
-            del self._recent[next(iter(self._recent))]
         cell = Cell(score.model, score.model_version, score.horizon, age_bucket(score.age))
         counted = self._counted.get(cell, ())
         if partition < len(counted) and offset < counted[partition]:
@@ -115,6 +111,20 @@ class Calibration:
             score.inside_interval,
         )
         return cell
+
+    def remember(self, score: ForecastScore) -> bool:
+        """Whether the score is new; from now on one that repeats it does not count.
+
+        Who takes over is given those that were counted last: a scorer that died before its commit
+        repeats them behind the offset from which the successor counts.
+        """
+        pair = (score.forecast_id, score.horizon)
+        if pair in self._recent:
+            return False
+        self._recent[pair] = None
+        if len(self._recent) > _REMEMBERED:
+            del self._recent[next(iter(self._recent))]
+        return True
 
     def record(self, cell: Cell) -> ModelCalibration:
         """What is published of a cell."""
@@ -271,8 +281,18 @@ class Calibrator(ConsumerRebalanceListener):
                     )
 
             await reread_here(self._settings, MODEL_CALIBRATION, 0, 0, END, take_in)
-            calibration.start(
-                {s.partition: await self._consumer.committed(s) or 0 for s in sources}
-            )
+            committed = {s.partition: await self._consumer.committed(s) or 0 for s in sources}
+            calibration.start(committed)
+
+            def remember(records: Sequence[ConsumerRecord]) -> None:
+                for record in records:
+                    try:
+                        calibration.remember(FORECAST_SCORES.codec.decode(record.value))
+                    except DecodeError:
+                        continue  # it was told when it came
+
+            for number, end in committed.items():
+                first = max(0, end - _REMEMBERED // len(sources))
+                await reread_here(self._settings, FORECAST_SCORES, number, first, end, remember)
             self._calibration = calibration
             log.info("this worker calibrates, from %d partitions", len(sources))

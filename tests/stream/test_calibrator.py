@@ -52,6 +52,20 @@ def test_a_successor_counts_what_is_left_however_much_is_read_again(died_at: int
     assert second.record(CELL) == undisturbed.record(CELL)
 
 
+def test_what_a_predecessor_counted_and_a_dying_scorer_repeats_counts_once() -> None:
+    predecessor = Calibration(HORIZONS)
+    for offset in range(50):
+        predecessor.take(0, offset, score(offset))
+    successor = Calibration(HORIZONS)
+    successor.restore(predecessor.record(CELL), {0: 60})
+    for offset in range(50):
+        assert successor.remember(score(offset))
+    for number in range(40, 50):
+        assert successor.take(0, 10 + number, score(number)) is None
+    assert successor.take(0, 60, score(60)) == CELL
+    assert successor.record(CELL).sample_size == 51
+
+
 def test_scores_of_a_topic_made_anew_count_again() -> None:
     calibration = Calibration(HORIZONS)
     calibration.take(0, 500, score(0))
