@@ -19,6 +19,7 @@ import csv
 import gzip
 import lzma
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,11 @@ from topics.records import BIN_EDGES, CascadeSnapshot
 
 ROOT = -1
 UNKNOWN_PARENT = -2
+# What the libraries raise that unpack, decode and split a file. zlib.error: a gzip file whose
+# header is sound and whose content is not. csv.Error: a field of more than 128 KiB.
+_UNREADABLE = (
+    lzma.LZMAError, gzip.BadGzipFile, zlib.error, EOFError, UnicodeDecodeError, csv.Error,
+)  # fmt: skip
 
 
 class DataFormatError(TidecastError, ValueError):
@@ -133,7 +139,7 @@ def _open(path: Path | str) -> Iterator[tuple[IO[str], _Position]]:
     try:
         with opener(path, "rt", encoding="utf-8", newline="") as file:
             yield file, position
-    except (lzma.LZMAError, gzip.BadGzipFile, EOFError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         position.line += 1
         raise position.error(f"cannot be read: {error}") from error
 
@@ -238,7 +244,7 @@ def read_requests(path: Path | str) -> RequestTrace:
                 timestamp = float(row[0])
             except ValueError as error:
                 raise position.error(f"timestamp: {error}") from error
-            if not latest <= timestamp < math.inf:
+            if not (math.isfinite(timestamp) and latest <= timestamp):
                 raise position.error(
                     f"timestamp {row[0]} after {latest}; requests must be in order of time"
                 )

@@ -47,8 +47,9 @@ def load_network(
         OSError: a file cannot be read.
         ValueError: a file is not what it should be, or is of another network than this program's.
     """
-    told = msgspec.json.decode((folder / CONFIG).read_bytes())
+    content = (folder / CONFIG).read_bytes()
     try:
+        told = msgspec.json.decode(content)
         if told["reads"] != reads:
             raise ValueError(
                 "it was trained on other inputs than this program computes; train it again"
@@ -56,7 +57,7 @@ def load_network(
         network = make(msgspec.convert(told["network"], config_class))
         weights = load_file(folder / WEIGHTS)
         network.load_state_dict({name: value.float() for name, value in weights.items()})
-    except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (KeyError, TypeError, RuntimeError, ZeroDivisionError, SafetensorError) as error:
         raise ValueError(f"{folder}: {error}") from error
     return Stored(network, told)
 

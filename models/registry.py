@@ -143,7 +143,7 @@ def load(name: str, version: str | None = None, root: Path | str | None = None) 
         model: Forecaster = kind.load(folder, card.version)
         model.name = card.name  # a variant has one that its class does not say
         return model
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BrokenModelError(f"{folder}: the model cannot be read: {error}") from error
 
 
@@ -158,7 +158,7 @@ def load_ranker(
         kind = getattr(importlib.import_module(KINDS[card.kind]), card.kind)
         model: RankerModel = kind.load(folder, card.version)
         return model
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BrokenModelError(f"{folder}: the model cannot be read: {error}") from error
 
 
@@ -167,6 +167,10 @@ def _intact(name: str, version: str | None, root: Path | str | None) -> tuple[Pa
     folder = _find(name, version, _root(root))
     card = _read_card(folder)
     for file, expected in card.files.items():
+        if Path(file).name != file or "\0" in file:
+            raise BrokenModelError(
+                f"{folder / CARD}: got a file {file!r}; expected names of files in its folder"
+            )
         try:
             got = digest(folder / file)
         except OSError as error:
@@ -275,7 +279,7 @@ def _find(name: str, version: str | None, root: Path) -> Path:
 def _read_card(folder: Path) -> ModelCard:
     try:
         card = msgspec.json.decode((folder / CARD).read_bytes(), type=ModelCard)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BrokenModelError(f"{folder / CARD}: not a model card: {error}") from error
     if (card.name, card.version) != (folder.parent.name, folder.name):
         raise BrokenModelError(

@@ -90,7 +90,7 @@ def decode(data: bytes) -> Content:
                 f"format: got {facts.get('format')!r}; this version reads {FORMAT!r}",
             )
         return Content(facts, load(data))
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise CheckpointError("unreadable", f"no checkpoint: {error}") from error
 
 

@@ -25,6 +25,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 import msgspec
+import numpy as np
 from aiokafka import ConsumerRecord
 from aiokafka.partitioner import murmur2
 from numpy.typing import NDArray
@@ -50,6 +51,7 @@ log = logging.getLogger(__name__)
 
 ROLE = "ranker"
 WINDOWS_A_BATCH = 64
+LAST_EPOCH = 1 << 53  # an epoch is a `Count`
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 # Gives the windows of a partition from an offset up to before another to a function.
@@ -323,6 +325,12 @@ def inconsistency(window: EdgeWindow) -> str | None:
         return f"order: got {order.min()} to {order.max()}; expected indices of {objects} objects"
     if len(set(window.objects)) < objects:
         return f"objects: only {len(set(window.objects))} of {objects} are distinct"
+    if order.size and (window.counts() != np.bincount(order, minlength=objects)).any():
+        return "count: it is not what order says; expected the requests of each object"
+    if objects and window.sizes().min() < 0:
+        return f"size: got {window.sizes().min()}; expected 0 bytes or more"
+    if window.start / window.length >= LAST_EPOCH:
+        return f"length: got {window.length} s; windows that short cannot be numbered"
     return None
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import os
 import re
 import tomllib
@@ -353,8 +354,13 @@ def _convert(name: str, kind: Any, value: Any) -> Any:
             return tuple(_convert(name, typing.get_args(kind)[0], item) for item in items)
         if kind is Duration:
             return Duration.parse(value)
-        return kind(value)
-    except (TypeError, ValueError) as error:
+        if kind is int and isinstance(value, float) and not value.is_integer():
+            raise ValueError(f"got {value}; expected a whole number")
+        converted = kind(value)
+        if isinstance(converted, float) and not math.isfinite(converted):
+            raise ValueError(f"got {value}; expected a finite number")
+        return converted
+    except (TypeError, ValueError, OverflowError) as error:
         raise SettingsError(f"{name}: {error}") from error
 
 
@@ -400,7 +406,7 @@ def load_with_origins(
     if file is not None:
         try:
             content = tomllib.loads(file.read_text())
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or nested too deep
             raise SettingsError(f"{file}: {error}") from error
         for name, value in content.items():
             if name not in kinds:

@@ -12,6 +12,7 @@ from topics.codecs import DecodeError
 from topics.records import BIN_EDGES, CascadeSnapshot
 
 EVENT_BYTES = 4  # of one event in each packed array
+_LONGEST = 4_102_444_800  # seconds, as `Seconds` in the records
 
 
 class Asked(NamedTuple):
@@ -59,9 +60,20 @@ def inconsistency(snapshot: CascadeSnapshot) -> str | None:
             f"observed_count: got {snapshot.observed_count}; "
             f"expected at least the {described} events that are described"
         )
+    # A kernel goes from events to their parents without looking whether those are there.
+    parents, delays = snapshot.parents(), snapshot.delays()
+    if described and not -2 <= parents.min() <= parents.max() < described:
+        return (
+            f"parent: got {parents.min()} to {parents.max()}; "
+            f"expected indices of {described} events, or -1 and -2"
+        )
+    if described and not (delays.min() >= 0 and delays.max() < _LONGEST):
+        return f"delay: got {delays.min()} to {delays.max()}; expected seconds, under 130 years"
     if len(snapshot.rest) not in (0, 4 * (len(BIN_EDGES) + 1)):
         return (
             f"rest: got {len(snapshot.rest)} bytes; "
             f"expected none or {4 * (len(BIN_EDGES) + 1)}, one count for each bin"
         )
+    if snapshot.rest and snapshot.rest_counts().min() < 0:
+        return f"rest: got {snapshot.rest_counts().min()}; expected counts of 0 or more"
     return None

@@ -282,6 +282,9 @@ def test_the_edge_silent_longest_makes_room() -> None:
         ({"order": np.array([-1, 1], "<i4").tobytes()}, "order: got -1 to 1"),
         ({"part": 1}, "part: got 1 of 1"),
         ({"objects": ["a", "a"]}, "only 1 of 2 are distinct"),
+        ({"count": np.array([2, 0], "<i4").tobytes()}, "count: it is not what order says"),
+        ({"size": np.array([-1, 0], "<i8").tobytes()}, "size: got -1"),
+        ({"length": 5e-324}, "length: got 5e-324"),
     ],
 )
 def test_what_contradicts_itself_is_said(change: dict, reason: str) -> None:

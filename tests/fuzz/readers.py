@@ -1,0 +1,174 @@
+"""Every decoder and reader as a function of bytes, with what it may refuse them by.
+
+`tests/test_hostile_input.py` gives each of them drawn and mutilated bytes. An exception other than
+those in `refuses` is a finding, and so is a record that does not survive its own encoding: it is
+outside its bounds.
+"""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import torch
+
+from models import registry
+from models.cachemamba import CacheMambaNetwork
+from models.datasets import DataFormatError, read_requests
+from models.network_files import CONFIG, WEIGHTS, load_network, save_network
+from models.ranker_network import Config
+from models.recordings import read_recording
+from models.seismic import CONSTANTS
+from stream import checkpoint_file
+from stream.checkpoint_file import CheckpointError
+from stream.ranker import RankedPartition, usable
+from stream.ranking_model import decayed
+from stream.settings import Settings, SettingsError, load
+from stream.snapshots import inconsistency
+from topics.catalogue import CATALOGUE, Topic
+from topics.codecs import DecodeError
+from topics.records import CascadeSnapshot, EdgeWindow
+
+SEISMIC = registry.SHIPPED / "seismic" / "1"
+CASCADES = b"c1\tann\t1000\t3\tann:0 ann/bob:5 ann/bob/cy:7.5\nc2\tx\t1e9\t1\tx:0\n"
+REQUESTS = b"timestamp,object_id,client_id,size\n1,x,u,10\n1.5,y,v,7\n2,x,u,10\n"
+TOML = b'kafka = "a:1"\npartitions = 8\nwindow = "5m"\nhorizons = ["1h", "48h"]\n'
+
+
+class Reader(NamedTuple):
+    """A reader, the errors that say what is wrong with what it was given, and sound examples."""
+
+    read: Callable[[bytes], object]
+    refuses: tuple[type[Exception], ...]
+    seeds: list[bytes]
+
+    def __call__(self, data: bytes) -> bool:
+        """Whether the bytes were accepted; raises what is a finding."""
+        try:
+            self.read(data)
+        except self.refuses:
+            return False
+        return True
+
+
+def examples(topic: Topic) -> list[bytes]:
+    """A record of each type of a topic, a plain value in every field."""
+    from tests.topics.conftest import _plain
+    from topics.contract import records
+
+    return [
+        topic.codec.encode(msgspec.convert(_plain(msgspec.inspect.type_info(record)), record))
+        for record in records(topic)
+    ]
+
+
+def decode(topic: Topic, data: bytes) -> None:
+    """The record, which has to survive its own encoding."""
+    record = topic.codec.decode(data)
+    assert topic.codec.decode(topic.codec.encode(record)) == record
+    if isinstance(record, CascadeSnapshot):
+        inconsistency(record)
+
+
+def rank(data: bytes) -> None:
+    """A window as a ranker takes it in, and what it says of it, which readers have to accept."""
+    window = usable(data)
+    if isinstance(window, DecodeError):
+        raise window
+    codec = CATALOGUE["cache.decisions"].codec
+    settings = Settings(cache_objects=2)
+    for change in RankedPartition(settings, decayed(settings)).step(window, 0.0):
+        if change.record is not None:
+            codec.decode(codec.encode(change.record))
+
+
+def window() -> bytes:
+    """A sound window of two objects."""
+    packed = [np.array(values, kind).tobytes() for values, kind in
+              (([2, 1], "<i4"), ([100, 0], "<i8"), ([0, 1, 0], "<i4"))]  # fmt: skip
+    record = EdgeWindow("lyon", 600.0, 300.0, 0, 1, ["a", "b"], *packed)
+    return CATALOGUE["edge.windows"].codec.encode(record)
+
+
+def in_file(name: str, read: Callable[[Path], object], data: bytes) -> None:
+    """Reads the bytes from a file."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        path.write_bytes(data)
+        read(path)
+
+
+def registry_file(name: str, data: bytes) -> None:
+    """Loads a version of which one file is these bytes, and the card says so."""
+    with TemporaryDirectory() as root:
+        folder = Path(root) / "seismic" / "1"
+        folder.mkdir(parents=True)
+        for path in SEISMIC.iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+        (folder / name).write_bytes(data)
+        if name != registry.CARD:
+            registry.write_card(folder, registry.read_card("seismic", "1"))
+        registry.load("seismic", root=root)
+
+
+def network_file(name: str, data: bytes) -> None:
+    """Loads a network of which one file is these bytes."""
+    with TemporaryDirectory() as folder:
+        for path, sound in NETWORK.items():
+            (Path(folder) / path).write_bytes(sound)
+        (Path(folder) / name).write_bytes(data)
+        load_network(Path(folder), CacheMambaNetwork, Config, ["requests"])
+
+
+def network() -> dict[str, bytes]:
+    """The files of a small network."""
+    torch.manual_seed(0)
+    config = Config(width=4, state=2)
+    with TemporaryDirectory() as folder:
+        weights = CacheMambaNetwork(config).state_dict()
+        save_network(Path(folder), config, weights, ["requests"])
+        return {name: (Path(folder) / name).read_bytes() for name in (CONFIG, WEIGHTS)}
+
+
+NETWORK = network()
+CHECKPOINT = b"".join(
+    checkpoint_file.encode({"a": np.arange(5), "b": np.zeros((2, 2))}, {"s": "t"})
+)
+
+
+def readers() -> dict[str, Reader]:
+    """All of them, by name."""
+    found: dict[str, Reader] = {}
+
+    def add(name: str, read: Callable[[bytes], Any], refuses: Any, *seeds: bytes) -> None:
+        refuses = refuses if isinstance(refuses, tuple) else (refuses,)
+        found[name] = Reader(read, refuses, list(seeds))
+
+    for topic in CATALOGUE.values():
+        if examples(topic):
+            add(topic.name, partial(decode, topic), DecodeError, *examples(topic))
+    add("ranked window", rank, DecodeError, window())
+    for suffix, pack in ("", bytes), (".gz", gzip.compress), (".xz", lzma.compress):
+        file = partial(in_file, f"cascades.txt{suffix}", read_recording)
+        add(f"cascades{suffix}", file, DataFormatError, pack(CASCADES))
+        file = partial(in_file, f"requests.csv{suffix}", read_requests)
+        add(f"requests{suffix}", file, DataFormatError, pack(REQUESTS))
+    add("checkpoint", checkpoint_file.decode, CheckpointError, CHECKPOINT)
+    file = partial(in_file, "tidecast.toml", partial(load, environment={}))
+    add("settings", file, SettingsError, TOML)
+    for name in (registry.CARD, CONSTANTS):
+        refuses = registry.BrokenModelError, registry.UnknownModelError
+        add(f"model {name}", partial(registry_file, name), refuses, (SEISMIC / name).read_bytes())
+    for name, content in NETWORK.items():
+        add(f"network {name}", partial(network_file, name), (OSError, ValueError), content)
+    return found
+
+
+READERS = readers()
