@@ -22,7 +22,7 @@ from stream.loading import load_known
 from stream.ranker import Metrics, RankBatch
 from stream.ranking_model import decayed
 from stream.recovery import Metrics as RecoveryMetrics
-from stream.recovery import Point, Progress
+from stream.recovery import Point, Progress, Recovery
 from stream.scorer import ScoreBatch
 from stream.settings import Settings, load
 from stream.tracker import TrackedPartition
@@ -244,7 +244,10 @@ def test_a_ranker_reads_nothing_again_because_of_heartbeats() -> None:
         return 0
 
     def ranker() -> RankBatch:
-        return RankBatch(QUICK, lambda: make, reread, lambda: {1}, Metrics(CollectorRegistry()))
+        registry = CollectorRegistry()
+        settings = replace(QUICK, checkpoint_interval=0.0)
+        recovery = Recovery(EDGE_WINDOWS, "group", settings, registry)
+        return RankBatch(QUICK, lambda: make, reread, lambda: {1}, Metrics(registry), recovery)
 
     expected, _ = answers(ranker(), received(EDGE_WINDOWS, plain))
     messages = received(EDGE_WINDOWS, mixed)
