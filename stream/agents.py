@@ -27,6 +27,8 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import Any, NamedTuple
 
 import faust
@@ -39,11 +41,13 @@ from faust.types.auth import CredentialsT
 from mode.supervisors import CrashingSupervisor
 from prometheus_client import CollectorRegistry, Gauge
 
+from stream import spans, traces
 from stream.broker import check_role
 from stream.consumer import Output
 from stream.heartbeats import Passed
 from stream.kafka_security import connection
 from stream.pacing import pace_fetches
+from stream.refusals import Refusals
 from stream.settings import Settings
 from topics.catalogue import Topic
 from topics.heartbeat import is_heartbeat
@@ -72,6 +76,8 @@ Afterwards = Callable[
     [Sequence[Received], Callable[[], int]], Iterator[Sequence[tuple[int, Output]]]
 ]
 
+
+_TOLD_TRACES = 20  # of a batch that failed
 
 # Faust logs under the module of a subclass; what it tells of its services belongs to `faust`.
 _FAUST = logging.getLogger("faust")
@@ -183,6 +189,7 @@ class Application(faust.App):
         self._give_up: Callable[[], None] = lambda: None
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix=role)
         self._heartbeats = Passed(role, registry)
+        self._refusals = Refusals()
         self._partitions = Gauge(
             f"tidecast_{role}_partitions", "Partitions assigned", registry=registry
         )
@@ -241,15 +248,28 @@ class Application(faust.App):
             )
             for m in messages
         ]
+        began = time.time()
         loop = asyncio.get_running_loop()
-        outputs = await loop.run_in_executor(self._model_thread, compute, received)
         begins = {message.tp: message.offset for message in reversed(messages)}
-        if not await self._publish(outputs, begins):
-            return []
-        await self._commit({message.tp: message.offset + 1 for message in messages})
+        with spans.stage("batch"):
+            with spans.stage("compute"):
+                # In this context, so that the spans of the model's thread lie inside this one.
+                work = partial(copy_context().run, compute, received)
+                try:
+                    outputs = await loop.run_in_executor(self._model_thread, work)
+                except Exception:
+                    _tell_failed(received)
+                    raise
+            with spans.stage("publish"):
+                if not await self._publish(outputs, begins):
+                    return []
+                await self._commit({message.tp: message.offset + 1 for message in messages})
         for message in received:
             if is_heartbeat(message):
                 self._heartbeats.note(message.topic, message.partition, message.timestamp)
+        for _, output in outputs:
+            spans.note_published(output.headers, _arrived(output), topic=output.topic, began=began)
+        self._refusals.note(outputs)
         return received
 
     async def _publish(self, outputs: Sequence[tuple[int, Output]], begins: dict[TP, int]) -> bool:
@@ -324,6 +344,23 @@ class Application(faust.App):
             await self._in_model_thread(self._give_up)
             await super().on_stop()
         self._model_thread.shutdown()
+
+
+def _arrived(output: Output) -> int:
+    """Kafka timestamp, milliseconds, of the event or request that caused a message."""
+    told = next((value for name, value in output.headers if name == "event_timestamp"), None)
+    return output.timestamp_ms if told is None else int(told)
+
+
+def _tell_failed(received: Sequence[Received]) -> None:
+    """Says which batch failed, by its first message, and the traces of what is in it."""
+    first = received[0]
+    known = [traces.trace_id(found) for m in received if (found := traces.carried(m.headers))]
+    log.error(
+        "a batch of %d messages failed, the first of them %s/%d/%d; it is not committed",
+        len(received), first.topic, first.partition, first.offset,
+        extra={"trace_id": known[0] if known else None, "trace_ids": known[:_TOLD_TRACES]},
+    )  # fmt: skip
 
 
 def run(application: Application) -> None:

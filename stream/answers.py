@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.agents import Received
 from stream.consumer import Output
 from stream.corrections import Corrections
 from stream.loading import Loaded
 from stream.settings import Settings
 from stream.snapshots import Asked
+from stream.traces import TRACEPARENT
 from topics.catalogue import Topic
 from topics.records import Correction, HorizonForecast, PopularityForecast, Quantiles
 
@@ -126,12 +126,16 @@ def _correction(before: Sequence[float], sample_size: int) -> Correction | None:
     return Correction(before[0], before[1], sample_size) if sample_size else None
 
 
-def output(topic: Topic, message: Received, forecast: PopularityForecast) -> tuple[int, Output]:
+def output(topic: Topic, asked: Asked, forecast: PopularityForecast) -> tuple[int, Output]:
     """A forecast as a message of `topic`, beside the partition of the message it answers."""
+    message = asked.message
     return message.partition, Output(
         topic.name,
         forecast.cascade_id.encode(),
         topic.codec.encode(forecast),
         round(forecast.produced_at * 1000),
-        (("event_timestamp", str(message.timestamp).encode()),),
+        (
+            ("event_timestamp", str(message.timestamp).encode()),
+            (TRACEPARENT, asked.traceparent),
+        ),
     )

@@ -37,13 +37,14 @@ from aiokafka import (
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from stream import telemetry
+from stream import spans, telemetry, traces
 from stream.broker import check_role
 from stream.delivery import Delivery
 from stream.heartbeats import Passed
 from stream.kafka_security import connection
 from stream.pacing import pace_fetches
 from stream.recovery import Point, Progress, Recovery, Stateful
+from stream.refusals import Refusals
 from stream.settings import Settings
 from topics.catalogue import DEAD_LETTERS, Topic
 from topics.errors import TidecastError
@@ -109,6 +110,7 @@ def dead_letter(record: ConsumerRecord, role: str, error: str, message: str) -> 
         "error": error,
         "message": message,
     }
+    place = f"{record.topic}/{record.partition}/{record.offset}"
     marks = tuple(
         (name, value)
         for name, value in record.headers
@@ -119,7 +121,11 @@ def dead_letter(record: ConsumerRecord, role: str, error: str, message: str) -> 
         record.key,
         record.value,
         record.timestamp,
-        tuple((name, text.encode()) for name, text in headers.items()) + marks,
+        (
+            *((name, text.encode()) for name, text in headers.items()),
+            (traces.TRACEPARENT, traces.of(record.headers, place)),
+            *marks,
+        ),
     )
 
 
@@ -222,6 +228,7 @@ class IngestRole(ConsumerRebalanceListener):
         self._metrics = _Metrics(self._registry, role)
         self._recovery = Recovery(topic, settings.group(role), settings, self._registry)
         self._heartbeats = Passed(role, self._registry)
+        self._refusals = Refusals()
         self._partitions: dict[TopicPartition, _Partition] = {}
         self._given_up: dict[TopicPartition, _Partition] = {}  # until it is known who has them
         self._tenure = 0  # counts rebalances
@@ -296,30 +303,33 @@ class IngestRole(ConsumerRebalanceListener):
         async with self._batch:
             if tenure != self._tenure:
                 return  # fetched before a rebalance; after it every partition is read anew
-            outputs: list[tuple[int, Output]] = []
-            offsets: dict[TopicPartition, int] = {}
-            with self._metrics.compute.time():
-                for source, records in fetched.items():
-                    partition = self._partitions[source]
-                    outputs += [
-                        (source.partition, output)
-                        for output in partition.process(records, self._metrics)
-                    ]
-                    if records[-1].offset >= partition.emit_from:
-                        offsets[source] = records[-1].offset + 1
-                    self._note_lag(source, records[-1].offset)
-                outputs += self._tick_idle()
-            if outputs or offsets:
-                await self._delivery.begin(outputs, offsets)
-            else:
-                await self._delivery.settle()
-            await self._write_due()
+            with spans.stage("batch", if_any=fetched):
+                outputs: list[tuple[int, Output]] = []
+                offsets: dict[TopicPartition, int] = {}
+                with self._metrics.compute.time():
+                    for source, records in fetched.items():
+                        partition = self._partitions[source]
+                        outputs += [
+                            (source.partition, output)
+                            for output in partition.process(records, self._metrics)
+                        ]
+                        if records[-1].offset >= partition.emit_from:
+                            offsets[source] = records[-1].offset + 1
+                        self._note_lag(source, records[-1].offset)
+                    outputs += self._tick_idle()
+                if outputs or offsets:
+                    await self._delivery.begin(outputs, offsets)
+                else:
+                    await self._delivery.settle()
+                await self._write_due()
 
     def _note_published(self, outputs: Sequence[tuple[int, Output]]) -> None:
         """Takes note of a batch that is acknowledged and committed."""
         for number, output in outputs:
             if is_heartbeat(output):
                 self._heartbeats.note(self._topic.name, number, output.timestamp_ms)
+            spans.note_published(output.headers, output.timestamp_ms, topic=output.topic)
+        self._refusals.note(outputs)
 
     async def _write_due(self) -> None:
         """Begins a checkpoint that is due, of a state of which all is committed."""

@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter as Tally
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from prometheus_client import Counter, Histogram
 
+from stream import spans
 from stream.ledger import OffsetLedger
 from stream.settings import Settings
 
@@ -155,7 +157,7 @@ class Delivery:
             batch.task = asyncio.create_task(self._deliver(batch))
 
     async def _deliver(self, batch: _Batch) -> None:
-        with self._seconds.time():
+        with self._seconds.time(), spans.stage("publish"):
             async with self._sending:
                 if not await self._is_member():
                     return
@@ -167,8 +169,8 @@ class Delivery:
             # Those of an idle partition have no offset to wait for them.
             others = [future for futures in sent.values() for future in futures]
             await asyncio.gather(*acknowledged, *others)
-        for _, output in batch.outputs:
-            self._outputs.labels(output.topic).inc()
+        for topic, count in Tally(output.topic for _, output in batch.outputs).items():
+            self._outputs.labels(topic).inc(count)
         self._published(batch.outputs)
 
     async def _acknowledge(

@@ -10,24 +10,30 @@ clock alone, so it ends by itself.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from stream import spans, traces
 from stream.agents import Received
 from stream.answers import Answers, Call, output
 from stream.consumer import Output, passed_on
 from stream.corrections import Corrections
 from stream.heartbeats import parted
 from stream.loading import Loaded, load_known
+from stream.log_lines import Seldom
 from stream.settings import Settings
 from stream.snapshots import Asked, decode
 from topics.catalogue import POPULARITY_FORECASTS
 from topics.records import PopularityForecast
 
+log = logging.getLogger(__name__)
+
 ROLE = "forecaster"
 FALL_BACK = "seismic"
+_SLOW = 5  # times the deadline; a call of one long snapshot, or one that others hold up, is above 1
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 
@@ -84,6 +90,8 @@ class ForecastBatch:
         self._answers = Answers(settings, corrections)
         self._fall_back = fall_back
         self._degrade_after = settings.degrade_after
+        self._deadline = settings.forecast_deadline
+        self._slow = Seldom(10.0)
         self._metrics = Metrics(registry)
 
     def __call__(self, messages: Sequence[Received]) -> list[tuple[int, Output]]:
@@ -101,8 +109,7 @@ class ForecastBatch:
             forecasts = self._forecast(asked, newest)
             # In the order of the snapshots, so that of a cascade the latest forecast comes last.
             outputs += [
-                output(POPULARITY_FORECASTS, asked[at].message, forecasts[at])
-                for at in range(len(asked))
+                output(POPULARITY_FORECASTS, asked[at], forecasts[at]) for at in range(len(asked))
             ]
         return outputs + [
             (heartbeat.partition, passed)
@@ -129,8 +136,30 @@ class ForecastBatch:
             made = self._answers.answer(self._fall_back, call, degraded=True)
             self._metrics.degraded.inc(len(made))
             return made
-        with self._metrics.call.time():
-            return self._answers.answer(served, call)
+        began = time.perf_counter()
+        with self._metrics.call.time(), spans.stage("call"):
+            made = self._answers.answer(served, call)
+        self._tell(call, made, time.perf_counter() - began)
+        return made
+
+    def _tell(self, call: Call, made: Sequence[PopularityForecast], took: float) -> None:
+        """Logs a call that took far too long, and each forecast where that is asked for."""
+        if took > _SLOW * self._deadline:
+            unsaid = self._slow.due()
+            if unsaid is not None:
+                first = call.asked[0][1]
+                log.warning(
+                    "a call of the model took %.2f s, of %d snapshots with %d events; it may take "
+                    "%g s (forecast_deadline); %d like it went unsaid",
+                    took, len(call.asked), call.events, self._deadline, unsaid,
+                    extra={"trace_id": traces.trace_id(first.traceparent)},
+                )  # fmt: skip
+        if log.isEnabledFor(logging.DEBUG):
+            for (_, asked), forecast in zip(call.asked, made, strict=True):
+                log.debug(
+                    "forecast %s", forecast.forecast_id,
+                    extra={"trace_id": traces.trace_id(asked.traceparent)},
+                )  # fmt: skip
 
 
 def fall_back(settings: Settings) -> Loaded | None:

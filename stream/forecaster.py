@@ -39,7 +39,7 @@ def main(settings: Settings) -> None:
         BrokerError: no broker answers, or a topic is missing.
         RegistryError: no version of the model can be had.
     """
-    telemetry.setup_logging(settings)
+    telemetry.setup(settings, ROLE)
     metrics = CollectorRegistry()
     # What a model compiles takes seconds: before the group counts on this worker.
     watch = ModelWatch(settings, settings.forecaster)

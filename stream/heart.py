@@ -113,7 +113,7 @@ def main(settings: Settings) -> None:
         BrokerError: a topic is missing, or the broker is not there.
         SettingsError: the settings ask for no heartbeats.
     """
-    telemetry.setup_logging(settings)
+    telemetry.setup(settings, ROLE)
     registry = CollectorRegistry()
     telemetry.serve(registry, settings)
     asyncio.run(_run(settings, registry))

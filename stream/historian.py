@@ -13,7 +13,7 @@ import numpy as np
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
-from stream import telemetry, window
+from stream import spans, telemetry, traces, window
 from stream.checkpoint_file import Arrays
 from stream.consumer import IngestRole, Output, dead_letter, passed_on
 from stream.histories import EdgeHistories, Verdict
@@ -48,12 +48,15 @@ class EdgePartition:
     def process(self, records: Sequence[ConsumerRecord]) -> list[Output]:
         """Closed windows and dead letters of the next records of the partition."""
         largest = self._settings.event_bytes
-        messages, requests, received, refused, heartbeats = decode(
-            records, EDGE_REQUESTS, ROLE, largest
-        )
-        verdicts, closed = self.histories.ingest(requests, received)
+        with spans.stage("decode"):
+            messages, requests, received, refused, heartbeats = decode(
+                records, EDGE_REQUESTS, ROLE, largest
+            )
+        with spans.stage("state"):
+            verdicts, closed = self.histories.ingest(requests, received)
         outputs = refused + [
-            self._output(window, messages[cause].timestamp) for window, cause in closed
+            self._output(window, messages[cause].timestamp, messages[cause].headers)
+            for window, cause in closed
         ]
         outputs += self._refusals(requests, verdicts, messages)
         self._count(verdicts, len(refused))
@@ -75,10 +78,13 @@ class EdgePartition:
         self.histories.restore(arrays)
         self._last_timestamp_ms = int(arrays["last_timestamp_ms"][0])
 
-    def _output(self, record: EdgeWindow, timestamp_ms: int) -> Output:
+    def _output(self, record: EdgeWindow, timestamp_ms: int, given: traces.Headers = ()) -> Output:
+        """A window as a message. `given`: headers of the request that closed it."""
         self.counters["windows"] += 1
         value = EDGE_WINDOWS.codec.encode(record)
-        return Output(EDGE_WINDOWS.name, record.edge_id.encode(), value, timestamp_ms)
+        trace = traces.of(given, record.window_id, self._settings.trace_share)
+        headers = ((traces.TRACEPARENT, trace),)
+        return Output(EDGE_WINDOWS.name, record.edge_id.encode(), value, timestamp_ms, headers)
 
     def _refusals(
         self,
@@ -109,7 +115,7 @@ class EdgePartition:
 
 def main(settings: Settings) -> None:
     """Runs the historian until it is told to stop."""
-    telemetry.setup_logging(settings)
+    telemetry.setup(settings, ROLE)
     window.compile_kernel()
     role = IngestRole(ROLE, EDGE_REQUESTS, lambda _: EdgePartition(settings), settings)
     asyncio.run(role.run())

@@ -31,7 +31,7 @@ from aiokafka.partitioner import murmur2
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from stream import agents, object_state, telemetry
+from stream import agents, object_state, telemetry, traces
 from stream.agents import Received
 from stream.checkpoint_file import Arrays, packed
 from stream.consumer import Output, dead_letter, passed_on
@@ -215,7 +215,13 @@ class RankBatch:
         changes = partition.step(window, produced_at)
         number = edge_number(window.edge_id) if changes else 0
         self._count(changes)
-        return [(number, _output(change, message, produced_at)) for change in changes]
+        traceparent = traces.of(message.headers, window.window_id)
+        if log.isEnabledFor(logging.DEBUG) and changes:
+            log.debug(
+                "edge %s, epoch %d: %d records", window.edge_id, window.epoch, len(changes),
+                extra={"trace_id": traces.trace_id(traceparent)},
+            )  # fmt: skip
+        return [(number, _output(change, message, produced_at, traceparent)) for change in changes]
 
     def _pass_over(self, message: Received) -> None:
         """Takes in that a message is no window, so that nothing is read again for the gap."""
@@ -340,20 +346,23 @@ def edge_number(edge_id: str) -> int:
     return number
 
 
-def _output(change: Change, message: Received, produced_at: float) -> Output:
+def _output(change: Change, message: Received, produced_at: float, traceparent: bytes) -> Output:
     value = None if change.record is None else CACHE_DECISIONS.codec.encode(change.record)
     return Output(
         CACHE_DECISIONS.name,
         change.key,
         value,
         round(produced_at * 1000),
-        (("event_timestamp", str(message.timestamp).encode()),),
+        (
+            ("event_timestamp", str(message.timestamp).encode()),
+            (traces.TRACEPARENT, traceparent),
+        ),
     )
 
 
 def main(settings: Settings) -> None:
     """Runs the ranker until SIGTERM or SIGINT."""
-    telemetry.setup_logging(settings)
+    telemetry.setup(settings, ROLE)
     registry = CollectorRegistry()
     telemetry.serve(registry, settings)
     metrics = Metrics(registry)

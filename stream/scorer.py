@@ -236,7 +236,7 @@ def main(settings: Settings) -> None:
         BrokerError: no broker answers, or a topic is missing.
         ScorerError: the topics have different numbers of partitions.
     """
-    telemetry.setup_logging(settings)
+    telemetry.setup(settings, ROLE)
     asyncio.run(check_partitions(settings))
     metrics = CollectorRegistry()
     telemetry.serve(metrics, settings)

@@ -261,6 +261,13 @@ class Settings:
     metrics_port: int = _setting(0, "HTTP port of /metrics; 0: none")
     metrics_host: str = _setting("127.0.0.1", "address of /metrics; loopback unless told otherwise")
     log_level: str = _setting("info", "debug, info, warning or error")
+    log_format: str = _setting("", "text or json; empty: text on a terminal, json elsewhere")
+    trace_share: float = _setting(
+        0.01, "of batches, and of traces that begin here, of which spans are made; 0 to 1"
+    )
+    otlp_endpoint: str = _setting(
+        "", "http://host:4318, gets spans of OpenTelemetry; empty: OTEL_EXPORTER_OTLP_ENDPOINT"
+    )
 
     def __post_init__(self) -> None:
         positive = ("partitions", "replication", "poll_records", "batches_in_flight",
@@ -297,6 +304,16 @@ class Settings:
                     f"{name}: got {getattr(self, name)!r}; expected http://host:port without a "
                     "path, or nothing"
                 )
+        if self.log_format not in ("", "text", "json"):
+            raise SettingsError(
+                f"log_format: got {self.log_format!r}; expected text, json or nothing"
+            )
+        if self.log_level.lower() not in ("debug", "info", "warning", "error"):
+            raise SettingsError(
+                f"log_level: got {self.log_level!r}; expected debug, info, warning or error"
+            )
+        if not 0 <= self.trace_share <= 1:
+            raise SettingsError(f"trace_share: got {self.trace_share}; expected 0 to 1")
         if self.edge_burst < 0:
             raise SettingsError(f"edge_burst: got {self.edge_burst}; expected 0 or more")
         if self.growth_factor <= 1:

@@ -112,7 +112,7 @@ class Shadows:
             return []
         self._forecasts.labels(shadow).inc(len(forecasts))
         return [
-            output(SHADOW_FORECASTS, one.message, forecast)
+            output(SHADOW_FORECASTS, one, forecast)
             for (_, one), forecast in zip(call.asked, forecasts, strict=True)
         ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from stream import traces
 from stream.agents import Received
 from stream.consumer import Output, dead_letter
 from topics.catalogue import CASCADE_SNAPSHOTS
@@ -20,6 +21,11 @@ class Asked(NamedTuple):
 
     message: Received
     snapshot: CascadeSnapshot
+
+    @property
+    def traceparent(self) -> bytes:
+        """That of its message; one derived from its id where an older tracker gave none."""
+        return traces.of(self.message.headers, self.snapshot.snapshot_id)
 
     @property
     def events(self) -> int:

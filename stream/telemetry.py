@@ -1,4 +1,4 @@
-"""Logs and metrics of a role."""
+"""Logs, spans and metrics of a role."""
 
 from __future__ import annotations
 
@@ -7,21 +7,28 @@ import sys
 
 from prometheus_client import CollectorRegistry
 
-from stream import metrics_server
+from stream import metrics_server, spans
+from stream.log_lines import JsonLines, TextLines
 from stream.settings import Settings
 
 
-def setup_logging(settings: Settings) -> None:
-    """One line a record on standard error, at the level of the settings."""
-    logging.basicConfig(
-        level=settings.log_level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        force=True,
-    )
+def setup(settings: Settings, role: str) -> None:
+    """Begins a role's logs and spans.
+
+    One line a record on standard error, at the level of the settings: as text on a terminal and as
+    JSON elsewhere, unless they say which.
+
+    Raises:
+        SpansError: spans are asked for, and what exports them is not installed.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    kind = settings.log_format or ("text" if sys.stderr.isatty() else "json")
+    handler.setFormatter(JsonLines(role, settings.instance) if kind == "json" else TextLines())
+    logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     # These announce every connection and every rebalance twice over.
-    for chatty in ("aiokafka", "faust", "mode", "numba"):
+    for chatty in ("aiokafka", "faust", "mode", "numba", "opentelemetry", "urllib3"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    spans.start(settings, role)
 
 
 def serve(registry: CollectorRegistry, settings: Settings) -> None:

@@ -13,14 +13,14 @@ import numpy as np
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
-from stream import telemetry
+from stream import spans, telemetry, traces
 from stream.cascade_saving import LAYOUT
 from stream.cascades import CascadeStore, Fired, Verdict
 from stream.checkpoint_file import Arrays
 from stream.consumer import IngestRole, Output, dead_letter, passed_on
 from stream.intake import decode
 from stream.settings import Settings, load
-from topics.catalogue import CASCADE_OUTCOMES, CASCADE_SNAPSHOTS, SOCIAL_EVENTS
+from topics.catalogue import CASCADE_OUTCOMES, CASCADE_SNAPSHOTS, SOCIAL_EVENTS, Topic
 from topics.records import CascadeOutcome, SocialEvent
 
 ROLE = "tracker"
@@ -48,10 +48,12 @@ class TrackedPartition:
     def process(self, records: Sequence[ConsumerRecord]) -> list[Output]:
         """Snapshots, outcomes and dead letters of the next records of the partition."""
         largest = self._settings.event_bytes
-        messages, events, received, refused, heartbeats = decode(
-            records, SOCIAL_EVENTS, ROLE, largest
-        )
-        verdicts, fired = self.store.ingest(events, received)
+        with spans.stage("decode"):
+            messages, events, received, refused, heartbeats = decode(
+                records, SOCIAL_EVENTS, ROLE, largest
+            )
+        with spans.stage("state"):
+            verdicts, fired = self.store.ingest(events, received)
         outputs = refused + self._encode(fired, messages)
         outputs += self._refusals(events, verdicts, messages)
         self._count(verdicts, len(refused))
@@ -77,12 +79,19 @@ class TrackedPartition:
     def _encode(self, fired: Iterable[Fired], records: Sequence[ConsumerRecord]) -> list[Output]:
         outputs = []
         for record, cause in fired:
-            is_outcome = isinstance(record, CascadeOutcome)
-            topic = CASCADE_OUTCOMES if is_outcome else CASCADE_SNAPSHOTS
-            self.counters["outcomes" if is_outcome else "snapshots"] += 1
             timestamp_ms = records[cause].timestamp if records else self._last_timestamp_ms
+            headers: tuple[tuple[str, bytes], ...] = ()
+            topic: Topic = CASCADE_OUTCOMES
+            if isinstance(record, CascadeOutcome):
+                self.counters["outcomes"] += 1
+            else:
+                topic = CASCADE_SNAPSHOTS
+                self.counters["snapshots"] += 1
+                given = records[cause].headers if records else ()
+                trace = traces.of(given, record.snapshot_id, self._settings.trace_share)
+                headers = ((traces.TRACEPARENT, trace),)
             key, value = record.cascade_id.encode(), topic.codec.encode(record)
-            outputs.append(Output(topic.name, key, value, timestamp_ms))
+            outputs.append(Output(topic.name, key, value, timestamp_ms, headers))
         return outputs
 
     def _refusals(
@@ -126,7 +135,7 @@ class TrackedPartition:
 
 def main(settings: Settings) -> None:
     """Runs the tracker until it is told to stop."""
-    telemetry.setup_logging(settings)
+    telemetry.setup(settings, ROLE)
     # Compiles the kernel, seconds the first time, before the group expects heartbeats.
     CascadeStore(settings).advance(0.0)
     role = IngestRole(ROLE, SOCIAL_EVENTS, lambda _: TrackedPartition(settings), settings)

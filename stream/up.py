@@ -120,6 +120,8 @@ class Run:
             await self._observer.start()
             await self._progress.start()
             try:
+                # Whoever runs it here reads their files, and the last lines of one that died.
+                settings = settings.having(log_format=settings.log_format or "text")
                 self._roles = [
                     RoleProcess(role, settings, self._plan.folder) for role in (*READS, GATEWAY)
                 ]

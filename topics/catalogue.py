@@ -65,12 +65,14 @@ SOCIAL_EVENTS = Topic(
     "social.events", "cascade_id", SocialEvent, "json", "delete", 8 * DAY,
     ("social platforms", "heart"), ("tracker",),
     "Posts, shares, replies and views, as they happen. Keyed by cascade so that the events of one "
-    "cascade stay in order. Retention has to outlast a cascade's life: state is rebuilt from here.",
+    "cascade stay in order. Retention has to outlast a cascade's life: state is rebuilt from here. "
+    "A header `traceparent` (W3C Trace Context) is carried on to the forecast.",
 )  # fmt: skip
 EDGE_REQUESTS = Topic(
     "edge.requests", "edge_id", EdgeRequest, "json", "delete", 1 * DAY,
     ("edge servers", "heart"), ("historian",),
-    "The request log of the edges. Keyed by edge.",
+    "The request log of the edges. Keyed by edge. A header `traceparent` (W3C Trace Context) of "
+    "the request that closes a window is carried on to its decisions.",
 )  # fmt: skip
 CASCADE_SNAPSHOTS = Topic(
     "cascade.snapshots", "cascade_id", CascadeSnapshot, "msgpack", "delete", 1 * DAY,
@@ -137,8 +139,9 @@ DEAD_LETTERS = Topic(
     "dead.letters", "key of the original message", msgspec.Raw, "json", "delete", 30 * DAY,
     ("all roles",), ("operators",),
     "The original bytes of what could not be used. Headers: topic, partition, offset, timestamp "
-    "(milliseconds), role, error (class) and message (what is wrong and what to do); and of what "
-    "was sent back before and failed again, redriven (how often) and redriven_from (the letter).",
+    "(milliseconds), role, error (class), message (what is wrong and what to do) and traceparent; "
+    "and of what was sent back before and failed again, redriven (how often) and redriven_from "
+    "(the letter).",
 )  # fmt: skip
 REDRIVEN_LETTERS = Topic(
     "redriven.letters", "partition/offset of the letter", LetterRedriven, "json", "delete",

@@ -34,15 +34,30 @@ RAW_MESSAGE = "DeadLetter"  # the one message that is no record
 # Parties of the catalogue that run outside of a deployment and are upgraded on their own.
 OUTSIDE = frozenset({"social platforms", "edge servers", "edge agents", "operators"})
 _CONTENT_TYPES = {"json": "application/json", "msgpack": "application/vnd.msgpack"}
+
+
+def _trace(cause: str, made: str) -> dict[str, str]:
+    """What is said of the header by which messages of one trace are known."""
+    return {
+        "traceparent": (
+            f"W3C Trace Context, version 00: that of the {cause}, where it had one, "
+            f"else derived from the {made}, so that a repeat has the same."
+        )
+    }
+
+
 _FORECAST_HEADERS = {
     "event_timestamp": (
         "Kafka timestamp, milliseconds since 1970, of the event that caused the forecast; "
         "the message's own timestamp is when it was forecast."
     ),
+    **_trace("event", "snapshot's id"),
 }
 # Headers that messages of a topic carry, all of them always; each value is text. Topics that
 # share a record share its headers: both are the message's.
 _HEADERS = {
+    "cascade.snapshots": _trace("event", "snapshot's id"),
+    "edge.windows": _trace("request", "edge and the window's start"),
     "popularity.forecasts": _FORECAST_HEADERS,
     "shadow.forecasts": _FORECAST_HEADERS,
     "cache.decisions": {
@@ -50,6 +65,7 @@ _HEADERS = {
             "Kafka timestamp, milliseconds since 1970, of the request that closed the window; "
             "the message's own timestamp is when it was decided."
         ),
+        **_trace("request that closed the window", "edge and the window's start"),
     },
     "dead.letters": {
         "topic": "Topic of the original message.",
@@ -59,6 +75,7 @@ _HEADERS = {
         "role": "The role that could not use it.",
         "error": "Class of the error.",
         "message": "What is wrong with the message, and what to do.",
+        **_trace("original message", "place of the original message"),
     },
 }
 

@@ -352,6 +352,11 @@ class EdgeWindow(msgspec.Struct, frozen=True):
         """Number of the window since 1970; the epoch of decisions made from it."""
         return round(self.start / self.length)
 
+    @property
+    def window_id(self) -> str:
+        """Names the window, the same for all of its parts."""
+        return f"{self.edge_id}@{self.start:.6f}"
+
     def counts(self) -> NDArray[np.int32]:
         """Requests of each object, shape (len(objects),)."""
         return np.frombuffer(self.count, dtype="<i4")

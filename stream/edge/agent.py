@@ -182,7 +182,7 @@ async def _until_stopped(parts: Sequence[Part]) -> None:
 
 def main(settings: Settings) -> None:
     """Runs the agent until SIGTERM or SIGINT."""
-    telemetry.setup_logging(settings)
+    telemetry.setup(settings, "edge-agent")
     asyncio.run(serve(settings))
 
 

@@ -201,7 +201,7 @@ class Gateway:
 
 def main(settings: Settings) -> None:
     """Runs the gateway until it is told to stop."""
-    telemetry.setup_logging(settings)
+    telemetry.setup(settings, ROLE)
     registry = CollectorRegistry()
     telemetry.serve(registry, settings)
     asyncio.run(Gateway(settings, registry).run())

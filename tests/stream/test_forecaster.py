@@ -21,6 +21,7 @@ from stream.cost import CallCost
 from stream.forecast_batch import ForecastBatch, fall_back
 from stream.loading import Loaded
 from stream.settings import Duration, Settings
+from stream.traces import derived
 from topics.catalogue import CASCADE_SNAPSHOTS, DEAD_LETTERS, POPULARITY_FORECASTS
 from topics.records import CascadeSnapshot, PopularityForecast
 
@@ -98,7 +99,7 @@ def test_a_snapshot_is_forecast_at_the_horizons_ahead_of_it(batch: ForecastBatch
     forecast = forecast_of(output)
     assert partition == 2
     assert output.key == b"c"
-    assert output.headers == (("event_timestamp", b"1700000000123"),)
+    assert output.headers[0] == ("event_timestamp", b"1700000000123")
     assert output.timestamp_ms == round(forecast.produced_at * 1000)
     assert forecast.forecast_id == "c@a7200/growth-3"
     assert (forecast.observed_count, forecast.age) == (100, 2 * HOUR)
@@ -165,6 +166,7 @@ def test_a_bad_snapshot_is_a_dead_letter_and_harms_no_other(
         "timestamp": b"1700000000123",
         "role": b"forecaster",
         "error": b"DecodeError",
+        "traceparent": derived("cascade.snapshots/2/7"),
     }
     assert registry.get_sample_value("tidecast_forecaster_dead_letters_total") == 1
     assert registry.get_sample_value("tidecast_forecaster_forecasts_total") == 2

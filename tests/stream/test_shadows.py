@@ -82,7 +82,7 @@ def test_a_shadow_answers_what_was_served_but_the_dead_letters(metrics: Collecto
     for (partition, output), forecast in zip(outputs, forecasts, strict=True):
         number = int(forecast.cascade_id[1:])
         assert (partition, output.key) == (number % 4, forecast.cascade_id.encode())
-        assert output.headers == (("event_timestamp", b"1700000000000"),)
+        assert output.headers[0] == ("event_timestamp", b"1700000000000")
     assert value(metrics, "forecasts", "boosting:1") == COUNT
     assert value(metrics, "skipped", "boosting:1") == 0
 

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from stream.traces import of
 from topics.catalogue import CASCADE_SNAPSHOTS, DEAD_LETTERS, POPULARITY_FORECASTS
 from topics.records import CascadeSnapshot, PopularityForecast
 
@@ -95,7 +96,10 @@ async def test_every_snapshot_is_answered_and_a_stop_is_clean(cluster: Any) -> N
     for record, forecast in zip(records, forecasts, strict=True):
         source = snapshots[record.key]
         assert record.partition == source.partition
-        assert dict(record.headers) == {"event_timestamp": str(source.timestamp).encode()}
+        assert dict(record.headers) == {
+            "event_timestamp": str(source.timestamp).encode(),
+            "traceparent": of(source.headers, forecast.forecast_id.rpartition("/")[0]),
+        }
         assert [h.horizon for h in forecast.horizons] == list(cluster.settings.horizons)
         assert all(h.expected >= forecast.observed_count for h in forecast.horizons)
     ends = Counter(record.partition for record in snapshots.values())
@@ -232,6 +236,7 @@ async def test_an_undecodable_snapshot_is_a_dead_letter(cluster: Any) -> None:
         headers = {name: value.decode() for name, value in letter.headers}
         source = sources[letter.key]
         assert headers.pop("message")
+        place = f"cascade.snapshots/{source.partition}/{source.offset}"
         assert headers == {
             "topic": "cascade.snapshots",
             "partition": str(source.partition),
@@ -239,4 +244,5 @@ async def test_an_undecodable_snapshot_is_a_dead_letter(cluster: Any) -> None:
             "timestamp": str(source.timestamp),
             "role": ROLE,
             "error": "DecodeError",
+            "traceparent": of(source.headers, place).decode(),
         }

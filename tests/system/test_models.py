@@ -205,7 +205,7 @@ async def test_shadows_answer_what_is_served_and_harm_nobody(cluster: Any) -> No
     for record, forecast in zip(shadows, tried, strict=True):
         assert partitions.get(record.key, record.partition) == record.partition
         assert when.get(forecast.cascade_id, 0.0) <= forecast.produced_at
-        assert [name for name, _ in record.headers] == ["event_timestamp"]
+        assert [name for name, _ in record.headers] == ["event_timestamp", "traceparent"]
 
 
 async def test_what_waited_too_long_is_answered_by_seismic_until_it_is_worked_off(

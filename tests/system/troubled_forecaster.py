@@ -44,7 +44,7 @@ class TroubledForecaster(Forecaster):
 
 if __name__ == "__main__":
     settings = load()
-    telemetry.setup_logging(settings)
+    telemetry.setup(settings, "forecaster")
     metrics = CollectorRegistry()
     loaded = Loaded(TroubledForecaster(sys.argv[1], int(sys.argv[2])), CallCost(), digest="")
     # A batch is a call, however slow the model is.
