@@ -47,11 +47,12 @@ def closure() -> dict[str, str]:
         if name in found or name in _FREE:
             continue
         found[name] = distribution(name).version
-        waiting += [(needed.name, needed.extras) for needed in _needs(name, extras)]
+        waiting += [(needed.name, needed.extras) for needed in needs(name, extras)]
     return dict(sorted(found.items()))
 
 
-def _needs(name: str, extras: set[str]) -> Iterator[Requirement]:
+def needs(name: str, extras: set[str] | None = None) -> Iterator[Requirement]:
+    """What the installed version of a package needs on this machine, with those of its extras."""
     for text in distribution(name).requires or ():
         requirement = Requirement(text)
         marker = requirement.marker

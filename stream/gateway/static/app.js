@@ -129,8 +129,16 @@ function draw() {
   const main = document.getElementById("main");
   main.classList.toggle("stale", Boolean(error && data) || Boolean(state.told && !changes.connected));
   main.setAttribute("aria-busy", String(!data && !error && !state.locked));
-  render(content(), main);
+  drawKeepingFocus(main);
   render(footer(), document.getElementById("footer"));
+}
+
+/** A row that moves or goes would take the focus along; who reads by keyboard stays at it, or at the content. */
+function drawKeepingFocus(main) {
+  const at = document.activeElement;
+  render(content(), main);
+  if (at === document.activeElement || at === document.body) return;
+  (at.isConnected ? at : main).focus({ preventScroll: true });
 }
 
 function content() {
