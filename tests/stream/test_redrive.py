@@ -108,7 +108,7 @@ def test_a_compacted_topic_keeps_its_newest() -> None:
     assert "compacted" in objected(letter)
 
 
-FOUR, EIGHT = bytes(4), bytes(8)
+ONE, FOUR, EIGHT = (1).to_bytes(4, "little"), bytes(4), bytes(8)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ FOUR, EIGHT = bytes(4), bytes(8)
         (
             EDGE_WINDOWS,
             "ranker",
-            EdgeWindow("e", NOW, 60.0, 0, 1, ["o"], FOUR, EIGHT, FOUR),
+            EdgeWindow("e", NOW, 60.0, 0, 1, ["o"], ONE, EIGHT, FOUR),
             "count",
         ),
     ],
