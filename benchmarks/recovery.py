@@ -170,15 +170,13 @@ async def restarted(
     )
     behind = options.rate * BEHIND_SECONDS
     try:
-        began = time.monotonic()
-        while not tracker.has_joined:
-            check(tracker, began)
-            await asyncio.sleep(0.05)
+        await joined(tracker, time.monotonic())
         await caught_up(settings, options.events, sent, behind)
         await asyncio.sleep(7.5)  # to between two checkpoints
         await asyncio.to_thread(tracker.wait, time.monotonic())  # which kills it
         began = time.monotonic()
         tracker = start(settings, folder)
+        await joined(tracker, began)  # until then events wait that nobody has missed yet
         most = await caught_up(settings, options.events, sent, behind)
         report = {
             "rate": options.rate,
@@ -194,6 +192,13 @@ async def restarted(
         feeding.cancel()
         await asyncio.gather(feeding, return_exceptions=True)
         await stop(tracker)
+
+
+async def joined(tracker: RoleProcess, began: float) -> None:
+    """Waits until the worker has its partitions."""
+    while not tracker.has_joined:
+        check(tracker, began)
+        await asyncio.sleep(0.05)
 
 
 async def caught_up(settings: Settings, before: int, sent: list[int], behind: float) -> int:
@@ -253,7 +258,7 @@ def start(settings: Settings, folder: Path) -> RoleProcess:
 async def stop(tracker: RoleProcess) -> None:
     tracker.terminate()
     code = await asyncio.to_thread(tracker.wait, time.monotonic() + PATIENCE)
-    if code:
+    if code not in (0, -signal.SIGTERM):  # the latter: told to end while it started
         raise SystemExit(f"the tracker ended with {code}:\n{tracker.tail()}")
 
 
