@@ -35,8 +35,7 @@ LENGTHS = (
     _MINUTE, 5 * _MINUTE, 15 * _MINUTE, 30 * _MINUTE, _HOUR, 2 * _HOUR, 6 * _HOUR, 12 * _HOUR,
     _DAY, 7 * _DAY,
 )  # fmt: skip
-# Few enough that what a network says of an object is soon renewed, and that it has many windows to
-# learn from; enough that a window is worth its messages.
+# Few enough that rankers are asked often, and enough that a window is worth its messages.
 REQUESTS_A_WINDOW = 250
 
 
@@ -80,12 +79,6 @@ class Workload:
     def weights(self) -> NDArray[np.int64]:
         """Bytes of each request's object, shape (requests,)."""
         return self.sizes[self.objects]
-
-    @property
-    def ends(self) -> NDArray[np.int64]:
-        """Position in the requests at which each window with requests ends, the last at the end."""
-        numbers = np.floor_divide(self.timestamps, self.window)
-        return np.append(np.flatnonzero(np.diff(numbers)) + 1, len(self))
 
     def worths(self, objective: Objective) -> NDArray[np.float64]:
         """What it is worth to answer a request for each object, shape (objects,)."""

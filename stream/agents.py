@@ -25,7 +25,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
@@ -43,9 +43,10 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from stream import spans, traces
 from stream.broker import check_role
-from stream.consumer import Output
+from stream.consumer import Output, passed_on
 from stream.heartbeats import Passed
 from stream.kafka_security import connection
+from stream.membership import Membership
 from stream.pacing import pace_fetches
 from stream.refusals import Refusals
 from stream.settings import Settings
@@ -184,7 +185,7 @@ class Application(faust.App):
         self.given = settings
         self.tenure = 0
         self._ended = -1  # the tenure that the group has ended, where it is not over here yet
-        self._member_at = 0.0  # when the group last took this worker for a member, monotonic
+        self._membership = Membership(settings.session_timeout)
         self._batch = asyncio.Lock()  # a stop and a rebalance wait for the batch in flight
         self._give_up: Callable[[], None] = lambda: None
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix=role)
@@ -273,15 +274,8 @@ class Application(faust.App):
         return received
 
     async def _publish(self, outputs: Sequence[tuple[int, Output]], begins: dict[TP, int]) -> bool:
-        """Publishes a batch that begins at these offsets, unless others have it by now.
-
-        A worker that stood still past its session (frozen, swapped out, cut off) comes back in the
-        middle of a batch that others have published, and gone on from: its records would come after
-        newer ones of the same keys. So it commits again what is committed, which the broker refuses
-        to one that is no member any more.
-        """
-        silence = time.monotonic() - self._member_at
-        if silence >= self.given.session_timeout and not await self._commit(begins):
+        """Publishes a batch that begins at these offsets, unless others have it by now."""
+        if self._membership.in_doubt and not await self._commit(begins):
             return False
         await self.publish(outputs)
         return True
@@ -289,7 +283,7 @@ class Application(faust.App):
     async def _commit(self, offsets: dict[TP, int]) -> bool:
         """Whether the group takes this worker for a member, and hence its offsets."""
         if await self.consumer._commit(offsets):
-            self._member_at = time.monotonic()
+            self._membership.confirm()
             return True
         self._ended = self.tenure
         log.warning("partitions were taken away before a commit; what it covers is read again: %s",
@@ -335,7 +329,7 @@ class Application(faust.App):
         await asyncio.get_running_loop().run_in_executor(self._model_thread, call)
 
     async def _note_partitions(self, _: Any, assigned: set[Any], **__: Any) -> None:
-        self._member_at = time.monotonic()
+        self._membership.confirm()
         self._partitions.set(len(assigned))
 
     async def on_stop(self) -> None:
@@ -344,6 +338,15 @@ class Application(faust.App):
             await self._in_model_thread(self._give_up)
             await super().on_stop()
         self._model_thread.shutdown()
+
+
+def passed_by_partition(heartbeats: Iterable[Received], topic: Topic) -> list[tuple[int, Output]]:
+    """Heartbeats as outputs of a batch, each to the partition of its number."""
+    return [
+        (heartbeat.partition, passed)
+        for heartbeat in heartbeats
+        for passed in passed_on([heartbeat], topic)
+    ]
 
 
 def _arrived(output: Output) -> int:

@@ -9,18 +9,14 @@ offset is committed once every output of all its records before it is acknowledg
 Where the broker is away, all that is in flight is sent again in its order, what was acknowledged
 behind a gap included: the latest snapshot of a cascade stays the last one.
 
-A worker that stood still past its session (frozen, swapped out, cut off) comes back in the middle
-of batches that others have published since, and gone on from: its records would come after newer
-ones of the same keys. So where the group may have expelled it meanwhile, it first commits again
-what is committed, which the broker refuses to one that is no member any more; then nothing more is
-sent until partitions are assigned anew.
+Where the group may have expelled the worker meanwhile (`stream.membership`), it first commits again
+what is committed; if that is refused, nothing more is sent until partitions are assigned anew.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import Counter as Tally
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,6 +28,7 @@ from prometheus_client import Counter, Histogram
 
 from stream import spans
 from stream.ledger import OffsetLedger
+from stream.membership import Membership
 from stream.settings import Settings
 
 if TYPE_CHECKING:
@@ -77,7 +74,7 @@ class Delivery:
         self._producer = producer
         self._consumer = consumer
         self._waiting = settings.batches_in_flight - 1
-        self._session = settings.session_timeout
+        self._membership = Membership(settings.session_timeout)
         self._stopping = stopping
         self._outputs = outputs
         self._seconds = seconds
@@ -86,7 +83,6 @@ class Delivery:
         self._ledgers: dict[TopicPartition, OffsetLedger] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._expelled = False
-        self._member_at = 0.0  # when the group last took this worker for a member, monotonic
         self._sending = asyncio.Lock()  # first come, first served: batches are sent in order
         self._committing = asyncio.Lock()
 
@@ -95,7 +91,7 @@ class Delivery:
         self._ledgers = {source: OffsetLedger(offset) for source, offset in committed.items()}
         self._committed = dict(committed)
         self._expelled = False
-        self._member_at = time.monotonic()
+        self._membership.confirm()
 
     def committed(self, source: TopicPartition) -> int:
         """Up to where a partition is committed."""
@@ -227,7 +223,7 @@ class Delivery:
 
     async def _is_member(self) -> bool:
         """Whether this worker still has its partitions; asked where it may have been expelled."""
-        if not self._expelled and time.monotonic() - self._member_at >= self._session:
+        if not self._expelled and self._membership.in_doubt:
             async with self._committing:
                 await self._takes(self._committed)
         return not self._expelled
@@ -241,5 +237,5 @@ class Delivery:
             log.warning("partitions were taken away before the commit (%s)", error)
             self._expelled = True
         else:
-            self._member_at = time.monotonic()
+            self._membership.confirm()
         return not self._expelled

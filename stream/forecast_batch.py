@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream import spans, traces
-from stream.agents import Received
+from stream.agents import Received, passed_by_partition
 from stream.answers import Answers, Call, output
-from stream.consumer import Output, passed_on
+from stream.consumer import Output
 from stream.corrections import Corrections
 from stream.heartbeats import parted
 from stream.loading import Loaded, load_known
@@ -111,11 +111,7 @@ class ForecastBatch:
             outputs += [
                 output(POPULARITY_FORECASTS, asked[at], forecasts[at]) for at in range(len(asked))
             ]
-        return outputs + [
-            (heartbeat.partition, passed)
-            for heartbeat in heartbeats
-            for passed in passed_on([heartbeat], POPULARITY_FORECASTS)
-        ]
+        return outputs + passed_by_partition(heartbeats, POPULARITY_FORECASTS)
 
     def _forecast(self, asked: Sequence[Asked], newest: float) -> dict[int, PopularityForecast]:
         """The forecast of each snapshot by its position."""

@@ -32,9 +32,9 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream import agents, object_state, telemetry, traces
-from stream.agents import Received
+from stream.agents import Received, passed_by_partition
 from stream.checkpoint_file import Arrays, packed
-from stream.consumer import Output, dead_letter, passed_on
+from stream.consumer import Output, dead_letter
 from stream.decisions import Change, EdgeDecisions
 from stream.model_watch import ModelWatch
 from stream.past import TakeIn, reread
@@ -191,10 +191,7 @@ class RankBatch:
             for message in messages:
                 if is_heartbeat(message):
                     self._pass_over(message)
-                    outputs += [
-                        (message.partition, passed)
-                        for passed in passed_on([message], CACHE_DECISIONS)
-                    ]
+                    outputs += passed_by_partition([message], CACHE_DECISIONS)
                     continue
                 metrics.windows.inc()
                 metrics.queue.observe(max(0.0, now - message.timestamp / 1000))

@@ -32,9 +32,9 @@ from aiokafka import ConsumerRecord
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream import agents, broker, telemetry
-from stream.agents import Received
+from stream.agents import Received, passed_by_partition
 from stream.calibrator import Calibrator
-from stream.consumer import Output, dead_letter, passed_on
+from stream.consumer import Output, dead_letter
 from stream.drift import InputDrift
 from stream.heartbeats import parted
 from stream.past import END, TakeIn, reread
@@ -142,13 +142,10 @@ class ScoreBatch:
             for number in {message.partition for message in messages}:
                 self._partition(number).expire()
         self._count()
-        for heartbeat in heartbeats:
-            if heartbeat.topic == POPULARITY_FORECASTS.name:
-                outputs += [
-                    (heartbeat.partition, passed)
-                    for passed in passed_on([heartbeat], FORECAST_SCORES)
-                ]
-        return outputs
+        come = [
+            heartbeat for heartbeat in heartbeats if heartbeat.topic == POPULARITY_FORECASTS.name
+        ]
+        return outputs + passed_by_partition(come, FORECAST_SCORES)
 
     def _answer(self, message: Received) -> list[Output]:
         partition = self._partition(message.partition)

@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from stream.settings import Settings
-from stream.traces import TRACEPARENT, Headers, is_sampled
+from stream.traces import TRACEPARENT, Headers, carried, is_sampled
 from topics.errors import TidecastError
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def note_published(
     """
     if _tracer is None:
         return
-    traceparent = next((value for name, value in headers if name == TRACEPARENT), None)
+    traceparent = carried(headers)
     if traceparent is None or not is_sampled(traceparent):
         return
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator

@@ -190,14 +190,17 @@ async def test_outputs_without_records_are_waited_for_too(
     assert consumer.commits == []
 
 
+@pytest.fixture
+def silence(on_its_way: Delivery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker stood still for longer than a session lasts."""
+    seconds = Settings().session_timeout + 1
+    monkeypatch.setattr(time, "monotonic", lambda now=time.monotonic: now() + seconds)
+
+
+@pytest.mark.usefixtures("silence")
 async def test_after_a_silence_nothing_is_sent_before_the_group_knows_the_worker(
-    on_its_way: Delivery,
-    producer: Producer,
-    consumer: Consumer,
-    monkeypatch: pytest.MonkeyPatch,
+    on_its_way: Delivery, producer: Producer, consumer: Consumer
 ) -> None:
-    silence = Settings().session_timeout + 1
-    monkeypatch.setattr(module.time, "monotonic", lambda now=time.monotonic: now() + silence)
     await on_its_way.begin([output("a0")], {ZERO: 10})
     await pause()
     assert consumer.commits == [{0: 0, 1: 0}], "what is committed, once more"
@@ -206,14 +209,10 @@ async def test_after_a_silence_nothing_is_sent_before_the_group_knows_the_worker
     assert consumer.commits[1:] == [{0: 10}]
 
 
+@pytest.mark.usefixtures("silence")
 async def test_an_expelled_worker_sends_nothing_until_it_has_partitions_again(
-    on_its_way: Delivery,
-    producer: Producer,
-    consumer: Consumer,
-    monkeypatch: pytest.MonkeyPatch,
+    on_its_way: Delivery, producer: Producer, consumer: Consumer
 ) -> None:
-    silence = Settings().session_timeout + 1
-    monkeypatch.setattr(module.time, "monotonic", lambda now=time.monotonic: now() + silence)
     consumer.error = CommitFailedError()
     await on_its_way.begin([output("a0")], {ZERO: 10})
     await on_its_way.drain()

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import httpx2
 import pytest
 
 from stream.broker import create_topics_now, embedded, free_port
+from stream.processes import RoleProcess
 from stream.secret import Secret
 from stream.settings import Duration, Settings
 from tests.conftest import DATA
@@ -417,73 +419,65 @@ def test_what_is_not_there_is_said(browser: Any, stream: Stream) -> None:
     tab.context.close()
 
 
-def test_nothing_yet_is_said(browser: Any, tmp_path: Path) -> None:
-    with embedded(tmp_path / "broker") as (address, _):
-        settings = Settings(kafka=address, data_dir=tmp_path / "data", http_port=free_port())
+@contextmanager
+def lone_gateway(folder: Path, **more: Any) -> Iterator[tuple[str, RoleProcess]]:
+    """A gateway that is ready, on a broker of its own without a message; its address first."""
+    with embedded(folder / "broker") as (address, _):
+        settings = Settings(kafka=address, data_dir=folder / "data", http_port=free_port(), **more)
         apart(create_topics_now, settings)
-        cluster = Cluster(settings, tmp_path)
+        cluster = Cluster(settings, folder)
         gateway = cluster.start("gateway")
         try:
             deadline = time.monotonic() + PATIENCE
             while not gateway.has_joined and time.monotonic() < deadline:
                 time.sleep(0.1)
-            tab = Tab(browser, f"http://127.0.0.1:{settings.http_port}")
-            page = tab.open()
-            expect(page.get_by_text("No forecast yet", exact=True)).to_be_visible()
-            expect(page.get_by_text("The tracker is not running")).to_be_visible()
-            page = tab.open("#/edges")
-            expect(page.get_by_text("No edge yet")).to_be_visible()
-            page = tab.open("#/models")
-            expect(page.get_by_text("No model has answered yet")).to_be_visible()
-            assert tab.errors == []
-            tab.context.close()
+            yield f"http://127.0.0.1:{settings.http_port}", gateway
         finally:
             cluster.close()
+
+
+def test_nothing_yet_is_said(browser: Any, tmp_path: Path) -> None:
+    with lone_gateway(tmp_path) as (address, _):
+        tab = Tab(browser, address)
+        page = tab.open()
+        expect(page.get_by_text("No forecast yet", exact=True)).to_be_visible()
+        expect(page.get_by_text("The tracker is not running")).to_be_visible()
+        page = tab.open("#/edges")
+        expect(page.get_by_text("No edge yet")).to_be_visible()
+        page = tab.open("#/models")
+        expect(page.get_by_text("No model has answered yet")).to_be_visible()
+        assert tab.errors == []
+        tab.context.close()
 
 
 def test_who_has_the_token_signs_in_by_keyboard(browser: Any, tmp_path: Path) -> None:
     token = "planted-token-0123456789abcdef"
-    with embedded(tmp_path / "broker") as (address, _):
-        settings = Settings(
-            kafka=address,
-            data_dir=tmp_path / "data",
-            http_port=free_port(),
-            http_token=Secret(token),
-        )
-        apart(create_topics_now, settings)
-        cluster = Cluster(settings, tmp_path)
-        gateway = cluster.start("gateway")
-        try:
-            deadline = time.monotonic() + PATIENCE
-            while not gateway.has_joined and time.monotonic() < deadline:
-                time.sleep(0.1)
-            tab = Tab(browser, f"http://127.0.0.1:{settings.http_port}")
-            page = tab.open()
-            expect(page.locator("h1")).to_have_text("Sign in")
-            expect(page.locator(".state")).to_have_text("locked")
+    with lone_gateway(tmp_path, http_token=Secret(token)) as (address, gateway):
+        tab = Tab(browser, address)
+        page = tab.open()
+        expect(page.locator("h1")).to_have_text("Sign in")
+        expect(page.locator(".state")).to_have_text("locked")
+        page.keyboard.press("Tab")
+        while page.evaluate("document.activeElement.id") != "token":
+            assert page.evaluate("document.activeElement.tagName") != "BODY", "no way there"
             page.keyboard.press("Tab")
-            while page.evaluate("document.activeElement.id") != "token":
-                assert page.evaluate("document.activeElement.tagName") != "BODY", "no way there"
-                page.keyboard.press("Tab")
-            page.keyboard.type("another-token-0123456789")
-            page.keyboard.press("Enter")
-            expect(page.get_by_role("alert")).to_have_text("That is not the token.")
-            page.keyboard.type(token)  # over what was typed, which is selected
-            page.keyboard.press("Enter")
-            expect(page.locator("h1")).to_have_text("About to spread")
-            expect(page.locator(".state")).to_contain_text(re.compile("live|trouble"))
-            page.reload()
-            expect(page.locator("h1")).to_have_text("About to spread")
-            assert all("401" in error for error in tab.errors), tab.errors
-            assert not any(token in url for url in tab.asked)
-            assert tab.context.cookies() == []
-            other = Tab(browser, tab.address).open()
-            expect(other.locator("h1")).to_have_text("Sign in")
-            other.context.close()
-            tab.context.close()
-            assert token not in gateway.log.read_text()
-        finally:
-            cluster.close()
+        page.keyboard.type("another-token-0123456789")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_have_text("That is not the token.")
+        page.keyboard.type(token)  # over what was typed, which is selected
+        page.keyboard.press("Enter")
+        expect(page.locator("h1")).to_have_text("About to spread")
+        expect(page.locator(".state")).to_contain_text(re.compile("live|trouble"))
+        page.reload()
+        expect(page.locator("h1")).to_have_text("About to spread")
+        assert all("401" in error for error in tab.errors), tab.errors
+        assert not any(token in url for url in tab.asked)
+        assert tab.context.cookies() == []
+        other = Tab(browser, tab.address).open()
+        expect(other.locator("h1")).to_have_text("Sign in")
+        other.context.close()
+        tab.context.close()
+        assert token not in gateway.log.read_text()
 
 
 def test_a_stream_that_stands_still_is_said(tab: Tab, stream: Stream) -> None:

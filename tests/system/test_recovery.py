@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -59,15 +60,24 @@ def started_from(role: RoleProcess) -> list[int]:
     return [int(count) for count in told]
 
 
-async def test_killed_between_checkpoints_it_goes_on_from_the_last_one(
-    tmp_path: Path, log: list[Message], expected: dict[str, bytes]
-) -> None:
-    state = tmp_path / "state"
+@asynccontextmanager
+async def half_way(
+    folder: Path, log: list[Message]
+) -> AsyncIterator[tuple[Cluster, RoleProcess, Path]]:
+    """A cluster, its tracker that took in half of the log, and where that writes checkpoints."""
+    state = folder / "state"
     often = {"checkpoint_interval": OFTEN, "checkpoint_url": str(state)}
-    async with cluster_of(tmp_path, partitions=1, poll_records=500, **often) as cluster:
+    async with cluster_of(folder, partitions=1, poll_records=500, **often) as cluster:
         await send(cluster, log[: EVENTS // 2])
         tracker = cluster.start("tracker")
         await tracked(cluster, EVENTS // 2)
+        yield cluster, tracker, state
+
+
+async def test_killed_between_checkpoints_it_goes_on_from_the_last_one(
+    tmp_path: Path, log: list[Message], expected: dict[str, bytes]
+) -> None:
+    async with half_way(tmp_path, log) as (cluster, tracker, state):
         await until(lambda: len(checkpoints(state)) == 2, "two checkpoints")
         cluster.kill(tracker)
         checkpoints(state)[-1].unlink()  # as if it had been killed before the last one
@@ -86,12 +96,7 @@ async def test_killed_between_checkpoints_it_goes_on_from_the_last_one(
 async def test_what_cannot_be_used_is_put_aside_and_the_state_rebuilt(
     tmp_path: Path, log: list[Message], expected: dict[str, bytes]
 ) -> None:
-    state = tmp_path / "state"
-    often = {"checkpoint_interval": OFTEN, "checkpoint_url": str(state)}
-    async with cluster_of(tmp_path, partitions=1, poll_records=500, **often) as cluster:
-        await send(cluster, log[: EVENTS // 2])
-        tracker = cluster.start("tracker")
-        await tracked(cluster, EVENTS // 2)
+    async with half_way(tmp_path, log) as (cluster, tracker, state):
         await until(lambda: bool(checkpoints(state)), "a checkpoint")
         cluster.kill(tracker)
         for path in checkpoints(state):
