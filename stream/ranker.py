@@ -45,13 +45,12 @@ from stream.settings import Settings, load
 from topics.catalogue import CACHE_DECISIONS, EDGE_WINDOWS
 from topics.codecs import DecodeError
 from topics.heartbeat import is_heartbeat
-from topics.records import EdgeEpoch, EdgeWindow
+from topics.records import INEXACT, EdgeEpoch, EdgeWindow
 
 log = logging.getLogger(__name__)
 
 ROLE = "ranker"
 WINDOWS_A_BATCH = 64
-LAST_EPOCH = 1 << 53  # an epoch is a `Count`
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 # Gives the windows of a partition from an offset up to before another to a function.
@@ -332,7 +331,7 @@ def inconsistency(window: EdgeWindow) -> str | None:
         return "count: it is not what order says; expected the requests of each object"
     if objects and window.sizes().min() < 0:
         return f"size: got {window.sizes().min()}; expected 0 bytes or more"
-    if window.start / window.length >= LAST_EPOCH:
+    if window.start / window.length >= INEXACT:
         return f"length: got {window.length} s; windows that short cannot be numbered"
     return None
 

@@ -10,10 +10,9 @@ from stream.agents import Received
 from stream.consumer import Output, dead_letter
 from topics.catalogue import CASCADE_SNAPSHOTS
 from topics.codecs import DecodeError
-from topics.records import BIN_EDGES, CascadeSnapshot
+from topics.records import BIN_EDGES, YEAR_2100, CascadeSnapshot
 
 EVENT_BYTES = 4  # of one event in each packed array
-_LONGEST = 4_102_444_800  # seconds, as `Seconds` in the records
 
 
 class Asked(NamedTuple):
@@ -73,7 +72,7 @@ def inconsistency(snapshot: CascadeSnapshot) -> str | None:
             f"parent: got {parents.min()} to {parents.max()}; "
             f"expected indices of {described} events, or -1 and -2"
         )
-    if described and not (delays.min() >= 0 and delays.max() < _LONGEST):
+    if described and not (delays.min() >= 0 and delays.max() < YEAR_2100):
         return f"delay: got {delays.min()} to {delays.max()}; expected seconds, under 130 years"
     if len(snapshot.rest) not in (0, 4 * (len(BIN_EDGES) + 1)):
         return (

@@ -14,6 +14,9 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+YEAR_2100 = 4_102_444_800  # unix seconds; times and durations are below
+INEXACT = 1 << 53  # from here on a float holds no count exactly
+
 Id = Annotated[
     str, Meta(min_length=1, max_length=256, description="Identifier, 1 to 256 characters.")
 ]
@@ -22,12 +25,12 @@ DerivedId = Annotated[str, Meta(min_length=1, max_length=320)]
 Label = Annotated[str, Meta(min_length=1, max_length=100)]
 Timestamp = Annotated[
     float,
-    Meta(ge=0, lt=4_102_444_800, description="Event time, unix seconds, before the year 2100."),
+    Meta(ge=0, lt=YEAR_2100, description="Event time, unix seconds, before the year 2100."),
 ]
 Seconds = Annotated[
-    float, Meta(ge=0, lt=4_102_444_800, description="Duration in seconds, under 130 years.")
+    float, Meta(ge=0, lt=YEAR_2100, description="Duration in seconds, under 130 years.")
 ]
-Count = Annotated[int, Meta(ge=0, lt=1 << 53)]
+Count = Annotated[int, Meta(ge=0, lt=INEXACT)]
 Events = Annotated[float, Meta(ge=0, lt=1e18, description="Expected or likely number of events.")]
 # A logarithm, to base e or 2, of any positive number that a float holds.
 Logarithm = Annotated[float, Meta(ge=-1100, le=1100)]
@@ -36,7 +39,7 @@ Packed = Annotated[
     bytes, Meta(max_length=1 << 26, description="Little-endian array, packed; up to 64 MiB.")
 ]
 Clock = Annotated[
-    float, Meta(ge=0, lt=4_102_444_800, description="Wall clock of the writer, unix seconds.")
+    float, Meta(ge=0, lt=YEAR_2100, description="Wall clock of the writer, unix seconds.")
 ]
 
 
@@ -162,7 +165,7 @@ class Correction(msgspec.Struct, frozen=True):
     p05: Annotated[float, Meta(ge=0, lt=1e18, description="The model's own.")]
     p95: Annotated[float, Meta(ge=0, lt=1e18, description="The model's own.")]
     sample_size: Annotated[
-        int, Meta(ge=0, lt=1 << 53, description="Of the record on model.calibration applied.")
+        int, Meta(ge=0, lt=INEXACT, description="Of the record on model.calibration applied.")
     ]
 
 
@@ -213,7 +216,7 @@ class PopularityForecast(msgspec.Struct, frozen=True):
         float, Meta(ge=0, le=1, description="Of reaching the viral count by the last horizon.")
     ]
     viral_count: Annotated[
-        int, Meta(ge=1, lt=1 << 53, description="The count that is called viral here.")
+        int, Meta(ge=1, lt=INEXACT, description="The count that is called viral here.")
     ]
     model: Label
     model_version: Label
@@ -278,7 +281,7 @@ class ModelCalibration(msgspec.Struct, frozen=True):
     coverage: Annotated[
         float, Meta(ge=0, le=1, description="Of the 90 % intervals as forecast, the latest scores.")
     ]
-    sample_size: Annotated[int, Meta(ge=0, lt=1 << 53, description="Scores counted so far.")]
+    sample_size: Annotated[int, Meta(ge=0, lt=INEXACT, description="Scores counted so far.")]
     lower_correction: Annotated[
         Logarithm, Meta(description="Taken from the lower end, in log2(1 + increment).")
     ] = 0.0
@@ -337,9 +340,9 @@ class EdgeWindow(msgspec.Struct, frozen=True):
 
     edge_id: Id
     start: Timestamp
-    length: Annotated[float, Meta(gt=0, lt=4_102_444_800, description="Seconds.")]
+    length: Annotated[float, Meta(gt=0, lt=YEAR_2100, description="Seconds.")]
     part: Count
-    parts: Annotated[int, Meta(ge=1, lt=1 << 53)]
+    parts: Annotated[int, Meta(ge=1, lt=INEXACT)]
     objects: Annotated[list[Id], Meta(max_length=1 << 24)]
     count: Packed
     size: Packed

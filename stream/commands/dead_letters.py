@@ -273,7 +273,9 @@ def _bar() -> Progress:
 
 def _when(seconds: float) -> str:
     """A time to the second, UTC; a number where it lies beyond the calendar."""
-    if not 0 <= seconds < 4_102_444_800:
+    from topics.records import YEAR_2100
+
+    if not 0 <= seconds < YEAR_2100:
         return f"{seconds:g} s"
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 

@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 from models.datasets import read_cascades, read_requests
 from stream.sources.messages import BATCH, EVENTS, REQUESTS, Message, SourceError
 from topics.hashing import hash_ids
-from topics.records import EdgeRequest, SocialEvent
+from topics.records import YEAR_2100, EdgeRequest, SocialEvent
 
 # 2015-01-01T00:00:00Z. Fixed, so that the same command gives the same bytes; years ago, so that
 # the longest delays on record still end in the past: events in the future are refused.
 REBASE_START = 1_420_070_400.0
-LATEST = 4_102_444_800.0  # timestamps are before the year 2100
 LONGEST_ID = 256 - len(":2147483647")  # leaves room for the event's number
 Kind = Literal["share", "reply", "view"]  # of the events after the root
 
@@ -260,7 +259,7 @@ def _checked(identifier: str, file: Path | str) -> str:
 
 def _check_times(times: NDArray[np.float64], file: Path | str) -> None:
     for time in (times.min(), times.max()):
-        if not 0 <= time < LATEST:
+        if not 0 <= time < YEAR_2100:
             raise SourceError(
                 f"{file}: an event at {time:.0f} unix seconds; expected 1970 to 2099 "
                 "(another start lays the events elsewhere)"
