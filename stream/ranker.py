@@ -75,6 +75,9 @@ class Metrics:
         self.returned = counter("returned", "Objects returned to the edge's default")
         self.rebuilt = counter("rebuilt_windows", "Windows read again to rebuild state")
         self.dead_letters = counter("dead_letters", "Windows that could not be used")
+        self.superseded = counter(
+            "superseded", "Records not published, for the ranker was late and had later ones"
+        )
         self.hits = counter("obeying_hits", "Requests that an obeying cache would have answered")
         self.lru_hits = counter("lru_hits", "Requests that LRU of equal size would have answered")
         self.decayed_hits = counter(
@@ -172,6 +175,7 @@ class RankBatch:
         self._assigned = assigned
         self._partitions: dict[int, RankedPartition] = {}
         self._latest: dict[str, EdgeEpoch] = {}  # of each edge, the one silent longest first
+        self._late = False
         self._metrics = metrics
 
     def __call__(self, messages: Sequence[Received]) -> list[tuple[int, Output]]:
@@ -195,9 +199,49 @@ class RankBatch:
                 metrics.windows.inc()
                 metrics.queue.observe(max(0.0, now - message.timestamp / 1000))
                 outputs += self._answer(message)
+            if self._is_late(messages, now):
+                outputs = self._newest(outputs)
         metrics.edges.set(sum(len(p.edges) for p in self._partitions.values()))
         self._compare()
         return outputs
+
+    def _is_late(self, messages: Sequence[Received], now: float) -> bool:
+        """Whether even the newest window of a batch has waited so long that edges go without."""
+        newest = max((m.timestamp for m in messages if not is_heartbeat(m)), default=None)
+        limit = self._settings.skip_after
+        if newest is None or not limit:
+            return False
+        age = now - newest / 1000
+        if (age > limit) != self._late:
+            self._late = not self._late
+            if self._late:
+                log.warning(
+                    "the newest window at hand is %.0f s old, past skip_after: until that changes "
+                    "batches say the latest of each object alone", age,
+                )  # fmt: skip
+            else:
+                log.info("windows are newer than skip_after again: each says all that it changes")
+        return self._late
+
+    def _newest(self, outputs: Sequence[tuple[int, Output]]) -> list[tuple[int, Output]]:
+        """Outputs without the decisions and epochs that later ones among them replace.
+
+        It is what compaction would leave. The state goes through every window all the same: it
+        has to be a function of the log alone, whoever was late.
+        """
+        replaceable = {
+            i: output.key
+            for i, (_, output) in enumerate(outputs)
+            if output.topic == CACHE_DECISIONS.name and not is_heartbeat(output)
+        }
+        last = {key: i for i, key in replaceable.items()}
+        kept = [
+            output
+            for i, output in enumerate(outputs)
+            if i not in replaceable or last[replaceable[i]] == i
+        ]
+        self._metrics.superseded.inc(len(outputs) - len(kept))
+        return kept
 
     def _answer(self, message: Received) -> list[tuple[int, Output]]:
         partition = self._up_to(message.partition, message.offset)

@@ -155,6 +155,11 @@ class Settings:
         "cachemamba", "what ranks objects: cachemamba, or decayed, which needs no model"
     )
     decision_windows: int = _setting(12, "windows for which a decision stands unless renewed")
+    skip_after: Duration = _setting(
+        Duration(900),
+        "once even the newest window waited this long, a batch says the latest of each object "
+        "alone; as edge_stale_after; 0: never",
+    )
 
     # Edge agents
     edge: str = _setting("", "the edge whose decisions an agent follows")

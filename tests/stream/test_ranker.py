@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
@@ -36,9 +37,11 @@ from stream.ranking_model import MakeRanker, bounds, decayed, of_ranker
 from stream.recovery import Recovery
 from stream.settings import Settings
 from topics.catalogue import CACHE_DECISIONS, DEAD_LETTERS, EDGE_WINDOWS
+from topics.heartbeat import KEY
 from topics.records import EdgeEpoch, EdgeWindow
 
-SETTINGS = Settings(window=60.0, cache_objects=2, ranker="decayed")
+# The messages here are from the year 1970, and nothing but one test is about their being late.
+SETTINGS = Settings(window=60.0, cache_objects=2, ranker="decayed", skip_after=0.0)
 
 
 def window(edge: str, epoch: int, names: Sequence[str]) -> EdgeWindow:
@@ -229,6 +232,35 @@ def test_a_batch_that_is_read_again_is_answered_again(log: Log) -> None:
     assert content(worker(messages[10:20])) == first != []
     # Another worker had the partition for a while.
     assert content(worker(messages[30:35])) == content(log.worker()(messages[30:35]))
+
+
+def test_who_is_late_says_the_latest_alone_and_goes_on_as_if_nothing_had_happened(
+    log: Log, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    backlog = [m for messages in log.messages.values() for m in messages]
+    heartbeat = backlog[0]._replace(offset=len(log.messages[0]), key=KEY, value=None)
+    fresh = log.messages[1][-1]._replace(timestamp=round(time.time() * 1000))
+    unhurried = log.worker()
+    everything = content(unhurried([*backlog[:-1], heartbeat]))
+
+    late = log.worker(replace(SETTINGS, skip_after=60.0))
+    said = content(late([*backlog[:-1], heartbeat]))
+    decisions = [output for output in everything if output[1] == CACHE_DECISIONS.name]
+    assert [output for output in said if output[1] == CACHE_DECISIONS.name] == [
+        output for i, output in enumerate(decisions)
+        if output[2] not in {later[2] for later in decisions[i + 1 :]}
+    ]  # fmt: skip
+    assert len(decisions) > 2 * len({output[2] for output in decisions})
+    assert DEAD_LETTERS.name in {output[1] for output in said}, "a dead letter stays"
+    assert KEY in {output[2] for output in said}, "and so does a heartbeat"
+    superseded = late._metrics.superseded._value.get()
+    assert superseded == len(everything) - len(said)
+
+    assert content(late([fresh])) == content(unhurried([fresh])), "the state is that of the log"
+    assert late._metrics.superseded._value.get() == superseded
+    told = [record.levelname for record in caplog.records if "skip_after" in record.message]
+    assert told == ["WARNING", "INFO"]
 
 
 def test_partitions_are_forgotten_with_their_assignment(log: Log) -> None:
