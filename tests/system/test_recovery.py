@@ -41,7 +41,7 @@ def log() -> list[Message]:
 
 @pytest.fixture(scope="module")
 def expected(log: list[Message]) -> dict[str, bytes]:
-    return snapshots_of(log)
+    return snapshots_of(message.value for message in log)
 
 
 async def until(reached: Callable[[], bool], what: str) -> None:

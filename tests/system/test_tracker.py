@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ def log() -> list[Message]:
 
 @pytest.fixture(scope="module")
 def expected(log: list[Message]) -> dict[str, bytes]:
-    return snapshots_of(log)
+    return snapshots_of(message.value for message in log)
 
 
 @pytest.mark.parametrize("partitions", [1, 4])
@@ -147,3 +149,38 @@ async def test_bad_input_becomes_dead_letters_and_leaves_the_rest_unharmed(tmp_p
         decoded = CASCADE_SNAPSHOTS.codec.decode(snapshot)
         assert (decoded.trigger, decoded.observed_count) == ("n10", 10)
         assert await values(cluster, CASCADE_OUTCOMES) == []
+
+
+@pytest.mark.parametrize("count", [50_000, pytest.param(1_000_000, marks=pytest.mark.long)])
+async def test_of_many_records_each_is_accounted_for_whatever_ails_a_twentieth(
+    tmp_path: Path, count: int
+) -> None:
+    chance = random.Random(count)
+    places = set(chance.sample(range(1, count), count // 20))
+    good = iter(simulated(count - len(places) - 1))
+    root = SocialEvent("rooted", "e0", "u0", 1e9, "post")
+    bad = [chance.choice(list(BAD.values())) for _ in places]
+    refused = iter(bad)
+    log = [("rooted", SOCIAL_EVENTS.codec.encode(root))]
+    for place in range(1, count):
+        if place in places:
+            log.append(("bad", next(refused)[0]))
+        else:
+            message = next(good)
+            log.append((message.key.decode(), message.value))
+
+    async with cluster_of(tmp_path, partitions=1) as cluster:
+        tracker = cluster.start("tracker")
+        await cluster.publish(SOCIAL_EVENTS, log)
+        await tracked(cluster, count, patience=60 + count / 5_000)
+        letters = await cluster.read(DEAD_LETTERS)
+        outputs = await values(cluster, CASCADE_SNAPSHOTS)
+        outcomes = await values(cluster, CASCADE_OUTCOMES)
+        told = Counter((r.value, dict(r.headers)["error"].decode()) for r in letters)
+        assert told == Counter((value, error) for value, error, _ in bad)
+        sound = [value for place, (_, value) in enumerate(log) if place not in places]
+        assert by_id(outputs) == snapshots_of(sound)
+        metrics = tracker.metrics()
+        assert metrics["tidecast_tracker_records_total"] == count
+        sent = len(letters) + len(outputs) + len(outcomes)
+        assert metrics["tidecast_tracker_outputs_total"] == sent

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,21 +22,21 @@ from topics.records import CascadeSnapshot
 EVENTS = 12_000
 
 
-def simulated() -> list[Message]:
-    """A few thousand simulated cascades that run their course."""
+def simulated(count: int = EVENTS) -> list[Message]:
+    """The first events of simulated cascades; of some thousand that run their course."""
     simulation = Simulation(seed=3, cascades_per_second=2.0, requests_per_second=0)
     events: list[Message] = []
     for batch in simulation:
         events += batch
-        if len(events) >= EVENTS:
-            return events[:EVENTS]
+        if len(events) >= count:
+            return events[:count]
     raise AssertionError("the simulation ended")
 
 
-def snapshots_of(log: list[Message]) -> dict[str, bytes]:
+def snapshots_of(log: Iterable[bytes]) -> dict[str, bytes]:
     """Snapshots by id as the store alone makes them, without Kafka or processes."""
     store = CascadeStore(Settings())
-    events = [SOCIAL_EVENTS.codec.decode(message.value) for message in log]
+    events = [SOCIAL_EVENTS.codec.decode(value) for value in log]
     fired = store.ingest(events, np.full(len(events), 4e9)).fired
     records = [one.record for one in fired if isinstance(one.record, CascadeSnapshot)]
     assert len(records) > 200
@@ -58,9 +58,9 @@ async def send(cluster: Cluster, messages: list[Message]) -> None:
     await cluster.publish(SOCIAL_EVENTS, [(m.key.decode(), m.value) for m in messages])
 
 
-async def tracked(cluster: Cluster, total: int) -> None:
-    """Returns once the tracker has committed the whole log."""
-    async with asyncio.timeout(60):
+async def tracked(cluster: Cluster, total: int, patience: float = 60) -> None:
+    """Returns once the tracker has committed the whole log; `patience` in seconds."""
+    async with asyncio.timeout(patience):
         while sum((await cluster.committed("tracker", SOCIAL_EVENTS)).values()) < total:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 

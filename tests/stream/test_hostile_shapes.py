@@ -1,0 +1,220 @@
+"""Traffic that is sound record by record and hostile as a whole: neither memory nor time follow it.
+
+Each test gives a partition's handler far more of one thing than a bound holds, and asks that every
+message is accounted for and that the memory levels off.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+import numpy as np
+import psutil
+import pytest
+from aiokafka import ConsumerRecord
+
+from stream.consumer import Output
+from stream.historian import EdgePartition
+from stream.settings import Settings, load
+from stream.tracker import TrackedPartition
+from topics.catalogue import (
+    CASCADE_OUTCOMES,
+    DEAD_LETTERS,
+    EDGE_REQUESTS,
+    EDGE_WINDOWS,
+    SOCIAL_EVENTS,
+    Topic,
+)
+from topics.records import EdgeRequest, EdgeWindow, SocialEvent
+
+BATCH = 4_000
+START = 1.5e9
+NOW_MS = 1_600_000_000_000  # later than any event here
+MIB = 1 << 20
+
+
+def batches(
+    topic: Topic, records: Iterable[SocialEvent | EdgeRequest]
+) -> Iterator[list[ConsumerRecord]]:
+    """The records as a partition's batches; offsets do not matter to a handler."""
+    encode = topic.codec.encode
+    batch: list[ConsumerRecord] = []
+    for record in records:
+        value = encode(record)
+        batch.append(
+            ConsumerRecord(topic.name, 0, 0, NOW_MS, 0, b"k", value, None, 1, len(value), ())
+        )
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    gc.collect()
+    return psutil.Process().memory_info().rss
+
+
+def accounted(counters: dict[str, int]) -> int:
+    return sum(counters[name] for name in ("accepted", "duplicate", "closed", "dead_letters"))
+
+
+def shares(cascade: str, times: np.ndarray, user: str | None = None) -> Iterator[SocialEvent]:
+    for i, at in enumerate(times.tolist()):
+        kind = "share" if i else "post"
+        parent = f"{cascade}:0" if i else None
+        yield SocialEvent(cascade, f"{cascade}:{i}", user or f"u{i}", at, kind, parent)
+
+
+def test_a_partition_of_one_cascade_of_a_million_events() -> None:
+    partition, count = TrackedPartition(Settings()), 1_000_000
+    times = START + np.sort(np.random.default_rng(5).uniform(0, 36_000, count))
+    seconds, memory = [], []
+    for batch in batches(SOCIAL_EVENTS, shares("hot", times)):
+        began = time.process_time()
+        partition.process(batch)
+        seconds.append(time.process_time() - began)
+        if len(seconds) in (25, 250):
+            memory.append(resident())
+    assert partition.counters["accepted"] == count
+    assert partition.store.kept <= Settings().max_events
+    assert memory[1] - memory[0] < 8 * MIB
+    tenth = len(seconds) // 10
+    # A batch costs what it did; ten times as many events would show in anything that searches them.
+    assert np.median(seconds[-tenth:]) < 3 * np.median(seconds[tenth : 2 * tenth])
+    fired = partition.idle(START + 40 * 86_400)
+    outcomes = [o for o in fired if o.topic == CASCADE_OUTCOMES.name]
+    assert CASCADE_OUTCOMES.codec.decode(outcomes[-1].value).count == count
+
+
+def test_a_user_who_is_in_every_cascade_costs_what_others_do() -> None:
+    cascades = 50_000
+    held = []
+    for user in (None, "everyone"):
+        partition = TrackedPartition(Settings())
+        log = chain.from_iterable(
+            shares(f"c{i}", START + i / 100 + np.arange(3.0), user) for i in range(cascades)
+        )
+        for batch in batches(SOCIAL_EVENTS, log):
+            partition.process(batch)
+        assert partition.counters["accepted"] == 3 * cascades
+        held.append(partition.store.bytes)
+    assert held[0] == held[1]
+
+
+def test_a_clock_that_steps_back_loses_nothing_and_opens_nothing_again() -> None:
+    settings = load(environment={}, growth_first=3, snapshot_ages="5m", horizons="1h")
+    partition = TrackedPartition(settings)
+    before = [
+        list(shares(f"old-{i}", START + 60 * i + np.array([0.0, 10, 20]))) for i in range(120)
+    ]
+    stepped = [
+        event
+        for i in range(120)  # the same sender, two hours earlier by its clock; some cascades go on
+        for event in (
+            *shares(f"new-{i}", START - 7_200 + 60 * i + np.array([0.0, 10, 20])),
+            SocialEvent(f"old-{i}", f"old-{i}:late", "u", START + 60 * i + 30 - 7_200, "share"),
+        )
+    ]
+    outputs = []
+    for batch in batches(SOCIAL_EVENTS, chain(chain.from_iterable(before), stepped)):
+        outputs += partition.process(batch)
+    watermark = partition.store.watermark
+    assert watermark == START + 60 * 119 + 20 - settings.allowed_lateness, "time does not go back"
+    counters = partition.counters
+    assert accounted(counters) == 3 * 120 + 4 * 120
+    assert counters["late"] > 0
+    assert counters["dead_letters"] + counters["closed"] >= 120, "events before their own root"
+    outputs += partition.idle(START + 86_400)
+    final = [
+        CASCADE_OUTCOMES.codec.decode(o.value) for o in outputs if o.topic == CASCADE_OUTCOMES.name
+    ]
+    counts = {outcome.cascade_id: outcome.count for outcome in final if outcome.age == 3_600}
+    assert len(counts) == len([o for o in final if o.age == 3_600]), "each ends once"
+    assert {counts[f"old-{i}"] for i in range(120)} == {3}
+
+
+def closed(partition: EdgePartition) -> list[Output]:
+    """What a request a day later closes."""
+    (batch,) = batches(EDGE_REQUESTS, [EdgeRequest("end", "o", START + 86_400)])
+    return partition.process(batch)
+
+
+def windows_of(outputs: list[Output]) -> list[EdgeWindow]:
+    decode = EDGE_WINDOWS.codec.decode
+    return [decode(output.value) for output in outputs if output.topic == EDGE_WINDOWS.name]
+
+
+@pytest.mark.parametrize("characters", [257, 65_536])
+def test_object_ids_that_are_too_long_are_dead_letters(characters: int) -> None:
+    partition = EdgePartition(Settings())
+    good = [EdgeRequest("oslo", f"o{i}", START + i) for i in range(100)]
+    bad = [EdgeRequest("oslo", f"{i}" + "x" * characters, START + i) for i in range(100)]
+    outputs = []
+    for batch in batches(EDGE_REQUESTS, [x for pair in zip(good, bad, strict=True) for x in pair]):
+        outputs += partition.process(batch)
+    letters = [output for output in outputs if output.topic == DEAD_LETTERS.name]
+    assert (partition.counters["accepted"], len(letters)) == (100, 100)
+    (window,) = windows_of(closed(partition))
+    assert set(window.objects) == {f"o{i}" for i in range(100)}
+
+
+def test_a_partition_of_one_hot_object() -> None:
+    partition, count = EdgePartition(Settings()), 500_000
+    log = (EdgeRequest("oslo", "hot", START + i / 1_000) for i in range(count))
+    outputs = []
+    for batch in batches(EDGE_REQUESTS, log):
+        outputs += partition.process(batch)
+    outputs += closed(partition)
+    assert sum(int(window.counts().sum()) for window in windows_of(outputs)) == count
+    assert max(len(output.value) for output in outputs) <= Settings().message_bytes
+
+
+def hour_of_events(number: int, cascades: int) -> Iterator[SocialEvent]:
+    """Cascades that begin in an hour of event time; their events in order, within the hour."""
+    random = np.random.default_rng(number)
+    sizes = np.minimum(random.zipf(1.7, cascades), 2_000)
+    owner = np.repeat(np.arange(cascades), sizes)
+    born = START + 3_600 * number + random.uniform(0, 1_800, cascades)
+    first = np.r_[True, owner[1:] != owner[:-1]]
+    times = born[owner] + np.where(first, 0, random.exponential(300, owner.size).clip(1, 1_790))
+    place = np.arange(owner.size) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    for i in np.argsort(times, kind="stable").tolist():
+        name = f"h{number}-{owner[i]}"
+        kind = "post" if first[i] else "share"
+        yield SocialEvent(name, f"{name}:{place[i]}", f"u{i}", float(times[i]), kind)
+
+
+def test_memory_levels_off_however_long_a_tracker_runs() -> None:
+    settings = load(environment={}, snapshot_ages="5m,15m", horizons="1h", max_cascades=4_000)
+    partition, memory, sent = TrackedPartition(settings), [], 0
+    for hour in range(24):
+        for batch in batches(SOCIAL_EVENTS, hour_of_events(hour, 1_000)):
+            partition.process(batch)
+            sent += len(batch)
+        memory.append(resident())
+    assert accounted(partition.counters) == sent > 100_000
+    assert partition.store.live <= 4_000
+    assert max(memory[12:]) - max(memory[4:12]) < 8 * MIB, [m // MIB for m in memory]
+
+
+def test_memory_levels_off_however_long_a_historian_runs() -> None:
+    partition, memory, sent = EdgePartition(Settings()), [], 0
+    random = np.random.default_rng(6)
+    for hour in range(24):
+        objects = random.zipf(1.2, 20_000) % 1_000_000
+        log = (
+            EdgeRequest(f"edge-{n % 4}", f"h{hour // 2}-{n}", START + 3_600 * hour + 0.18 * i)
+            for i, n in enumerate(objects.tolist())
+        )
+        for batch in batches(EDGE_REQUESTS, log):
+            partition.process(batch)
+            sent += len(batch)
+        memory.append(resident())
+    assert partition.counters["accepted"] == sent == 480_000
+    assert max(memory[12:]) - max(memory[4:12]) < 8 * MIB, [m // MIB for m in memory]
