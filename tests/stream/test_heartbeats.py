@@ -42,7 +42,7 @@ from topics.records import EdgeRequest, SocialEvent
 
 QUICK = load(
     environment={}, growth_first=3, snapshot_ages="64", horizons="128,300", allowed_lateness="4",
-    window="60", ranker="decayed", cache_objects=2,
+    window="60", ranker="decayed", cache_objects=2, skip_after="0",
 )  # fmt: skip
 SENT = 20_000_000  # of heartbeats, milliseconds
 
