@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -79,6 +79,7 @@ Afterwards = Callable[
 
 
 _TOLD_TRACES = 20  # of a batch that failed
+_RETRY_SECONDS = 1.0
 
 # Faust logs under the module of a subclass; what it tells of its services belongs to `faust`.
 _FAUST = logging.getLogger("faust")
@@ -262,7 +263,7 @@ class Application(faust.App):
                     _tell_failed(received)
                     raise
             with spans.stage("publish"):
-                if not await self._publish(outputs, begins):
+                if not await self.publish(outputs, begins):
                     return []
                 await self._commit({message.tp: message.offset + 1 for message in messages})
         for message in received:
@@ -272,13 +273,6 @@ class Application(faust.App):
             spans.note_published(output.headers, _arrived(output), topic=output.topic, began=began)
         self._refusals.note(outputs)
         return received
-
-    async def _publish(self, outputs: Sequence[tuple[int, Output]], begins: dict[TP, int]) -> bool:
-        """Publishes a batch that begins at these offsets, unless others have it by now."""
-        if self._membership.in_doubt and not await self._commit(begins):
-            return False
-        await self.publish(outputs)
-        return True
 
     async def _commit(self, offsets: dict[TP, int]) -> bool:
         """Whether the group takes this worker for a member, and hence its offsets."""
@@ -299,8 +293,35 @@ class Application(faust.App):
                 return
             await self.publish(outputs)
 
-    async def publish(self, outputs: Sequence[tuple[int, Output]]) -> None:
-        """Sends the outputs in order and waits until all replicas have acknowledged them all."""
+    async def publish(
+        self, outputs: Sequence[tuple[int, Output]], begins: dict[TP, int] | None = None
+    ) -> bool:
+        """Sends the outputs in order and waits until all replicas have acknowledged them all.
+
+        While the broker is away they are sent again, all of them.
+
+        Args:
+            begins: the offsets at which the batch begins that they are of; without it they are
+                sent whoever has its partitions.
+
+        Returns:
+            whether they are out; not if others have the partitions by now.
+
+        Raises:
+            KafkaError: the broker refuses them, or is away while the role stops.
+        """
+        while begins is None or not self._membership.in_doubt or await self._commit(begins):
+            try:
+                await self._send(outputs)
+                return True
+            except KafkaError as error:
+                if not error.retriable or self.should_stop:
+                    raise
+                log.warning("publishing failed (%s); trying again", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+        return False
+
+    async def _send(self, outputs: Sequence[tuple[int, Output]]) -> None:
         producer = self.producer._ensure_producer()
         sent = []
         for number, output in outputs:
@@ -315,7 +336,9 @@ class Application(faust.App):
                     headers=list(output.headers),
                 )
             )
-        await asyncio.gather(*sent)
+        for answer in await asyncio.gather(*sent, return_exceptions=True):
+            if isinstance(answer, BaseException):
+                raise answer
 
     async def _end_tenure(self, _: Any, revoked: set[Any], **__: Any) -> None:
         """Holds a rebalance until the batch in flight is committed; no other starts after it."""

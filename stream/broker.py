@@ -4,13 +4,15 @@ The embedded broker is the binary of the package `noida-db`, which speaks Kafka'
 keeps everything in memory and saves it now and then: for development, demonstrations and tests.
 Production runs Apache Kafka.
 
-    BrokerError(TidecastError)    the broker did not start, or refused; says what to do
+    BrokerError(TidecastError)     the broker did not start, or refused; says what to do
+    BrokerAwayError(BrokerError)   nobody answers, which may pass by itself
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib.util
+import logging
 import os
 import socket
 import subprocess
@@ -29,12 +31,19 @@ from stream.settings import Settings
 from topics.catalogue import CATALOGUE, DEAD_LETTERS, Topic
 from topics.errors import TidecastError
 
+log = logging.getLogger(__name__)
+
 _START_SECONDS = 20.0
+_RETRY_SECONDS = 2.0
 _BOUNDED_BYTES = 16 << 20
 
 
 class BrokerError(TidecastError):
     """The broker did not start, or refused."""
+
+
+class BrokerAwayError(BrokerError):
+    """Nobody answers, which may pass by itself."""
 
 
 def free_port() -> int:
@@ -153,9 +162,10 @@ async def connect_admin(settings: Settings) -> AIOKafkaAdminClient:
         await admin.start()
     except KafkaConnectionError as error:
         await admin.close()
-        raise BrokerError(
-            f"no Kafka broker answers at {settings.kafka} ({await why_not(settings)}); start one "
-            "with `tidecast broker`, or name yours with --kafka"
+        silence = await why_not(settings)
+        raise (BrokerAwayError if silence.passing else BrokerError)(
+            f"no Kafka broker answers at {settings.kafka} ({silence.why}); start one with "
+            "`tidecast broker`, or name yours with --kafka"
         ) from error
     return admin
 
@@ -175,15 +185,26 @@ def _new_topic(topic: Topic, settings: Settings, bounded: bool) -> NewTopic:
 async def check_role(settings: Settings, role: str) -> None:
     """Sees that the broker answers and has the topics that a role reads and writes.
 
+    One that is away is waited for, as long as `broker_patience` says.
+
     Raises:
-        BrokerError: it does not, or they do not; says what to do.
+        BrokerError: it does not, or has not; says what to do.
     """
     needed = {
         topic.name
         for topic in CATALOGUE.values()
         if role in topic.readers + topic.writers or topic is DEAD_LETTERS
     }
-    await partitions(settings, needed)
+    deadline = time.monotonic() + settings.broker_patience
+    while True:
+        try:
+            await partitions(settings, needed)
+            return
+        except BrokerAwayError as error:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("%s; the %s waits", error, role)
+            await asyncio.sleep(_RETRY_SECONDS)
 
 
 async def partitions(settings: Settings, topics: Iterable[str]) -> list[TopicPartition]:

@@ -52,6 +52,7 @@ from topics.heartbeat import KEY, is_heartbeat
 
 log = logging.getLogger(__name__)
 
+_RETRY_SECONDS = 1.0
 _POLL_MS = 200  # how long a fetch waits, and so how soon a stop is noticed
 # Headers of a message that `tidecast dead-letters redrive` sent back: how often that was done, and
 # the letter it was done from, partition/offset. If it fails again, its next letter has them too.
@@ -243,12 +244,12 @@ class IngestRole(ConsumerRebalanceListener):
             BrokerError: a topic is missing, or the broker is not there.
             ConsumerError: the broker refused what a rebalance needs.
         """
+        settings = self._settings
+        telemetry.serve(self._registry, settings)
+        await check_role(settings, self._role)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        settings = self._settings
-        await check_role(settings, self._role)
-        telemetry.serve(self._registry, settings)
         self._producer = AIOKafkaProducer(
             **connection(settings),
             acks="all",
@@ -385,10 +386,16 @@ class IngestRole(ConsumerRebalanceListener):
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Makes the handlers of new partitions and sends their readers to where those begin."""
         async with self._batch:
-            try:
-                await self._take_on(sorted(assigned))
-            except KafkaError as error:
-                self._fail(error)
+            while not self._stop.is_set():
+                try:
+                    await self._take_on(sorted(assigned))
+                    return
+                except KafkaError as error:
+                    if not error.retriable:
+                        self._fail(error)
+                        return
+                    log.warning("taking on partitions failed (%s); trying again", error)
+                    await asyncio.sleep(_RETRY_SECONDS)
 
     def _fail(self, error: Exception) -> None:
         """Ends the role; aiokafka would log what a listener raises, and go on without state."""

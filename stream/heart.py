@@ -96,11 +96,11 @@ class Heart:
 
 
 async def _run(settings: Settings, registry: CollectorRegistry) -> None:
+    await check_role(settings, ROLE)
     heart = Heart(settings, registry)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, heart.stop)
-    await check_role(settings, ROLE)
     log.info("%s beats every %g s on %s", ROLE, settings.heartbeat, settings.kafka)
     await heart.run()
     log.info("%s stopped", ROLE)

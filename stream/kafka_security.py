@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from aiokafka.conn import collect_hosts, create_conn
@@ -185,10 +185,22 @@ def _tls(settings: Settings) -> ssl.SSLContext:
 # ------------------------------------------------------------------ why a broker does not answer
 
 
-async def why_not(settings: Settings) -> str:
-    """Why none of the brokers would talk to us, and what to do, in words. Asks each once more."""
+class Silence(NamedTuple):
+    """Why none of the brokers would talk to us.
+
+    Attributes:
+        why: of each broker, in words, and what to do.
+        passing: whether it may pass by itself, as a wrong password does not.
+    """
+
+    why: str
+    passing: bool
+
+
+async def why_not(settings: Settings) -> Silence:
+    """Why none of the brokers would talk to us. Asks each once more."""
     options = dict(connection(settings))
-    found = []
+    found, passing = [], True
     for host, port, _ in collect_hosts(options.pop("bootstrap_servers"), randomize=False):
         try:
             asked = await create_conn(host, port, request_timeout_ms=_PROBE_MS, **options)
@@ -198,9 +210,10 @@ async def why_not(settings: Settings) -> str:
             finally:
                 asked.close()
             found.append(f"{host}:{port}: answers now; try again")
-        except (KafkaError, OSError) as error:  # TimeoutError is an OSError
+        except (KafkaError, OSError) as error:
+            passing &= isinstance(error, ConnectionRefusedError | TimeoutError)
             found.append(f"{host}:{port}: {_worded(settings, error)}")
-    return "; ".join(found)
+    return Silence("; ".join(found), passing)
 
 
 def _worded(settings: Settings, error: Exception) -> str:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
 
 from stream.kafka_security import connection
 from stream.settings import Settings
 from topics.catalogue import Topic
 
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
 # An offset that no partition reaches.
 END = 1 << 62
 # Takes in the next records of the partition.
@@ -28,7 +34,7 @@ def reread(
         how many records there were.
 
     Raises:
-        KafkaError: the broker does not answer.
+        KafkaError: the broker refuses, or has not answered for as long as `broker_patience`.
     """
     return asyncio.run(reread_here(settings, topic, partition, start, end, take_in))
 
@@ -38,10 +44,21 @@ async def reread_here(
 ) -> int:
     """`reread` in an event loop that runs already."""
     count = 0
-    async for records in batches(settings, topic, partition, start, end):
-        take_in(records)
-        count += len(records)
-    return count
+    deadline = time.monotonic() + settings.broker_patience
+    while True:
+        try:
+            async for records in batches(settings, topic, partition, start, end):
+                take_in(records)
+                count += len(records)
+                start = records[-1].offset + 1
+                deadline = time.monotonic() + settings.broker_patience
+            return count
+        except KafkaError as error:
+            if not error.retriable or time.monotonic() > deadline:
+                raise
+            log.warning("reading %s/%d from %d failed (%s); trying again",
+                        topic.name, partition, start, error)  # fmt: skip
+            await asyncio.sleep(_RETRY_SECONDS)
 
 
 async def batches(

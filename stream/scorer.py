@@ -234,9 +234,10 @@ def main(settings: Settings) -> None:
         ScorerError: the topics have different numbers of partitions.
     """
     telemetry.setup(settings, ROLE)
-    asyncio.run(check_partitions(settings))
     metrics = CollectorRegistry()
     telemetry.serve(metrics, settings)
+    asyncio.run(broker.check_role(settings, ROLE))
+    asyncio.run(check_partitions(settings))
     application = agents.Application(ROLE, settings, metrics)
 
     def read_ledger(number: int, take_in: TakeIn) -> int:

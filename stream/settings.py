@@ -83,6 +83,9 @@ class Settings:
     partitions: int = _setting(4, "of the partitioned topics, when they are created")
     replication: int = _setting(1, "of the topics, when they are created; 3 in production")
     session_timeout: Duration = _setting(Duration(30), "a worker silent this long is replaced")
+    broker_patience: Duration = _setting(
+        Duration(120), "how long a role that starts waits for a broker that does not answer"
+    )
     poll_records: int = _setting(4_000, "messages a batch at most; a batch is one commit")
     batches_in_flight: int = _setting(
         4, "of tracker and historian: batches whose outputs may wait to be acknowledged"

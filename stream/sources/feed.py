@@ -82,9 +82,10 @@ async def connect(settings: Settings, topics: Iterable[str]) -> AIOKafkaProducer
         known = (await producer.client.fetch_all_metadata()).topics()
     except KafkaError as error:
         await producer.stop()
+        silence = await why_not(settings)
         raise BrokerError(
-            f"no Kafka broker answers at {settings.kafka} ({await why_not(settings)}); start one "
-            "with `tidecast broker`, or name another with --kafka HOST:PORT"
+            f"no Kafka broker answers at {settings.kafka} ({silence.why}); start one with "
+            "`tidecast broker`, or name another with --kafka HOST:PORT"
         ) from error
     missing = sorted(set(topics) - known)
     if missing:

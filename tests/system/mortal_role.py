@@ -72,9 +72,11 @@ class Traps:
 
     def lay_into_model_roles(self, application: Any) -> None:
         """Lays the traps into the methods by which a batch is published and committed."""
-        publish, commit = application._publish, application._commit
+        publish, commit = application.publish, application._commit
 
-        async def published(role: Any, outputs: Any, begins: Any) -> bool:
+        async def published(role: Any, outputs: Any, begins: Any = None) -> bool:
+            if begins is None:  # of no batch
+                return await publish(role, outputs)
             if outputs:
                 self.spring(BEFORE_PUBLISH)
             if len(outputs) > 1 and self.is_set(AMID_PUBLISH):
@@ -88,7 +90,7 @@ class Traps:
             self._before_commit()
             return await commit(role, offsets)
 
-        application._publish, application._commit = published, committed
+        application.publish, application._commit = published, committed
 
     def lay_into_ingest_roles(self, delivery: Any) -> None:
         """The same where several batches may be on their way."""
