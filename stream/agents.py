@@ -42,7 +42,7 @@ from mode.supervisors import CrashingSupervisor
 from prometheus_client import CollectorRegistry, Gauge
 
 from stream import spans, traces
-from stream.broker import check_role
+from stream.broker import check_role, may_pass
 from stream.consumer import Output, passed_on
 from stream.heartbeats import Passed
 from stream.kafka_security import connection
@@ -315,7 +315,7 @@ class Application(faust.App):
                 await self._send(outputs)
                 return True
             except KafkaError as error:
-                if not error.retriable or self.should_stop:
+                if not may_pass(error) or self.should_stop:
                     raise
                 log.warning("publishing failed (%s); trying again", error)
                 await asyncio.sleep(_RETRY_SECONDS)

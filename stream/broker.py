@@ -24,7 +24,13 @@ from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
 from stream.kafka_security import connection, why_not
 from stream.settings import Settings
@@ -44,6 +50,11 @@ class BrokerError(TidecastError):
 
 class BrokerAwayError(BrokerError):
     """Nobody answers, which may pass by itself."""
+
+
+def may_pass(error: KafkaError) -> bool:
+    """Whether the same question may be answered later. aiokafka leaves out its own time-outs."""
+    return bool(error.retriable) or isinstance(error, KafkaTimeoutError)
 
 
 def free_port() -> int:

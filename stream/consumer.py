@@ -38,7 +38,7 @@ from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream import spans, telemetry, traces
-from stream.broker import check_role
+from stream.broker import check_role, may_pass
 from stream.delivery import Delivery
 from stream.heartbeats import Passed
 from stream.kafka_security import connection
@@ -391,7 +391,7 @@ class IngestRole(ConsumerRebalanceListener):
                     await self._take_on(sorted(assigned))
                     return
                 except KafkaError as error:
-                    if not error.retriable:
+                    if not may_pass(error):
                         self._fail(error)
                         return
                     log.warning("taking on partitions failed (%s); trying again", error)

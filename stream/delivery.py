@@ -27,6 +27,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from prometheus_client import Counter, Histogram
 
 from stream import spans
+from stream.broker import may_pass
 from stream.ledger import OffsetLedger
 from stream.membership import Membership
 from stream.settings import Settings
@@ -145,7 +146,7 @@ class Delivery:
     async def _once_more(self, error: KafkaError) -> None:
         """Sends all that is in flight again, after a while."""
         await asyncio.gather(*(batch.task for batch in self._batches), return_exceptions=True)
-        if not error.retriable or self._stopping():
+        if not may_pass(error) or self._stopping():
             raise error
         log.warning("publishing or committing failed (%s); trying again", error)
         await asyncio.sleep(_RETRY_SECONDS)

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from stream.broker import may_pass
 from stream.kafka_security import connection
 from stream.settings import Settings
 from topics.catalogue import Topic
@@ -54,7 +55,7 @@ async def reread_here(
                 deadline = time.monotonic() + settings.broker_patience
             return count
         except KafkaError as error:
-            if not error.retriable or time.monotonic() > deadline:
+            if not may_pass(error) or time.monotonic() > deadline:
                 raise
             log.warning("reading %s/%d from %d failed (%s); trying again",
                         topic.name, partition, start, error)  # fmt: skip
