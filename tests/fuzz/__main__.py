@@ -2,7 +2,7 @@
 
     make fuzz                                      every reader for a minute
     make fuzz ARGS="checkpoint settings --seconds 600"
-    make fuzz ARGS="checkpoint --input runs/fuzz/checkpoint/crash-..."    a finding once more
+    make fuzz ARGS="checkpoint --input runs/fuzz/checkpoint/finding"    a finding once more
 
 A finding is an error other than those by which a reader refuses, a record outside its bounds, more
 than ten seconds or 2 GiB over one input. Its input lies in the reader's folder, where inputs that
@@ -49,15 +49,21 @@ def search(name: str, folder: Path, limit: list[str]) -> int:
     reader = READERS[name]
     for number, seed in enumerate(reader.seeds):
         (folder / f"seed-{number}").write_bytes(seed)
+
+    def tried(data: bytes) -> int | None:
+        try:
+            return None if reader(data) else -1
+        except Exception:
+            (folder / "finding").write_bytes(data)  # libFuzzer does not always come to do so
+            raise
+
     process = os.fork()  # libFuzzer ends the process that it runs in
     if not process:
         log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(log, 1)
         os.dup2(log, 2)
         bounds = [f"-rss_limit_mb={MEMORY}", f"-timeout={SECONDS}", f"-artifact_prefix={folder}/"]
-        atheris.Setup(
-            [name, *bounds, *limit, str(folder)], lambda data: None if reader(data) else -1
-        )
+        atheris.Setup([name, *bounds, *limit, str(folder)], tried)
         atheris.Fuzz()
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
