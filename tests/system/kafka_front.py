@@ -23,7 +23,7 @@ from aiokafka.protocol.admin import (
     SaslHandShakeResponse_v1,
 )
 
-METADATA, FIND_COORDINATOR, AUTHENTICATE = 3, 10, 36
+PRODUCE, METADATA, FIND_COORDINATOR, AUTHENTICATE = 0, 3, 10, 36
 _HANDSHAKE, _API_VERSIONS = SaslHandShakeRequest_v0.API_KEY, ApiVersionRequest_v0.API_KEY
 _LONGEST_FRAME = 100 << 20  # as Kafka; the first bytes of TLS read as a length are more
 _REFUSED, _UNKNOWN_MECHANISM = 58, 33
@@ -39,6 +39,7 @@ class Front:
     Attributes:
         address: host:port of it.
         authenticated: by which mechanism clients came in, in order.
+        takes_records: while it is unset, what is published stays here, and its answer out.
 
     Args:
         broker: host:port of the broker behind.
@@ -64,6 +65,8 @@ class Front:
         self._accepts = accepts
         self._sasl = bool(users or accepts)
         self.authenticated: list[str] = []
+        self.takes_records = threading.Event()
+        self.takes_records.set()
         self.address = ""
         self._port = 0
 
@@ -105,7 +108,10 @@ class Front:
             if self._sasl:
                 await self._authenticate(reader, writer, ahead, asked)
             while True:
-                await _forward(await _frame(reader), ahead, asked)
+                frame = await _frame(reader)
+                if struct.unpack_from(">h", frame)[0] == PRODUCE:
+                    await asyncio.to_thread(self.takes_records.wait)
+                await _forward(frame, ahead, asked)
         except (asyncio.IncompleteReadError, OSError, RefusedError):
             return  # the client has gone, or may not come in
         finally:

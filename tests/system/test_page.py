@@ -355,6 +355,8 @@ def test_a_walk_by_keyboard(tab: Tab) -> None:
         )
         if at[0] == "BODY":
             break  # it has been round
+        if at[0] == "MAIN":
+            continue  # the row that it stood at has gone: reading goes on at the content
         assert at[3] != "none", f"the focus cannot be seen on {at}"
         reached.add((at[0], at[2] or at[1]))
     tags = {tag for tag, _ in reached}
