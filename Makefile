@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak fuzz lint format contract bench audit lock packages
+.PHONY: help setup run test soak fuzz drill lint format contract bench audit lock packages
 
 help: ## Lists what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -44,6 +44,9 @@ soak: $(STAMP) ## Kills and freezes at random, then compares: make soak ARGS="--
 
 fuzz: $(STAMP) ## Searches every decoder and reader for input that breaks it
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz $(ARGS)
+
+drill: $(STAMP) packages ## Causes every alert, follows its page: make drill ARGS="--list"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.system.alert_drill $(ARGS)
 
 packages: # System packages that tests use; without them those tests skip and say so
 	@PYTHON=$(PYTHON) .ci/packages chromium kcat nginx libnginx-mod-http-lua lua-cjson \
