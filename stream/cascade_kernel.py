@@ -61,6 +61,9 @@ def ingest(rules, state, batch, position, watermark, verdicts, opened):
     events = len(batch.time)
     i = position
     while True:
+        # What the event before made due (its root came late, it woke) is due to that event alone.
+        if not _fire_due(rules, state, i - 1):
+            return i, False
         if i < events and batch.time[i] > batch.received[i] + rules.skew:
             verdicts[i] = IN_FUTURE
             i += 1
@@ -132,9 +135,11 @@ def _apply(rules, state, batch, i, opened):
         emit(state, GROWTH, slot, cascade.next_growth, age, cascade.count, i, np.inf)
         grown = np.int64(cascade.next_growth * rules.growth_factor)
         cascade.next_growth = max(grown, cascade.next_growth + 1)
-        if cascade.count == rules.growth_first and age > rules.ages[-1]:  # it wakes
+        outlived = age > rules.ages[-1]
+        if cascade.count == rules.growth_first and (outlived or np.isnan(cascade.due)):  # it wakes
             cascade.next_age = len(rules.ages) - 1
-            cascade.due = cascade.latest + rules.ages[-1]
+            begin = cascade.latest if outlived else cascade.published
+            cascade.due = begin + rules.ages[-1]
             push_timer(state, cascade.due, slot)
     return ACCEPTED
 

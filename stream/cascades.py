@@ -21,8 +21,9 @@ Rules
              partition less the allowed lateness) has passed it, and holds the events up to that
              age. Cascades smaller than the first growth trigger are passed over.
     outcome  likewise at the horizons; the last one closes the cascade.
-    dormant  one that is smaller than the first growth trigger at its last horizon is not closed; if
-             it wakes, it is followed for as long again, and ends with an outcome at that age.
+    dormant  one that is smaller than the first growth trigger at its last horizon is not closed. If
+             it wakes after that, it is followed for as long again, and ends with an outcome at that
+             age; if a late event of before wakes it, its outcome at the last horizon ends it.
     root     a cascade whose root has not been seen counts from its earliest event; when the root
              comes, publication is its time.
     parent   looked up by event, then by user (the first event of that user); one that has not

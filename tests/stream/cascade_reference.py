@@ -50,10 +50,17 @@ class ReferenceStore:
         self.fired: list[CascadeSnapshot | CascadeOutcome] = []
 
     def take(self, event: SocialEvent, received: float) -> str:
+        """What becomes of the event; all that is due by then is fired."""
+        verdict = self._apply(event, received)
+        self._fire_due()
+        return verdict
+
+    def _apply(self, event: SocialEvent, received: float) -> str:
         settings = self.settings
         if event.timestamp > received + settings.clock_skew:
             return "IN_FUTURE"
-        self.advance(event.timestamp - settings.allowed_lateness)
+        self.watermark = max(self.watermark, event.timestamp - settings.allowed_lateness)
+        self._fire_due()
         if event.cascade_id in self.closed:
             return "CLOSED"
         cascade = self.live.get(event.cascade_id)
@@ -93,13 +100,14 @@ class ReferenceStore:
             self.fired.append(self._snapshot(cascade, f"n{cascade.next_growth}", age, math.inf))
             grown = int(cascade.next_growth * settings.growth_factor)
             cascade.next_growth = max(grown, cascade.next_growth + 1)
-            if cascade.count == settings.growth_first and age > self.ages[-1]:
-                cascade.dormant, cascade.ends = False, latest + self.ages[-1]
+            outlived = age > self.ages[-1]
+            if cascade.count == settings.growth_first and (outlived or cascade.dormant):
+                cascade.dormant = False
+                cascade.ends = latest + self.ages[-1] if outlived else None
                 cascade.next_age = len(self.ages) - 1
         return "ACCEPTED"
 
-    def advance(self, watermark: float) -> None:
-        self.watermark = max(self.watermark, watermark)
+    def _fire_due(self) -> None:
         while True:
             due = [(self._due(c), c.name) for c in self.live.values() if not c.dormant]
             due = [pair for pair in due if pair[0] < self.watermark]

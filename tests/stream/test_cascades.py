@@ -95,7 +95,11 @@ def test_the_kernel_answers_like_the_reference(
 ) -> None:
     reference, store = ReferenceStore(SMALL), CascadeStore(SMALL)
     received = np.array([NOW if i % 17 else 90.0 for i in range(len(log))])
-    expected = [reference.take(e, r) for e, r in zip(log, received, strict=True)]
+    expected, expected_fired = [], []
+    for i, one in enumerate(log):
+        before = len(reference.fired)
+        expected.append(reference.take(one, received[i]))
+        expected_fired += [(record, i) for record in reference.fired[before:]]
     verdicts: list[str] = []
     fired = []
     position = 0
@@ -103,11 +107,11 @@ def test_the_kernel_answers_like_the_reference(
         end = position + batch_sizes[position % len(batch_sizes)]
         result = store.ingest(log[position:end], received[position:end])
         verdicts += [Verdict(v).name for v in result.verdicts]
-        fired += [f.record for f in result.fired]
+        fired += [(f.record, position + f.cause) for f in result.fired]
         position = end
     assert verdicts == expected
     # Timers of one moment fire in no stated order.
-    assert sorted(fired, key=_identity) == sorted(reference.fired, key=_identity)
+    assert sorted(fired, key=_identity_of) == sorted(expected_fired, key=_identity_of)
     assert store.live == len(reference.live)
     assert store.kept == sum(len(c.kept) for c in reference.live.values())
     assert store.watermark == reference.watermark
@@ -117,6 +121,10 @@ def _identity(record: CascadeSnapshot | CascadeOutcome) -> tuple[str, str]:
     if isinstance(record, CascadeSnapshot):
         return record.cascade_id, record.trigger
     return record.cascade_id, f"o{record.age}"
+
+
+def _identity_of(caused: tuple[CascadeSnapshot | CascadeOutcome, int]) -> tuple[str, str]:
+    return _identity(caused[0])
 
 
 @settings(max_examples=100, deadline=None)
@@ -256,6 +264,18 @@ def test_a_small_cascade_lies_dormant_until_it_wakes() -> None:
     assert store.advance(10_356.0) == [], "it is followed for as long again"
     (fired_last,) = store.advance(10_357.0)
     assert fired_last.record == CascadeOutcome("c", 100.0, 10_256.0, 3, True)
+    assert store.live == 0
+
+
+def test_a_late_event_that_wakes_a_small_cascade_ends_it_with_an_outcome() -> None:
+    store = CascadeStore(SMALL)
+    ingest(store, [event(number=0, at=100.0), event(number=1, at=101.0)])
+    store.advance(9_000.0)
+    _, fired = ingest(store, [event(number=2, at=300.0)])
+    snapshot, outcome = fired
+    assert isinstance(snapshot, CascadeSnapshot)
+    assert (snapshot.trigger, snapshot.age, snapshot.observed_count) == ("n3", 200.0, 3)
+    assert outcome == CascadeOutcome("c", 100.0, 256.0, 3, True)
     assert store.live == 0
 
 
