@@ -85,6 +85,19 @@ _RETRY_SECONDS = 1.0
 _FAUST = logging.getLogger("faust")
 
 
+async def seek_to_committed(consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, int | None]:
+    """Sends a consumer back to what is committed of each of its partitions; gives those offsets.
+
+    aiokafka's own leaves a partition of which nothing is committed where it stands: what Faust has
+    fetched of it early in a rebalance, and skipped then, would never be read.
+    """
+    committed: Mapping[TopicPartition, int | None] = await consumer.seek_to_committed()
+    untouched = [source for source, offset in committed.items() if not offset]
+    if untouched:
+        await consumer.seek_to_beginning(*untouched)
+    return committed
+
+
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
     logger = _FAUST
 
@@ -92,6 +105,13 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         pace_fetches(consumer)
         return consumer
+
+    async def seek_to_committed(self) -> Mapping[TopicPartition, int | None]:
+        consumer = self._ensure_consumer()
+        sought: Mapping[TopicPartition, int | None] = await self.call_thread(
+            seek_to_committed, consumer
+        )
+        return sought
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Commits what this worker still holds; False if a rebalance came first.
