@@ -78,6 +78,10 @@ class Checkpoints:
             nullcontext() if self._files.async_impl or self._is_local else threading.Lock()
         )
 
+    def folder(self, partition: int) -> str:
+        """Where those of a partition lie, without the protocol."""
+        return f"{self._root}/{partition}"
+
     def found(self, partition: int) -> list[Found]:
         """Those of a partition, the newest first.
 
@@ -111,7 +115,7 @@ class Checkpoints:
         Raises:
             Exception: whatever the driver raises when it cannot; of a local disk OSError.
         """
-        folder = f"{self._root}/{partition}"
+        folder = self.folder(partition)
         path = f"{folder}/{offset:019d}-{digest(pieces)}.safetensors"
         with self._one_at_a_time:
             self._files.makedirs(folder, exist_ok=True)
@@ -142,7 +146,7 @@ class Checkpoints:
         )
 
     def _listed(self, partition: int) -> list[str]:
-        folder = f"{self._root}/{partition}"
+        folder = self.folder(partition)
         self._files.invalidate_cache(folder)
         try:
             listed = self._files.ls(folder, detail=False)

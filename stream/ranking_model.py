@@ -64,19 +64,21 @@ def of_ranker(
     settings: Settings, updates: Sequence[ModelUpdate], metrics: CollectorRegistry
 ) -> Serving[LoadedRanker]:
     """The version of the model `settings.ranker` that a ranker goes by."""
+    name = settings.ranker
+    root = Path(settings.registry or registry.SHIPPED)
+
+    def load(version: str | None) -> LoadedRanker:
+        return _load(settings, name, version, root)
+
     return Serving(
-        "ranker", settings.ranker, partial(_newest, settings), partial(load_update, settings),
-        updates, metrics,
+        "ranker", name, registry.list_versions(name, root), load,
+        partial(load_update, settings), updates, metrics,
     )  # fmt: skip
 
 
 def bounds(settings: Settings) -> tuple[int, float, int]:
     """Objects of a cache, their share, and objects remembered, as rankers are told."""
     return settings.cache_objects, settings.cache_share, settings.max_objects
-
-
-def _newest(settings: Settings) -> LoadedRanker:
-    return _load(settings, settings.ranker, None, Path(settings.registry or registry.SHIPPED))
 
 
 def _load(settings: Settings, name: str, version: str | None, root: Path) -> LoadedRanker:

@@ -212,7 +212,8 @@ class Recovery:
                         self._note(partition, found.offset)
                         return state, found.offset
         except Exception as error:  # a driver raises what it likes
-            self._failed("unreachable", partition, f"reading failed: {error!r}")
+            where = self._store.folder(partition)
+            self._failed("unreachable", partition, f"reading {where} failed: {error!r}")
         return make(), 0
 
     async def _usable(
@@ -308,7 +309,8 @@ class Recovery:
                 size = await asyncio.to_thread(self._store.write, partition, offset, pieces)
         except Exception as error:  # a driver raises what it likes
             reason = "full" if is_full(error) else "unwritable"
-            self._failed(reason, partition, f"writing failed: {error!r}")
+            where = self._store.folder(partition)
+            self._failed(reason, partition, f"writing to {where} failed: {error!r}")
             self._warn_of_age(partition)
         else:
             self.metrics.bytes.labels(partition).set(size)

@@ -1,6 +1,6 @@
 """Which version of its model a worker serves: the one at the start, and those that updates bring.
 
-    start:   the latest update that loads, else the newest version of the registry
+    start:   the latest update that loads, else the newest version of the registry that does
     update:  load -> warm up -> replace, between two batches; what does not load replaces nothing
 
 A batch asks once for the `current` one, so all of it is answered by one version. Updates come in
@@ -18,6 +18,7 @@ from typing import Generic, Protocol, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from models.registry import BrokenModelError, list_versions
 from stream.loading import Loaded, load, load_update
 from stream.settings import Settings
 from topics.records import ModelUpdate
@@ -62,7 +63,8 @@ class Serving(Generic[R]):
     Args:
         role: of the worker, for the metrics' names.
         name: of the model.
-        newest: the version to begin with where no update brings one.
+        versions: those of the registry, the newest last, to begin with where no update brings one.
+        load: one of them, ready; the newest where None is asked for.
         follow: the version that an update names, ready.
         updates: of that model, those that there are already, the latest last.
         registry: where the metrics go.
@@ -75,7 +77,8 @@ class Serving(Generic[R]):
         self,
         role: str,
         name: str,
-        newest: Callable[[], R],
+        versions: Sequence[str],
+        load: Callable[[str | None], R],
         follow: Callable[[ModelUpdate], R],
         updates: Sequence[ModelUpdate],
         registry: CollectorRegistry,
@@ -92,7 +95,7 @@ class Serving(Generic[R]):
             ["name", "version"], registry=registry,
         )  # fmt: skip
         found = next(filter(None, map(self._load, reversed(updates))), None)
-        self._current = found or newest()
+        self._current = found or self._newest(versions, load)
         self._announce()
 
     def current(self) -> R:
@@ -138,6 +141,15 @@ class Serving(Generic[R]):
             self.refuse(f"{type(error).__name__}: {error}")
             return None
 
+    def _newest(self, versions: Sequence[str], load: Callable[[str | None], R]) -> R:
+        """The newest version that loads. A broken one is no reason to answer nobody."""
+        for version in reversed(versions[1:]):
+            try:
+                return load(version)
+            except BrokenModelError as error:
+                self.refuse(f"{error}; the version before it is tried")
+        return load(versions[0] if versions else None)
+
     def _announce(self) -> None:
         model = self._current.model
         self._info.clear()
@@ -148,9 +160,10 @@ def of_forecaster(
     settings: Settings, updates: Sequence[ModelUpdate], registry: CollectorRegistry
 ) -> Serving[Loaded]:
     """The version of the model `settings.forecaster` that a forecaster serves."""
+    name = settings.forecaster
     return Serving(
-        "forecaster", settings.forecaster, partial(load, settings, settings.forecaster),
-        partial(load_update, settings), updates, registry,
+        "forecaster", name, list_versions(name, settings.registry or None),
+        partial(load, settings, name), partial(load_update, settings), updates, registry,
     )  # fmt: skip
 
 

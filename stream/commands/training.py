@@ -220,12 +220,17 @@ def train_seismic(
 @models_app.command("list")
 def list_models(
     root: Annotated[
-        Path | None, typer.Option(help="Folder of the registry. Default: the models that ship.")
+        Path | None,
+        typer.Option(
+            help="Folder of the registry. Default: the setting `registry`, or the models that ship."
+        ),
     ] = None,
 ) -> None:
     """Lists the versions of models, and what each is."""
     from models import registry
+    from stream import settings
 
+    root = root or Path(settings.load().registry or registry.SHIPPED)
     table = Table(box=None)
     for column in ("model", "version", "created", "what it is"):
         table.add_column(column)

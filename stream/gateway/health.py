@@ -216,7 +216,7 @@ class Watch:
             yield Note(
                 "warning",
                 f"{self._letters:,} messages could not be used and are on dead.letters.",
-                "Each says why in its headers: kcat -C -t dead.letters -f '%h\\n'",
+                "By reason, and with an example of each: tidecast dead-letters list",
             )
 
     def _heartbeat_notes(self) -> Iterator[Note]:

@@ -83,6 +83,7 @@ def test_an_alert_says_how_bad_it_is_and_where_help_is(name: str) -> None:
 
 def test_each_page_is_of_an_alert() -> None:
     pages = {f"docs/runbooks/{path.name}" for path in (ROOT / "docs" / "runbooks").glob("*.md")}
+    pages.remove("docs/runbooks/README.md")  # says how to do what they say
     assert pages == {rule["annotations"]["runbook_url"] for rule in ALERTS.values()}
 
 
@@ -95,7 +96,8 @@ def test_commands_and_settings_on_pages_are_those_of_the_program() -> None:
 
 def test_thresholds_that_follow_a_setting_are_that_setting() -> None:
     defaults = Settings()
-    bound = {name: float(rule["expr"].split()[-1]) for name, rule in ALERTS.items()}
+    names = ("TidecastEdgeAgentStale", "TidecastCheckpointOld", "TidecastRoleLate")
+    bound = {name: float(ALERTS[name]["expr"].split()[-1]) for name in names}
     assert bound["TidecastEdgeAgentStale"] == float(defaults.edge_stale_after)
     assert bound["TidecastCheckpointOld"] == float(defaults.checkpoint_max_age)
     assert bound["TidecastRoleLate"] == float(defaults.stale_after)

@@ -104,9 +104,20 @@ def test_without_updates_it_starts_with_the_newest_of_the_registry(sound: Settin
     assert str(of_forecaster(sound, [], Metrics()).current()) == "seismic 10"
 
 
+def test_of_the_registry_it_starts_with_the_newest_that_loads(settings: Settings) -> None:
+    metrics = Metrics()
+    serving = of_forecaster(settings, [update(settings, "11")], metrics)
+    assert str(serving.current()) == "seismic 10"
+    assert metrics.value("failed_swaps_total") == 2  # by the update, and by the registry
+
+
 def test_without_anything_that_loads_it_does_not_start(settings: Settings) -> None:
-    with pytest.raises(BrokenModelError):
+    for constants in Path(settings.registry, "seismic").glob("*/constants.json"):
+        constants.write_text("{}")
+    with pytest.raises(BrokenModelError, match="got digest"):
         of_forecaster(settings, [], Metrics())
+    with pytest.raises(UnknownModelError):
+        of_forecaster(settings.having(forecaster="nobody"), [], Metrics())
 
 
 def test_an_update_replaces_the_version_and_a_broken_one_does_not(sound: Settings) -> None:

@@ -24,6 +24,7 @@ import logging
 import shutil
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,12 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.system.drill_cases import CASES, SETTINGS, Case
+from tests.system.drill_models import write_good
 from tests.system.drill_rules import alerts
 from tests.system.drill_site import DrillError, opened
 from tests.system.drill_watch import Result, drill
 
-console = Console(soft_wrap=True, highlight=False)
+console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 150)
 
 
 def chosen(names: list[str]) -> list[Case]:
@@ -55,14 +57,21 @@ async def run(cases: list[Case], scale: float, folder: Path) -> list[Result]:
     """Drills these cases on a site of their own that has the roles that they need."""
     names = list(dict.fromkeys(name for case in cases for name in case.needs))
     console.print(f"starting {', '.join(names)}, a broker and Prometheus in {folder}")
-    async with opened(SETTINGS, folder, scale, names) as site:
+    write_good(folder / "registry")
+    settings = SETTINGS.having(registry=str(folder / "registry"))
+    async with opened(settings, folder, scale, names) as site:
         console.print(f"Prometheus: {site.prometheus}")
-        return await drill(site, cases, console.print)
+        traffic = any(case.traffic for case in cases)
+        async with site.traffic.usual() if traffic else nullcontext():
+            return await drill(site, cases, console.print)
 
 
 def show(results: list[Result]) -> None:
     """What became of each alert, as a table."""
-    table = Table("alert", "cause", "pending", "firing", "remedy", "quiet", "")
+    table = Table()
+    table.add_column("alert", no_wrap=True)
+    for column in ("cause", "pending", "firing", "remedy", "quiet", ""):
+        table.add_column(column)
     for result in results:
         times = (result.pending, result.firing, result.quiet)
         pending, firing, quiet = ("" if t is None else f"{t:.0f} s" for t in times)
@@ -77,12 +86,15 @@ def show(results: list[Result]) -> None:
 
 def list_cases() -> None:
     """What is done for each alert."""
-    table = Table("alert", "page", "cause", "remedy")
+    table = Table()
+    table.add_column("alert", no_wrap=True)
+    for column in ("page", "cause", "remedy"):
+        table.add_column(column)
     rules = alerts()
     for case in CASES:
         for name in case.alerts:
             page = rules[name]["annotations"]["runbook_url"]
-            table.add_row(name, page, case.cause, case.remedy)
+            table.add_row(name, page.removeprefix("docs/runbooks/"), case.cause, case.remedy)
     console.print(table)
 
 

@@ -4,9 +4,10 @@ An alert that asks for half an hour of trouble cannot be waited for, so time is 
 What is divided, and nothing else:
 
     for: 5m                       how long it has to last
-    [5m], [1h]                    what rates, increases and slopes are taken over
+    [5m], [1h]                    what rates, increases and slopes are taken over; 15 s at least,
+                                  for the gateway looks every two, however fast time goes
     time() - x > 600              ages: time() less something, and the metrics ..._lag_seconds,
-    x_lag_seconds > 60            ..._age_seconds and ..._staleness_seconds
+    x_lag_seconds > 60            ..._age_seconds and ..._staleness_seconds, compared with > or <
 
 Ratios, counts, rates a second and latencies (how long a forecast takes is the machine's matter)
 stay as they are deployed. Settings of the roles that tell the same time as a rule, such as the
@@ -30,9 +31,10 @@ RULE_FILES = ("recording.yml", "alerts.yml")
 SCALED_SETTINGS = (
     "heartbeat", "stale_after", "edge_stale_after", "checkpoint_interval", "checkpoint_max_age",
 )  # fmt: skip
+_LEAST_RANGE = 15.0  # seconds
 _RANGE = re.compile(r"\[(\d+[smhd])\]")
 # From what is an age to the number that it is compared with; a range in between makes a slope.
-_AGE = re.compile(r"((?:\btime\(\)|_(?:lag|age|staleness)_seconds)[^<>\[]*> )(\d+)(?![\d.])")
+_AGE = re.compile(r"((?:\btime\(\)|_(?:lag|age|staleness)_seconds)[^<>\[]*[<>] )(\d+)(?![\d.])")
 Rules = dict[str, Any]
 
 
@@ -63,10 +65,10 @@ def scaled_expression(expression: str, scale: float) -> str:
     """An expression with its ranges, and the ages that it compares, divided.
 
     >>> scaled_expression("max(x_lag_seconds) > 60 and deriv(x_lag_seconds[1m]) > 0.9", 10)
-    'max(x_lag_seconds) > 6 and deriv(x_lag_seconds[6s]) > 0.9'
+    'max(x_lag_seconds) > 6 and deriv(x_lag_seconds[15s]) > 0.9'
     """
     ages = _AGE.sub(lambda found: f"{found[1]}{float(found[2]) / scale:g}", expression)
-    return _RANGE.sub(lambda found: f"[{_divided(found[1], scale)}]", ages)
+    return _RANGE.sub(lambda found: f"[{_divided(found[1], scale, _LEAST_RANGE)}]", ages)
 
 
 def scaled_settings(settings: Settings, scale: float) -> Settings:
@@ -103,6 +105,6 @@ def _asked_as_deployed(job: Rules) -> Rules:
     return {name: value for name, value in job.items() if not name.endswith("_sd_configs")}
 
 
-def _divided(duration: str, scale: float) -> str:
-    seconds = Duration(Duration.parse(duration) / scale)
+def _divided(duration: str, scale: float, least: float = 0.0) -> str:
+    seconds = Duration(max(Duration.parse(duration) / scale, least))
     return str(seconds) if seconds.is_integer() else f"{round(seconds * 1000)}ms"

@@ -24,11 +24,14 @@ from typing import Any
 from stream.broker import create_topics, embedded, free_port
 from stream.settings import PREFIX, Settings
 from tests.system.drill_rules import scaled_settings, write_configuration
+from tests.system.drill_traffic import Traffic
+from tests.system.kafka_front import Front
 
 ROOT = Path(__file__).resolve().parents[2]
 EDGE_AGENT = "edge-agent"
+BEHIND_FRONT = "historian"
 _LOOK_SECONDS = 0.25
-_START_SECONDS = 120.0
+_START_SECONDS = 300.0  # kernels may have to be compiled
 _ASK_SECONDS = 10.0
 
 
@@ -110,8 +113,10 @@ class Site:
     Attributes:
         settings: those that all roles share.
         roles: by name.
+        traffic: what they are sent.
         prometheus: its URL.
         broker: its process.
+        front: what the historian takes for the broker.
     """
 
     def __init__(
@@ -119,13 +124,16 @@ class Site:
         settings: Settings,
         folder: Path,
         broker: subprocess.Popen[bytes],
+        front: Front,
         names: Iterable[str],
     ) -> None:
         self.settings = settings
         self.folder = folder
         self.broker = broker
-        self.roles = {name: Role(name, settings, folder) for name in names}
+        self.front = front
+        self.traffic = Traffic(settings)
         self.prometheus = ""
+        self.roles = {name: Role(name, settings, folder) for name in names}
 
     def check(self) -> None:
         """
@@ -161,6 +169,19 @@ class Site:
         found = await self._asked(f"query?{urllib.parse.urlencode({'query': expression})}")
         return [float(series["value"][1]) for series in found["result"]]
 
+    async def until(self, expression: str, patience: float = _START_SECONDS) -> None:
+        """Returns once an expression has a value.
+
+        Raises:
+            DrillError: it has none for too long.
+        """
+        deadline = time.monotonic() + patience
+        while not await self.ask(expression):
+            self.check()
+            if time.monotonic() > deadline:
+                raise DrillError(f"{expression} did not come true within {patience:.0f} s")
+            await asyncio.sleep(_LOOK_SECONDS)
+
     async def seen(self) -> None:
         """Returns once Prometheus has scraped every role."""
         async with asyncio.timeout(_START_SECONDS):
@@ -183,19 +204,20 @@ async def opened(
     Raises:
         DrillError: something of it does not start.
     """
-    with embedded(folder / "broker") as (address, broker):
+    with embedded(folder / "broker") as (address, broker), Front(address).running() as front:
         settings = scaled_settings(settings, scale).having(kafka=address, http_port=free_port())
         await create_topics(settings, bounded=True)
-        site = Site(settings, folder, broker, names)
+        site = Site(settings, folder, broker, front, names)
         try:
             for role in site.roles.values():
-                role.start()
+                role.start(kafka=front.address if role.name == BEHIND_FRONT else address)
             await site.up(site.roles)
             with _prometheus(site, scale):
                 await site.seen()
                 yield site
         finally:
             broker.send_signal(signal.SIGCONT)
+            front.takes_records.set()
             for role in site.roles.values():
                 role.kill()
 
@@ -238,6 +260,22 @@ def _await_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
                     f"prometheus does not start ({error}):\n{log.read_text()[-2_000:]}"
                 ) from error
             time.sleep(_LOOK_SECONDS)
+
+
+async def tidecast(site: Site, *command: str) -> str:
+    """What a command says that an operator runs.
+
+    Raises:
+        DrillError: it fails.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "stream.cli", *command, cwd=ROOT, env=environment(site.settings),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    said = (await process.communicate())[0].decode()
+    if process.returncode:
+        raise DrillError(f"tidecast {' '.join(command)} failed:\n{said}")
+    return said
 
 
 def environment(settings: Settings) -> Mapping[str, str]:

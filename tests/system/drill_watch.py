@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from aiokafka.errors import KafkaError
+
 from tests.system.drill_site import DrillError, Site
+from topics.errors import TidecastError
 
 _LOOK_SECONDS = 0.5
 _CALM_SECONDS = 3.0  # for which an alert is to stay away before it counts as quiet
@@ -29,6 +32,7 @@ class Case:
         play: on entering it breaks something, on leaving it does what the page says.
         needs: the roles that have to run.
         ready: returns when it may begin, such as after a while of usual traffic.
+        traffic: whether the usual traffic has to be there.
         lane: cases of one lane run one after another, lanes side by side; those without one run
             alone, when the lanes are done.
         patience: seconds that each of firing and going quiet may take.
@@ -39,9 +43,10 @@ class Case:
     remedy: str
     play: Play
     needs: Sequence[str]
-    ready: Callable[[Site], Any] | None = None
+    ready: Callable[[Site], Awaitable[None]] | None = None
+    traffic: bool = True
     lane: str = ""
-    patience: float = 150.0
+    patience: float = 300.0
 
 
 @dataclass
@@ -92,7 +97,9 @@ async def drill(site: Site, cases: Iterable[Case], tell: Tell) -> list[Result]:
     return list(results.values())
 
 
-async def _fired(site: Site, case: Case, results: Mapping[str, Result], tell: Tell) -> Any:
+async def _fired(
+    site: Site, case: Case, results: Mapping[str, Result], tell: Tell
+) -> Coroutine[Any, Any, None]:
     """Causes the alerts of a case, and takes the cause away; returns what waits for the quiet."""
     mine = [results[name] for name in case.alerts]
     names = ", ".join(case.alerts)
@@ -103,10 +110,12 @@ async def _fired(site: Site, case: Case, results: Mapping[str, Result], tell: Te
         began = time.monotonic()
         async with case.play(site):
             tell(f"{names}: {case.cause}")
-            await _until_firing(site, case, mine, began, tell)
+            failure = await _until_firing(site, case, mine, began, tell)
             remedied = time.monotonic()
             tell(f"{names}: {case.remedy}")
-    except (DrillError, TimeoutError, OSError) as error:
+        if failure is not None:  # what was broken is mended all the same
+            raise failure
+    except (DrillError, TidecastError, KafkaError, OSError) as error:
         for result in mine:
             result.trouble = str(error) or repr(error)
         tell(f"{names}: {error}")
@@ -122,13 +131,14 @@ async def _calmed(
     site: Site, case: Case, mine: Sequence[Result], remedied: float, tell: Tell
 ) -> None:
     try:
-        for name, quiet_at in (await _until_quiet(site, case, remedied, tell)).items():
-            result = next(result for result in mine if result.alert == name)
-            result.quiet, result.trouble = quiet_at - remedied, ""
+        quiet = await _until_quiet(site, case, remedied, tell)
     except DrillError as error:
         for result in mine:
             result.trouble = str(error)
         tell(str(error))
+        return
+    for result in mine:
+        result.quiet, result.trouble = quiet[result.alert] - remedied, ""
 
 
 def _of(case: Case, name: str, alerts: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -139,7 +149,8 @@ def _of(case: Case, name: str, alerts: Iterable[Mapping[str, Any]]) -> list[Mapp
 
 async def _until_firing(
     site: Site, case: Case, mine: Sequence[Result], began: float, tell: Tell
-) -> None:
+) -> DrillError | None:
+    """Waits until the alerts fire; what is wrong if they do not."""
     deadline = began + case.patience
     while True:
         alerts = await site.alerts()
@@ -155,9 +166,9 @@ async def _until_firing(
                 tell(f"{result.alert} fires after {result.firing:.0f} s: {result.summary}")
         missing = [result.alert for result in mine if result.firing is None]
         if not missing:
-            return
+            return None
         if now > deadline:
-            raise DrillError(f"{', '.join(missing)} did not fire within {case.patience:.0f} s")
+            return DrillError(f"{', '.join(missing)} did not fire within {case.patience:.0f} s")
         site.check()
         await asyncio.sleep(_LOOK_SECONDS)
 

@@ -65,6 +65,8 @@ def test_models_are_trained_written_and_listed(
     assert "boosting" in listed
     assert "3.1" in listed
     assert "SEISMIC" in listed
+    monkeypatch.setenv("TIDECAST_REGISTRY", str(output))
+    assert run(app, "models", "list") == listed
 
 
 def test_too_few_cascades_are_refused(tmp_path: Path) -> None:
