@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -241,6 +242,10 @@ def write_card(folder: Path, card: ModelCard) -> None:
     }
     content = msgspec.json.encode(msgspec.structs.replace(card, files=files))
     (folder / CARD).write_bytes(msgspec.json.format(content, indent=2) + b"\n")
+    # safetensors keeps its files to the user who wrote them; workers are others.
+    mode = stat.S_IMODE((folder / CARD).stat().st_mode)
+    for name in files:
+        (folder / name).chmod(mode)
 
 
 def _root(root: Path | str | None) -> Path:

@@ -1,6 +1,7 @@
 """The served mixture: its mean, how its members are chosen, and members that are not the same."""
 
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,14 @@ def written(tmp_path: Path) -> Served:
         metrics={},
     )
     return model
+
+
+@pytest.mark.usefixtures("written")
+def test_what_is_written_is_for_other_users_too(tmp_path: Path) -> None:
+    expected = stat.S_IMODE((tmp_path / "mlp" / "2" / CARD).stat().st_mode)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.suffix for path in files} == {".json", ".safetensors"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {expected}
 
 
 def test_a_mixture_is_written_with_its_members_and_loads(tmp_path: Path, written: Served) -> None:
