@@ -36,7 +36,7 @@ run: $(STAMP) ## Runs the whole stream on this machine: make run ARGS="--for 60"
 # One thread a process: the tests run many processes, and their tensors are small. Tests that drive
 # processes wait a lot, so the others run meanwhile, where they leave a core idle, and are told of
 # at their end. 5 says that none of a kind was asked for.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+PYTEST := env OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 UNITS := .venv/units.txt
 test: $(STAMP) ## Runs every check: format, lint, types, tests
 	@$(MAKE) --no-print-directory --jobs 3 packages lint kernels

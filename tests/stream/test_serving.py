@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from models.registry import BrokenModelError, UnknownModelError
+from stream.cost import CallCost
 from stream.loading import LoadingError, describe, folder_of, load, load_update
 from stream.serving import of_forecaster
 from stream.settings import Settings
@@ -52,8 +53,7 @@ def test_a_version_is_loaded_warm_and_with_its_costs(sound: Settings) -> None:
     loaded = load(sound, "seismic")
     assert str(loaded) == "seismic 10"
     assert loaded.digest == update(sound, "10").digest
-    # Measured: a call of SEISMIC is quicker than what is assumed of an unknown model.
-    assert loaded.cost.predict(32, 32 * 64) < 5e-3
+    assert not np.array_equal(loaded.cost.costs, CallCost().costs), "its calls were timed"
     assert str(load(sound, "seismic", "2")) == "seismic 2"
     with pytest.raises(UnknownModelError):
         load(sound, "seismic", "3")
