@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from stream import metrics_server, spans
 from stream.log_lines import JsonLines, TextLines
@@ -32,11 +32,12 @@ def setup(settings: Settings, role: str) -> None:
 
 
 def serve(registry: CollectorRegistry, settings: Settings) -> None:
-    """Exposes the registry at /metrics when a port is set.
+    """Exposes the registry at /metrics when a port is set, with what the process itself uses.
 
     Raises:
         AccessError: others than this machine would reach it, and no token is set.
         OSError: the port cannot be had.
     """
     if settings.metrics_port:
+        ProcessCollector(registry=registry)  # memory, processor, open files, when it started
         metrics_server.start(registry, settings)
