@@ -48,6 +48,16 @@ def decayed(settings: Settings) -> MakeRanker:
     return partial(DecayedCountRanker, *bounds(settings))
 
 
+def load(settings: Settings, name: str, version: str | None = None) -> LoadedRanker:
+    """A version from the registry of the settings, the newest by default.
+
+    Raises:
+        UnknownModelError: no such name or version.
+        BrokenModelError: its files are missing, altered or unreadable.
+    """
+    return _load(settings, name, version, Path(settings.registry or registry.SHIPPED))
+
+
 def load_update(settings: Settings, update: ModelUpdate) -> LoadedRanker:
     """The version that an update names, wherever it lies.
 
@@ -65,14 +75,9 @@ def of_ranker(
 ) -> Serving[LoadedRanker]:
     """The version of the model `settings.ranker` that a ranker goes by."""
     name = settings.ranker
-    root = Path(settings.registry or registry.SHIPPED)
-
-    def load(version: str | None) -> LoadedRanker:
-        return _load(settings, name, version, root)
-
     return Serving(
-        "ranker", name, registry.list_versions(name, root), load,
-        partial(load_update, settings), updates, metrics,
+        "ranker", name, registry.list_versions(name, settings.registry or None),
+        partial(load, settings, name), partial(load_update, settings), updates, metrics,
     )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def load(settings: Settings, name: str, by: str) -> object:
         return (
             ranking_model.load_update(settings, update)
             if by == "update"
-            else ranking_model._newest(settings)
+            else ranking_model.load(settings, name)
         )
     if by == "update":
         return loading.load_update(settings, update)

@@ -47,6 +47,7 @@ def assert_no_rights(role: Container) -> None:
     assert {place for place, writable in mounts.items() if writable} == role.writable
 
 
+@pytest.mark.long
 async def test_roles_need_no_rights_and_write_to_their_volumes_alone(bare_cluster: Cluster) -> None:
     need_namespaces()
     cluster = bare_cluster
