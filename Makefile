@@ -8,7 +8,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test units systems kernels soak fuzz drill lint format contract bench \
+.PHONY: help setup run test kernels soak fuzz drill lint format contract bench \
   audit lock packages
 
 help: ## Lists what there is to make
@@ -33,21 +33,13 @@ $(STAMP): pyproject.toml
 run: $(STAMP) ## Runs the whole stream on this machine: make run ARGS="--for 60"
 	@$(BIN)/tidecast up $(ARGS)
 
-# One thread a process: the tests run many processes, and their tensors are small. Tests that drive
-# processes wait a lot, so the others run meanwhile, where they leave a core idle, and are told of
-# at their end. 5 says that none of a kind was asked for.
-PYTEST := env OMP_NUM_THREADS=1 $(BIN)/python -m pytest
-UNITS := .venv/units.txt
+# One thread a process: the tests run many processes, and their tensors are small. Those that start
+# none of their own run two at a time; 5 says that none of a kind was asked for.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 test: $(STAMP) ## Runs every check: format, lint, types, tests
 	@$(MAKE) --no-print-directory --jobs 3 packages lint kernels
-	@$(MAKE) --no-print-directory --jobs 2 units systems
-
-units: # Tests that start no processes
-	@nice -n 19 $(PYTEST) -m "not system" --numprocesses 2 $(ARGS) >$(UNITS) 2>&1; \
-	  code=$$?; cat $(UNITS); [ $$code -eq 0 ] || [ $$code -eq 5 ]
-
-systems: # Tests that drive real processes
-	@$(PYTEST) -m system $(ARGS) || [ $$? -eq 5 ]
+	$(PYTEST) -m "not system" --numprocesses 2 $(ARGS) || test $$? -eq 5
+	$(PYTEST) -m system $(ARGS) || test $$? -eq 5
 
 kernels: $(STAMP) # Compiles what the tests would compile, each process by itself
 	@OMP_NUM_THREADS=1 $(BIN)/python deploy/compile_kernels.py

@@ -124,6 +124,7 @@ def stopped(worker: Any) -> bool:
     return bool(worker.wait(time.monotonic() + 15) == 0)
 
 
+@pytest.mark.long
 async def test_a_scorer_killed_again_and_again_loses_and_contradicts_nothing(cluster: Any) -> None:
     messages = traffic()
     whole = expected(messages)

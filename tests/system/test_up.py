@@ -100,7 +100,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 def test_a_run_accounts_for_everything_and_leaves_nothing_behind(run: Run) -> None:
     summary = run.summary
-    assert summary["events_consumed"] == summary["events_sent"] + 1 > 1
+    assert summary["events_sent"] == summary["events_consumed"] > 0
     assert summary["requests_sent"] == summary["requests_consumed"] > 0
     assert summary["snapshots"] > 0
     assert summary["forecasts"] > 0
