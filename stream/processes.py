@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -39,7 +38,7 @@ class RoleProcess:
         self._token = read_secret("http_token", settings.http_token, settings.http_token_file)
         self.metrics_url = f"http://127.0.0.1:{port}/metrics"
         self.log = folder / f"{role}.log"
-        environment = {**_inherited(os.environ), **settings.environment()}
+        environment = {**inherited(), **settings.environment()}
         environment[PREFIX + "METRICS_PORT"] = str(port)
         environment[PREFIX + "METRICS_HOST"] = "127.0.0.1"
         environment[PREFIX + "DATA_DIR"] = str(folder / role)
@@ -118,6 +117,6 @@ def stop_all(roles: list[RoleProcess]) -> dict[str, int]:
     return {role.role: role.wait(deadline) for role in roles}
 
 
-def _inherited(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without settings, for those are passed on complete."""
-    return {name: value for name, value in environment.items() if not name.startswith(PREFIX)}
+def inherited() -> dict[str, str]:
+    """The environment of this process without settings, for those are passed on complete."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}

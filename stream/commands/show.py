@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     from models.registry import ModelCard
     from stream.settings import Settings
 
+RootOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of the registry. Default: the setting `registry`, or the models that ship."
+    ),
+]
+
 
 def show(
     name: Annotated[str, typer.Argument(help="Of the model, such as boosting.")],
     version: Annotated[str | None, typer.Argument(help="Such as 2. Default: the newest.")] = None,
-    root: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of the registry. Default: the setting `registry`, or the models that ship."
-        ),
-    ] = None,
+    root: RootOption = None,
     scores: Annotated[
         bool, typer.Option("--scores", help="Also how all versions on the broker have done.")
     ] = False,

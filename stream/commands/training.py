@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stream.commands.report import Bars, command_line
+from stream.commands.show import RootOption
 
 if TYPE_CHECKING:
     from models.recordings import Recording
@@ -219,24 +220,19 @@ def train_seismic(
 
 @models_app.command("list")
 def list_models(
-    root: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of the registry. Default: the setting `registry`, or the models that ship."
-        ),
-    ] = None,
+    root: RootOption = None,
 ) -> None:
     """Lists the versions of models, and what each is."""
     from models import registry
     from stream import settings
 
-    root = root or Path(settings.load().registry or registry.SHIPPED)
+    folder = root or settings.load().registry or None
     table = Table(box=None)
     for column in ("model", "version", "created", "what it is"):
         table.add_column(column)
-    for name in registry.list_names(root):
-        for version in registry.list_versions(name, root):
-            card = registry.read_card(name, version, root)
+    for name in registry.list_names(folder):
+        for version in registry.list_versions(name, folder):
+            card = registry.read_card(name, version, folder)
             table.add_row(card.name, card.version, card.created, card.description)
     Console().print(table)
 

@@ -13,6 +13,7 @@ from models.registry import BrokenModelError
 from stream import loading, ranking_model
 from stream.loading import LoadingError
 from stream.settings import Settings
+from tests.altered import alter
 
 SHIPPED = sorted(
     (name, path.name)
@@ -48,10 +49,7 @@ def load(settings: Settings, name: str, by: str) -> object:
 @pytest.mark.parametrize("by", ["start", "update", "shadow"])
 def test_one_altered_bit_is_enough(name: str, file: str, by: str, tmp_path: Path) -> None:
     settings = copied(tmp_path, name)
-    altered = tmp_path / name / "1" / file
-    content = bytearray(altered.read_bytes())
-    content[len(content) // 2] ^= 1
-    altered.write_bytes(content)
+    alter(tmp_path / name / "1" / file)
     with pytest.raises(BrokenModelError, match="got digest sha256:"):
         load(settings, name, by)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from models import registry
-from models.files import digest
+from tests.altered import alter
 
 NAME = "boosting"
 GOOD, SLOW, BROKEN = "1", "2", "3"
@@ -31,8 +31,7 @@ def write_slow(root: Path) -> None:
     config["network"]["steps"] = _STEPS
     (folder / "config.json").write_text(json.dumps(config))
     card = registry.read_card("casft", "1")
-    files = {**card.files, "config.json": digest(folder / "config.json")}
-    registry.write_card(folder, msgspec.structs.replace(card, name=NAME, version=SLOW, files=files))
+    registry.write_card(folder, msgspec.structs.replace(card, name=NAME, version=SLOW))
 
 
 def write_broken(root: Path) -> None:
@@ -41,7 +40,4 @@ def write_broken(root: Path) -> None:
     shutil.copytree(root / NAME / GOOD, folder)
     card = registry.read_card(NAME, GOOD, root)
     registry.write_card(folder, msgspec.structs.replace(card, version=BROKEN))
-    weights = folder / "trees.safetensors"
-    content = bytearray(weights.read_bytes())
-    content[len(content) // 2] ^= 1
-    weights.write_bytes(content)
+    alter(folder / "trees.safetensors")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -16,18 +15,18 @@ import sys
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from stream.broker import create_topics, embedded, free_port
-from stream.settings import PREFIX, Settings
+from stream.settings import Settings
 from tests.system.drill_rules import scaled_settings, write_configuration
 from tests.system.drill_traffic import Traffic
+from tests.system.environment import ROOT, environment
 from tests.system.kafka_front import Front
 
-ROOT = Path(__file__).resolve().parents[2]
 EDGE_AGENT = "edge-agent"
 BEHIND_FRONT = "historian"
 _LOOK_SECONDS = 0.25
@@ -276,13 +275,6 @@ async def tidecast(site: Site, *command: str) -> str:
     if process.returncode:
         raise DrillError(f"tidecast {' '.join(command)} failed:\n{said}")
     return said
-
-
-def environment(settings: Settings) -> Mapping[str, str]:
-    """That of a process that runs with these settings and no others."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return {**inherited, **settings.environment(), "PYTHONPATH": path}
 
 
 def _get(url: str) -> str:

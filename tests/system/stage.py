@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import os
 import random
 import signal
 import subprocess
@@ -27,7 +26,8 @@ from stream.broker import connect_admin, create_topics, embedded
 from stream.calibrator import GROUP as CALIBRATOR
 from stream.gateway.roles import ROLES, _DescribeGroups, reads
 from stream.pacing import pace_fetches
-from stream.settings import PREFIX, Duration, Settings
+from stream.settings import Duration, Settings
+from tests.system.environment import environment
 from tests.system.mortal_role import POINTS, Traps
 from tests.system.scenario import (
     Events,
@@ -44,7 +44,6 @@ from topics.catalogue import CATALOGUE, EDGE_REQUESTS, FORECAST_SCORES, SOCIAL_E
 
 log = logging.getLogger(__name__)
 
-ROOT = Path(__file__).resolve().parents[2]
 MORTAL = Path(__file__).with_name("mortal_role.py")
 PATIENCE = 180.0  # seconds for anything to happen on a busy machine
 MOST_BEHIND = 4_000  # messages that may wait before more are sent
@@ -96,9 +95,7 @@ class Worker:
         self.log = folder / f"{role}-{instance}.log"
         self.traps = Traps(self._folder)
         given = dataclasses.replace(settings, instance=instance, data_dir=self._folder / "data")
-        inherited = {n: v for n, v in os.environ.items() if not n.startswith(PREFIX)}
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        self._environment = {**inherited, **given.environment(), "PYTHONPATH": path}
+        self._environment = environment(given)
         self.start()
 
     def start(self) -> None:

@@ -14,7 +14,8 @@ import pytest
 from tests.system.alert_drill import chosen
 from tests.system.drill_cases import CASES
 from tests.system.drill_rules import RULE_FILES, alerts, deployed, scaled
-from tests.system.drill_site import ROOT, DrillError
+from tests.system.drill_site import DrillError
+from tests.system.environment import ROOT
 
 
 @pytest.mark.system

@@ -4,7 +4,6 @@ told of: in a rule, on a dashboard or in a runbook."""
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import subprocess
 import sys
@@ -13,7 +12,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,13 +19,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from stream.broker import create_topics, free_port
 from stream.gateway import address
 from stream.gateway.roles import ROLES
+from stream.processes import inherited
 from stream.settings import PREFIX, load
 from tests.system.conftest import PATIENCE, Cluster
+from tests.system.environment import ROOT
 from topics.catalogue import EDGE_REQUESTS
 
 pytestmark = pytest.mark.system
 
-ROOT = Path(__file__).resolve().parents[2]
 NAME = re.compile(r"\b(?:tidecast|process)_\w+")
 # name{labels}, with or without labels that are asked for.
 SELECTOR = re.compile(r"\b(tidecast_\w+)\{([^}]*)\}")
@@ -81,14 +80,13 @@ def scrape(url: str) -> str:
 def edge_agent(cluster: Cluster) -> Iterator[str]:
     """The agent of edge-0 as a process; gives the address of its metrics."""
     port = free_port()
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     environment = cluster.settings.environment() | {
         PREFIX + "EDGE_PORT": str(port), PREFIX + "EDGE_SOCKET": "",
     }  # fmt: skip
     command = [sys.executable, "-m", "stream.cli", "edge-agent", "--edge", "edge-0"]
     with (cluster.folder / "edge-agent.log").open("wb") as log:
         process = subprocess.Popen(
-            command, env=clean | environment, stdout=log, stderr=subprocess.STDOUT
+            command, env=inherited() | environment, stdout=log, stderr=subprocess.STDOUT
         )
     try:
         yield f"http://127.0.0.1:{port}/metrics"

@@ -16,6 +16,7 @@ from stream.processes import RoleProcess
 from stream.recovery import Point, Recovery
 from stream.sources.messages import Message
 from stream.tracker import TrackedPartition
+from tests.altered import alter
 from tests.system.conftest import PATIENCE, Cluster
 from tests.system.tracker_log import (
     EVENTS,
@@ -106,9 +107,7 @@ async def test_what_cannot_be_used_is_put_aside_and_the_state_rebuilt(
     async with half_way(tmp_path, log) as (cluster, tracker, state):
         cluster.kill(tracker)
         for path in checkpoints(state):
-            content = bytearray(path.read_bytes())
-            content[len(content) // 2] ^= 1
-            path.write_bytes(content)
+            alter(path)
         broken = len(checkpoints(state))
         await send(cluster, log[EVENTS // 2 :])
         heir = cluster.start("tracker")

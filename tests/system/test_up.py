@@ -20,7 +20,8 @@ import psutil
 import pytest
 
 from stream.broker import create_topics_now, embedded
-from stream.settings import PREFIX, Settings
+from stream.processes import inherited
+from stream.settings import Settings
 from tests.system.conftest import Cluster
 from topics.catalogue import CATALOGUE
 
@@ -40,10 +41,9 @@ WRITTEN = {
 
 
 def up(folder: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     return subprocess.Popen(
         [sys.executable, "-m", "stream.cli", "up", "--logs", str(folder), *options],
-        env={**clean, **QUICK, **environment},
+        env={**inherited(), **QUICK, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
