@@ -14,6 +14,7 @@ import asyncio
 import importlib.util
 import logging
 import os
+import random
 import socket
 import subprocess
 import time
@@ -57,12 +58,27 @@ def may_pass(error: KafkaError) -> bool:
     return bool(error.retriable) or isinstance(error, KafkaTimeoutError)
 
 
+# Below those that systems give to connections: one of these could take a port before its server.
+_PORTS = range(16_384, 32_768)
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A TCP port on the loopback address that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port on the loopback address that nothing listens on, and that was not given before.
+
+    Raises:
+        BrokerError: all of them are taken.
+    """
+    for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in _given:
+            _given.add(port)
+            return port
+    raise BrokerError(f"no port of {_PORTS.start} to {_PORTS.stop - 1} is free on 127.0.0.1")
 
 
 def binary() -> Path:
