@@ -133,12 +133,11 @@ function draw() {
   render(footer(), document.getElementById("footer"));
 }
 
-/** A row that moves or goes would take the focus along; who reads by keyboard stays at it, or at the content. */
+/** A row that moves would lose the focus. Where one has gone, browsers go on from its place by themselves. */
 function drawKeepingFocus(main) {
   const at = document.activeElement;
   render(content(), main);
-  if (at === document.activeElement || at === document.body) return;
-  (at.isConnected ? at : main).focus({ preventScroll: true });
+  if (at !== document.activeElement && at.isConnected) at.focus({ preventScroll: true });
 }
 
 function content() {
