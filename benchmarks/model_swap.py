@@ -52,10 +52,7 @@ async def swap(settings: Settings, count: int, every: float) -> None:
 
 async def measure(arguments: argparse.Namespace, settings: Settings, folder: Path) -> dict:
     generator = np.random.default_rng(1)
-    shutil.copytree(
-        registry.SHIPPED / settings.forecaster / "1",
-        Path(settings.registry) / settings.forecaster / "1",
-    )
+    shutil.copytree(registry.SHIPPED, settings.registry)  # a mixture needs its members beside it
     count, rate = arguments.rate * arguments.seconds, arguments.rate
     await create_topics(settings)
     async with reader(settings) as consumer:
