@@ -65,9 +65,9 @@ async def test_model_roles_that_are_killed_anywhere_say_the_same(tmp_path: Path)
     played = await same_as_undisturbed(
         [
             events(300), kill("forecaster", at=AMID_PUBLISH), kill("scorer", at=BEFORE_COMMIT),
-            events(600), kill("forecaster", at=BEFORE_COMMIT), kill("ranker", at=BEFORE_COMMIT),
-            events(600), kill("forecaster"), kill("scorer", at=AMID_PUBLISH),
-            events(600),
+            events(400), kill("forecaster", at=BEFORE_COMMIT), kill("ranker", at=BEFORE_COMMIT),
+            events(400), kill("forecaster"), kill("scorer", at=AMID_PUBLISH),
+            events(400),
         ],
         tmp_path, roles,
     )  # fmt: skip
@@ -76,6 +76,7 @@ async def test_model_roles_that_are_killed_anywhere_say_the_same(tmp_path: Path)
     assert len(played.held["forecast.scores"]) > 300
 
 
+@pytest.mark.long
 async def test_a_worker_that_wakes_after_others_took_over_corrupts_nothing(tmp_path: Path) -> None:
     """Frozen when a batch is computed and not sent: what it has in hand is old when it wakes."""
     played = await same_as_undisturbed(
@@ -91,6 +92,7 @@ async def test_a_worker_that_wakes_after_others_took_over_corrupts_nothing(tmp_p
     assert played.exits == []
 
 
+@pytest.mark.long
 async def test_workers_that_come_and_go_under_load_say_the_same(tmp_path: Path) -> None:
     played = await same_as_undisturbed(
         [

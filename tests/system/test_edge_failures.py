@@ -130,7 +130,7 @@ async def test_no_request_fails_whatever_is_killed(tmp_path: Path) -> None:
         cluster = stack.enter_context(closing(Cluster(settings, tmp_path)))
         edge = Edge(
             cluster, tmp_path / "edge.sock", edge_varnish=f"http://127.0.0.1:{listener}",
-            edge_lease=2.0, edge_stale_after=STALE, cache_objects=100,
+            edge_lease=2.0, edge_stale_after=STALE, cache_objects=100, ranker="decayed",
         )  # fmt: skip
         origin = stack.enter_context(closing(Origin(SIZE)))
         agent_port = cluster.settings.edge_port

@@ -28,6 +28,7 @@ from topics.records import CascadeSnapshot, PopularityForecast
 pytestmark = pytest.mark.system
 
 ROLE = "forecaster"
+QUICK = "boosting"  # is there seconds before a model on PyTorch, and is delivered no otherwise
 TROUBLED = Path(__file__).with_name("troubled_forecaster.py")
 
 
@@ -107,6 +108,7 @@ async def test_every_snapshot_is_answered_and_a_stop_is_clean(cluster: Any) -> N
     assert await cluster.read(DEAD_LETTERS) == []
 
 
+@pytest.mark.long
 async def test_a_killed_forecaster_loses_nothing(cluster: Any) -> None:
     values = snapshot_values(6_000)
     await cluster.publish(CASCADE_SNAPSHOTS, values)
@@ -179,6 +181,7 @@ async def test_a_batch_in_trouble_is_not_committed(cluster: Any, trouble: str) -
     if trouble == "fail":
         assert "the model has no answer" in (cluster.folder / "troubled.log").read_text()
 
+    cluster.settings = cluster.settings.having(forecaster=QUICK)
     healthy = cluster.start(ROLE)
     await cluster.read(POPULARITY_FORECASTS, lambda seen: len(cascades_of(seen)) == len(values))
     healthy.terminate()
@@ -197,6 +200,7 @@ async def test_a_stop_in_mid_batch_finishes_that_batch(cluster: Any) -> None:
 
 
 async def test_a_second_worker_takes_its_share_and_nothing_is_lost(cluster: Any) -> None:
+    cluster.settings = cluster.settings.having(forecaster=QUICK)
     await cluster.publish(CASCADE_SNAPSHOTS, snapshot_values(3_000))
     first = cluster.start(ROLE)
     await cluster.read(POPULARITY_FORECASTS, lambda seen: len(seen) > 500)
