@@ -1,5 +1,6 @@
 """Trainings of networks: schedules on ones that can be worked out, recipes on small cascades."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
@@ -127,6 +128,26 @@ def test_an_interrupted_training_goes_on_where_it_was(tmp_path: Path) -> None:
     assert first == 13
     assert found == expected
     assert torch.equal(resumed.number, whole.number)
+
+
+def test_trainings_that_share_a_folder_leave_each_other_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    tensors = {"number": torch.ones(1)}
+    with checkpoints(folder):
+        one = Checkpoint("one")
+        one.save(tensors, 1)
+        with checkpoints(folder, resume=False):
+            other = Checkpoint("other")
+            other.save(tensors, 2)
+        assert one.load() is not None and other.load() is None
+        (folder / "elsewhere").mkdir()
+    assert [path.name for path in folder.iterdir()] == ["elsewhere"]
+    with checkpoints(folder):
+        again = Checkpoint("one")
+        shutil.rmtree(folder)  # as the last of others would have it
+        again.save(tensors, 1)
+        assert again.load() is not None
+    assert not folder.exists()
 
 
 # ------------------------------------------------------------------ recipes

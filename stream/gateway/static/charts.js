@@ -347,9 +347,11 @@ class LineChart extends Chart {
         drawClear: [(u) => {
           const { low, high } = this.current;
           if (low === undefined) return;
-          u.ctx.fillStyle = ink["accent-softer"];
           const top = u.valToPos(high, "y", true);
+          u.ctx.save(); // uPlot remembers the style that it set itself, and would label the axes in this one
+          u.ctx.fillStyle = ink["accent-softer"];
           u.ctx.fillRect(u.bbox.left, top, u.bbox.width, u.valToPos(low, "y", true) - top);
+          u.ctx.restore();
         }],
         setCursor: [(u) => {
           const { idx } = u.cursor;
