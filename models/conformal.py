@@ -1,16 +1,23 @@
-"""Adaptive conformal correction: each end of an interval follows the level that it promises.
+"""Corrections by what came of earlier forecasts: of the point, and of each end of the interval.
 
-After Gibbs and Candès (2021, equation 2): an end that was missed moves out, one that held moves in
-a little, so that in the long run it is missed as often as it says, however the data drift. As in
-Angelopoulos, Candès and Tibshirani (2023, "quantile tracking"), it is not the level that moves but
-the end itself, here in log2(1 + increment):
+All are in log2(1 + increment). The world drifts away from what a model has learnt, or is another
+one from the start, long before anyone trains it anew. The shift follows the mean error of the
+model's own points, over the latest of them and a prior of none:
+
+    shift += (realised - own point - shift) / (PRIOR + min(scores, MEMORY))
+
+It moves the point and all quantiles. Then each end follows the level that it promises, by adaptive
+conformal correction after Gibbs and Candès (2021, equation 2): an end that was missed moves out,
+one that held moves in a little, so that in the long run it is missed as often as it says, however
+the data drift. As in Angelopoulos, Candès and Tibshirani (2023, "quantile tracking"), it is not the
+level that moves but the end itself:
 
     correction += STEP (missed - LEVEL)
 
 Each end has a correction of its own, since a drift seldom goes both ways. The outcomes of a long
 horizon come late, when forecasts with an old correction have been out for a while. So what counts
-is not whether the interval as it was forecast was missed, but whether the model's own with the
-correction as it is now would have been: else one drift would be corrected many times over.
+is not how the forecast erred as it was made, but how the model's own with the correction as it is
+now would have: else one drift would be corrected many times over.
 """
 
 from __future__ import annotations
@@ -24,11 +31,14 @@ from models.quantiles import MEDIAN
 
 LEVEL = 0.05  # how often each end of the 90 % interval may be missed
 STEP = 0.05
+# Scores that the shift is held at none by, and those that it is a mean of in the long run.
+PRIOR = 50
+MEMORY = 200
 # Corrections stay within these. An end that is never missed would move in for ever, and be far off
 # when it is needed again.
 NARROWEST = -1.0
 WIDEST = 8.0
-MEMORY = 500  # scores over which a coverage is averaged
+COVERED = 500  # scores over which a coverage is averaged
 # A quantile that is a whole number of events shall hold it, however it was rounded.
 ROUNDING = 1e-9
 
@@ -47,10 +57,11 @@ class Tracked:
     """The corrections of one model, horizon and age bucket, and how its intervals have done.
 
     Attributes:
-        lower, upper: by how much the ends are moved outwards, in log2(1 + increment).
+        lower, upper: by how much the ends are moved outwards once they are shifted.
         coverage: of the intervals as they were forecast, lately.
         own_coverage: of the model's own, lately.
         sample_size: scores counted.
+        shift: of the point and all quantiles.
     """
 
     lower: float = 0.0
@@ -58,21 +69,27 @@ class Tracked:
     coverage: float = 0.0
     own_coverage: float = 0.0
     sample_size: int = 0
+    shift: float = 0.0
 
-    def update(self, realised: float, own_low: float, own_high: float, inside: bool) -> None:
+    def update(
+        self, realised: float, own_point: float, own_low: float, own_high: float, inside: bool
+    ) -> None:
         """Takes in what came of a forecast.
 
         Args:
             realised: log2(1 + increment).
-            own_low, own_high: the model's own interval, likewise.
+            own_point, own_low, own_high: the model's own point and interval, likewise.
             inside: whether the interval as it was forecast held it.
         """
-        below = realised < max(own_low - self.lower, 0.0) - ROUNDING
-        above = realised > own_high + self.upper + ROUNDING
+        below = realised < max(own_low + self.shift - self.lower, 0.0) - ROUNDING
+        above = realised > max(own_high + self.shift, 0.0) + self.upper + ROUNDING
         self.lower = _bounded(self.lower + STEP * (below - LEVEL))
         self.upper = _bounded(self.upper + STEP * (above - LEVEL))
         self.sample_size += 1
-        share = 1 / min(self.sample_size, MEMORY)
+        error = realised - own_point - self.shift
+        moved = self.shift + error / (PRIOR + min(self.sample_size, MEMORY))
+        self.shift = min(max(moved, -WIDEST), WIDEST)
+        share = 1 / min(self.sample_size, COVERED)
         own = own_low - ROUNDING <= realised <= own_high + ROUNDING
         self.coverage += share * (inside - self.coverage)
         self.own_coverage += share * (own - self.own_coverage)
@@ -83,19 +100,23 @@ def _bounded(correction: float) -> float:
 
 
 def correct(
-    quantiles: NDArray[np.float64], lower: NDArray[np.float64], upper: NDArray[np.float64]
+    quantiles: NDArray[np.float64],
+    shift: NDArray[np.float64],
+    lower: NDArray[np.float64],
+    upper: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Quantiles whose ends are moved outwards; they stay in order, and at least 0.
+    """Quantiles that are shifted, and whose ends are then moved outwards; in order, at least 0.
 
     An end that is moved in stops at the median, and takes with it what it passes.
 
     Args:
         quantiles: of log2(1 + increment), levels last, ascending, shape (..., levels).
-        lower, upper: shape (...).
+        shift, lower, upper: shape (...).
     """
-    median = quantiles[..., MEDIAN]
-    low = np.maximum(np.minimum(quantiles[..., 0] - lower, median), 0.0)
-    high = np.maximum(quantiles[..., -1] + upper, median)
-    corrected = np.clip(quantiles, low[..., None], high[..., None])
+    shifted = np.maximum(quantiles + shift[..., None], 0.0)
+    median = shifted[..., MEDIAN]
+    low = np.maximum(np.minimum(shifted[..., 0] - lower, median), 0.0)
+    high = np.maximum(shifted[..., -1] + upper, median)
+    corrected = np.clip(shifted, low[..., None], high[..., None])
     corrected[..., 0], corrected[..., -1] = low, high
     return np.asarray(corrected)

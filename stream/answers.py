@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.interface import Increments
 from stream.consumer import Output
 from stream.corrections import Corrections
 from stream.loading import Loaded
@@ -43,7 +44,7 @@ class Answers:
 
     Args:
         settings: horizons, the viral count and the deadline of a call.
-        corrections: of the models' intervals; None leaves them as they are.
+        corrections: of what models answer; None leaves it as it is.
     """
 
     def __init__(self, settings: Settings, corrections: Corrections | None = None) -> None:
@@ -77,8 +78,7 @@ class Answers:
         increments = model.forecast(snapshots, call.horizons)
         if call.is_usual:  # another number of horizons is other work
             loaded.cost.learn(len(snapshots), call.events, time.perf_counter() - began)
-        own = increments.quantiles
-        sizes = np.zeros(increments.expected.shape, np.int64)
+        own, sizes = increments, None
         if call.is_usual:
             ages = np.array([snapshot.age for snapshot in snapshots])
             increments, sizes = self._corrections.apply(model.name, model.version, ages, increments)
@@ -87,8 +87,7 @@ class Answers:
         expected = (columns + increments.expected).tolist()
         geometric = (columns + np.exp2(increments.log_mean) - 1).tolist()
         quantiles = (columns[:, :, None] + np.exp2(increments.quantiles) - 1).tolist()
-        before: Any = (columns[:, :, None] + np.exp2(own[:, :, [0, -1]]) - 1).tolist()
-        corrected_by: Any = sizes.tolist()
+        corrections = _corrections(own, columns, sizes)
         viral = increments.probability_of(self._viral_count - observed).tolist()
         produced_at = time.time()
         return [
@@ -105,7 +104,7 @@ class Answers:
                         expected=expected[row][at],
                         quantiles=Quantiles(*quantiles[row][at]),
                         geometric_mean=geometric[row][at],
-                        correction=_correction(before[row][at], corrected_by[row][at]),
+                        correction=corrections[row][at],
                     )
                     for at, horizon in enumerate(call.horizons.tolist())
                     if horizon > snapshot.age
@@ -121,9 +120,25 @@ class Answers:
         ]
 
 
-def _correction(before: Sequence[float], sample_size: int) -> Correction | None:
-    """What an interval was before; None where no correction is known for it."""
-    return Correction(before[0], before[1], sample_size) if sample_size else None
+def _corrections(
+    own: Increments, observed: NDArray[np.float64], sizes: NDArray[np.int64] | None
+) -> list[list[Correction | None]]:
+    """What ends and point of each answer were before; None where they stand.
+
+    Args:
+        own: as the model answers.
+        observed: counts, shape (snapshots, 1).
+        sizes: of the records that corrected them; None: nothing did.
+    """
+    if sizes is None:
+        return [[None] * row.size for row in own.log_mean]
+    low, high, point = (
+        (observed + np.exp2(of) - 1).tolist()
+        for of in (own.quantiles[:, :, 0], own.quantiles[:, :, -1], own.log_mean)
+    )
+    return [
+        list(map(Correction, *row)) for row in zip(low, high, sizes.tolist(), point, strict=True)
+    ]
 
 
 def output(topic: Topic, asked: Asked, forecast: PopularityForecast) -> tuple[int, Output]:

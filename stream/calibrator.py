@@ -36,7 +36,7 @@ from stream.kafka_security import connection
 from stream.pacing import pace_fetches
 from stream.past import END, reread_here
 from stream.quality import Quality
-from stream.scoring import increment_log2
+from stream.scoring import increment_log2, own_point
 from stream.settings import Settings
 from topics.catalogue import FORECAST_SCORES, MODEL_CALIBRATION, calibration_key
 from topics.codecs import DecodeError
@@ -85,7 +85,7 @@ class Calibration:
         cell = Cell(record.model, record.model_version, record.horizon, record.age_bucket)
         self._cells[cell] = Tracked(
             record.lower_correction, record.correction, record.coverage, record.own_coverage,
-            record.sample_size,
+            record.sample_size, record.shift,
         )  # fmt: skip
         self._counted[cell] = [
             0 if offset > ends.get(number, 0) else offset
@@ -106,6 +106,7 @@ class Calibration:
         observed = score.observed_count
         self._cells.setdefault(cell, Tracked()).update(
             increment_log2(score.realised, observed),
+            own_point(score),
             increment_log2(score.own_low, observed),
             increment_log2(score.own_high, observed),
             score.inside_interval,
@@ -136,6 +137,7 @@ class Calibration:
             sample_size=tracked.sample_size,
             lower_correction=tracked.lower,
             own_coverage=tracked.own_coverage,
+            shift=tracked.shift,
             counted=[
                 self._position.get(number, 0)
                 for number in range(max(self._position, default=-1) + 1)
@@ -164,6 +166,11 @@ class Calibrator(ConsumerRebalanceListener):
         self._corrections = Gauge(
             "tidecast_scorer_interval_correction_log2", "By how much an end is moved outwards",
             ["model", "version", "horizon", "age", "end"], registry=registry,
+        )  # fmt: skip
+        self._shifts = Gauge(
+            "tidecast_scorer_point_correction_log2",
+            "By how much the point and all quantiles are moved",
+            ["model", "version", "horizon", "age"], registry=registry,
         )  # fmt: skip
 
     async def run(self) -> None:
@@ -227,9 +234,10 @@ class Calibrator(ConsumerRebalanceListener):
                         key=calibration_key(*cell),
                     )
                 )  # fmt: skip
+                labels = (*cell[:2], f"{cell.horizon:g}", cell.age)
+                self._shifts.labels(*labels).set(record.shift)
                 for end, value in (("low", record.lower_correction), ("high", record.correction)):
-                    labels = (*cell[:2], f"{cell.horizon:g}", cell.age, end)
-                    self._corrections.labels(*labels).set(value)
+                    self._corrections.labels(*labels, end).set(value)
             await asyncio.gather(*sent)
             ends = {source: records[-1].offset + 1 for source, records in fetched.items()}
             try:

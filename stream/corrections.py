@@ -1,9 +1,9 @@
 """The corrections that `model.calibration` states, applied to what models answer.
 
 A forecaster follows the topic and corrects each forecast by the latest records of its version, one
-for its horizon and the age of its snapshot. A forecast states what its interval was before, and
-which record it was corrected by: the scorer learns from the former, and whoever compares a replay
-with what was live finds the latter.
+for its horizon and the age of its snapshot. A forecast states what its point and its interval were
+before, and which record it was corrected by: the scorer learns from the former, and whoever
+compares a replay with what was live finds the latter.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from models.conformal import AGE_BUCKETS, AGE_EDGES, correct
 from models.interface import Increments
+from models.quantiles import settle
 from topics.catalogue import MODEL_CALIBRATION
 from topics.codecs import DecodeError
 from topics.records import ModelCalibration
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 class _Table:
     """Of one version; arrays of shape (horizons, age buckets)."""
 
+    shift: NDArray[np.float64]
     lower: NDArray[np.float64]
     upper: NDArray[np.float64]
     sample_sizes: NDArray[np.int64]
@@ -42,7 +44,7 @@ class Corrections:
     """
 
     def __init__(self, horizons: Iterable[float]) -> None:
-        self._horizons = [float(horizon) for horizon in horizons]
+        self._horizons = np.array(list(horizons), np.float64)
         self._tables: dict[tuple[str, str], _Table] = {}
 
     def take_in(self, records: Sequence[ConsumerRecord]) -> None:
@@ -57,15 +59,19 @@ class Corrections:
 
     def take(self, record: ModelCalibration) -> None:
         """Takes in a record; one for another horizon or age bucket changes nothing."""
-        if record.horizon not in self._horizons or record.age_bucket not in AGE_BUCKETS:
+        horizons = self._horizons.tolist()
+        if record.horizon not in horizons or record.age_bucket not in AGE_BUCKETS:
             return
-        at = self._horizons.index(record.horizon), AGE_BUCKETS.index(record.age_bucket)
+        at = horizons.index(record.horizon), AGE_BUCKETS.index(record.age_bucket)
         key = (record.model, record.model_version)
-        shape = (len(self._horizons), len(AGE_BUCKETS))
+        shape = (len(horizons), len(AGE_BUCKETS))
         old = self._tables.get(key) or _Table(
-            np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int64)
+            np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int64)
         )
-        table = _Table(old.lower.copy(), old.upper.copy(), old.sample_sizes.copy())
+        table = _Table(
+            old.shift.copy(), old.lower.copy(), old.upper.copy(), old.sample_sizes.copy()
+        )
+        table.shift[at] = record.shift
         table.lower[at] = record.lower_correction
         table.upper[at] = record.correction
         table.sample_sizes[at] = record.sample_size
@@ -74,20 +80,29 @@ class Corrections:
 
     def apply(
         self, model: str, version: str, ages: NDArray[np.float64], increments: Increments
-    ) -> tuple[Increments, NDArray[np.int64]]:
-        """What a version answers, with its intervals corrected.
+    ) -> tuple[Increments, NDArray[np.int64] | None]:
+        """What a version answers, corrected.
 
         Args:
             ages: of the snapshots in seconds, shape (snapshots,).
             increments: at the horizons of the settings.
 
         Returns:
-            the increments, and for each the sample size of the record that it was corrected by, 0
-            where there is none, shape (snapshots, horizons).
+            the increments, which grow with the horizon, and for each the sample size of the record
+            that it was corrected by, 0 where its cell has none yet, shape (snapshots, horizons);
+            None where nothing is known of the version and its answers stand.
         """
         table = self._tables.get((model, version))
         if table is None:
-            return increments, np.zeros(increments.expected.shape, np.int64)
+            return increments, None
         buckets = np.searchsorted(AGE_EDGES, ages, side="right")
-        corrected = correct(increments.quantiles, table.lower.T[buckets], table.upper.T[buckets])
-        return replace(increments, quantiles=corrected), table.sample_sizes.T[buckets]
+        shift = table.shift.T[buckets]
+        quantiles = correct(
+            increments.quantiles, shift, table.lower.T[buckets], table.upper.T[buckets]
+        )
+        corrected = settle(quantiles, increments.log_mean + shift, ages, self._horizons)
+        # Not the mean of the corrected quantiles: an end that has moved says nothing of it.
+        expected = (1 + increments.expected) * np.exp2(shift) - 1
+        expected = np.where(self._horizons > ages[:, None], np.maximum(expected, 0.0), 0.0)
+        expected = np.maximum.accumulate(expected, axis=1)
+        return replace(corrected, expected=expected), table.sample_sizes.T[buckets]

@@ -75,7 +75,7 @@ class ForecastBatch:
         settings: horizons, the viral count, the deadline of a call, when to fall back.
         registry: where the metrics go.
         fall_back: answers when the served version is too late; None: it answers however late.
-        corrections: of intervals; None leaves them as models state them.
+        corrections: of forecasts; None leaves them as models state them.
     """
 
     def __init__(

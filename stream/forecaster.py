@@ -8,7 +8,7 @@ caused its snapshot; the message's own timestamp is when it was published, and t
 the two is how long the way was.
 
     model.updates ── model_watch ──► serving: the version that answers
-    model.calibration ── watch ────► corrections of its intervals
+    model.calibration ── watch ────► corrections of its forecasts
                                         │
     cascade.snapshots ── batch ──► forecast_batch: calls that keep a deadline
                            │            └──► popularity.forecasts, commit

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from models.conformal import ROUNDING, age_bucket
 from models.evaluation import mape
-from stream.scoring import increment_log2
+from stream.scoring import increment_log2, own_point
 from topics.records import ForecastScore
 
 LATEST = 1_000
@@ -27,6 +27,7 @@ MAX_VERSIONS = 16
 TOP_SHARE = 0.01
 _WHAT = {
     "msle": "Mean of the squared error of log2(1 + increment)",
+    "own_msle": "The same of the points before correction",
     "mape_ratio": "Mean of the error of log2(2 + increment) over what came",
     "bias_log2": "Mean error of log2(1 + increment); above 0: too much was forecast",
     "coverage_ratio": "Share of the 90 % intervals that held what came",
@@ -40,6 +41,7 @@ class Figures(NamedTuple):
 
     n: int
     msle: float
+    own_msle: float
     mape_ratio: float
     bias_log2: float
     coverage_ratio: float
@@ -78,6 +80,7 @@ def row_of(score: ForecastScore) -> tuple[float, ...]:
         score.inside_interval,
         increment_log2(score.own_low, observed) - ROUNDING <= realised
         <= increment_log2(score.own_high, observed) + ROUNDING,
+        own_point(score),
     )  # fmt: skip
 
 
@@ -85,13 +88,14 @@ def figures(rows: NDArray[np.float64]) -> Figures:
     """The figures of scores.
 
     Args:
-        rows: of `row_of`, shape (scores, 4), at least one.
+        rows: of `row_of`, shape (scores, 5), at least one.
     """
-    predicted, realised, inside, own_inside = rows.T
+    predicted, realised, inside, own_inside, own = rows.T
     error = predicted - realised
     return Figures(
         n=len(rows),
         msle=float(np.mean(error**2)),
+        own_msle=float(np.mean((own - realised) ** 2)),
         mape_ratio=mape(np.exp2(predicted) - 1, np.exp2(realised) - 1),
         bias_log2=float(np.mean(error)),
         coverage_ratio=float(np.mean(inside)),
@@ -113,7 +117,7 @@ class _Latest:
 
     def __init__(self) -> None:
         self.taken = 0
-        self._rows = np.empty((LATEST, 4))
+        self._rows = np.empty((LATEST, 5))
 
     def take(self, row: Sequence[float]) -> None:
         self._rows[self.taken % LATEST] = row

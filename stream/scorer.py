@@ -1,4 +1,4 @@
-"""The scorer: forecasts and outcomes in, scores and corrections of the forecasts' intervals out.
+"""The scorer: forecasts and outcomes in, scores and corrections of the forecasts out.
 
     popularity.forecasts ─┐
     shadow.forecasts ─────┼─► ScoreBatch, by partition ──► forecast.scores ──► Calibrator

@@ -24,6 +24,7 @@ from topics.records import (
     AwaitedHorizon,
     CascadeOutcome,
     ForecastScore,
+    HorizonForecast,
     LedgerEntry,
     PopularityForecast,
 )
@@ -40,17 +41,7 @@ def awaited(forecast: PopularityForecast, shadow: bool) -> AwaitedForecast:
         published_at=forecast.published_at,
         age=forecast.age,
         observed_count=forecast.observed_count,
-        horizons=[
-            AwaitedHorizon(
-                horizon=at.horizon,
-                predicted=at.expected if at.geometric_mean is None else at.geometric_mean,
-                low=at.quantiles.p05,
-                high=at.quantiles.p95,
-                own_low=at.quantiles.p05 if at.correction is None else at.correction.p05,
-                own_high=at.quantiles.p95 if at.correction is None else at.correction.p95,
-            )
-            for at in forecast.horizons
-        ],
+        horizons=[_awaited(at) for at in forecast.horizons],
         model=forecast.model,
         model_version=forecast.model_version,
         degraded=forecast.degraded,
@@ -58,9 +49,33 @@ def awaited(forecast: PopularityForecast, shadow: bool) -> AwaitedForecast:
     )
 
 
+def _awaited(at: HorizonForecast) -> AwaitedHorizon:
+    predicted = at.expected if at.geometric_mean is None else at.geometric_mean
+    own_low, own_high, own_predicted = at.quantiles.p05, at.quantiles.p95, predicted
+    if at.correction is not None:
+        own_low, own_high = at.correction.p05, at.correction.p95
+        if at.correction.geometric_mean is not None:
+            own_predicted = at.correction.geometric_mean
+    return AwaitedHorizon(
+        horizon=at.horizon,
+        predicted=predicted,
+        low=at.quantiles.p05,
+        high=at.quantiles.p95,
+        own_low=own_low,
+        own_high=own_high,
+        own_predicted=own_predicted,
+    )
+
+
 def increment_log2(count: float, observed_count: int) -> float:
     """log2(1 + increment) of a total count."""
     return math.log2(1 + max(count - observed_count, 0.0))
+
+
+def own_point(score: ForecastScore) -> float:
+    """log2(1 + increment) that the model itself forecast, before any correction."""
+    own = score.predicted if score.own_predicted is None else score.own_predicted
+    return increment_log2(own, score.observed_count)
 
 
 def score(forecast: AwaitedForecast, at: AwaitedHorizon, outcome: CascadeOutcome) -> ForecastScore:
@@ -86,6 +101,7 @@ def score(forecast: AwaitedForecast, at: AwaitedHorizon, outcome: CascadeOutcome
         high=at.high,
         own_low=at.own_low,
         own_high=at.own_high,
+        own_predicted=at.predicted if at.own_predicted is None else at.own_predicted,
         degraded=forecast.degraded,
         shadow=forecast.shadow,
     )

@@ -36,7 +36,7 @@ class Shadows:
         served: tells which version answers now, and must not be held up.
         settings: which models, horizons, the deadline of a call.
         registry: where the metrics go.
-        corrections: of intervals; None leaves them as models state them.
+        corrections: of forecasts; None leaves them as models state them.
     """
 
     def __init__(

@@ -111,8 +111,8 @@ SCORER_LEDGER = Topic(
 MODEL_CALIBRATION = Topic(
     "model.calibration", "model, horizon and age bucket", ModelCalibration, "json", "compact", None,
     ("scorer",), ("forecaster", "scorer", "gateway"),
-    "Interval corrections that keep the stated coverage. The key is a JSON array: model, version, "
-    "horizon, age bucket.",
+    "Corrections of forecasts by what came of earlier ones. The key is a JSON array: model, "
+    "version, horizon, age bucket.",
     partitioned=False,
 )  # fmt: skip
 EDGE_WINDOWS = Topic(

@@ -159,14 +159,18 @@ class Quantiles(msgspec.Struct, frozen=True):
     p95: Events
 
 
-class Correction(msgspec.Struct, frozen=True):
-    """What a corrected interval was before, and which correction it is that moved its ends."""
+Own = Annotated[float, Meta(ge=0, lt=1e18, description="The model's own.")]
 
-    p05: Annotated[float, Meta(ge=0, lt=1e18, description="The model's own.")]
-    p95: Annotated[float, Meta(ge=0, lt=1e18, description="The model's own.")]
+
+class Correction(msgspec.Struct, frozen=True):
+    """What a corrected forecast was before, and which correction it is that moved it."""
+
+    p05: Own
+    p95: Own
     sample_size: Annotated[
         int, Meta(ge=0, lt=INEXACT, description="Of the record on model.calibration applied.")
     ]
+    geometric_mean: Own | None = None
 
 
 class HorizonForecast(msgspec.Struct, frozen=True):
@@ -261,13 +265,17 @@ class ForecastScore(msgspec.Struct, frozen=True):
     high: Annotated[float, Meta(ge=0, lt=1e18, description="p95 as forecast.")] = 0.0
     own_low: Annotated[float, Meta(ge=0, lt=1e18, description="p05 before correction.")] = 0.0
     own_high: Annotated[float, Meta(ge=0, lt=1e18, description="p95 before correction.")] = 0.0
+    own_predicted: (
+        Annotated[float, Meta(ge=0, lt=1e18, description="predicted before correction.")] | None
+    ) = None
     degraded: Annotated[bool, Meta(description="A fall-back model answered.")] = False
     shadow: Annotated[bool, Meta(description="Of a version that is tried, not served.")] = False
 
 
 class ModelCalibration(msgspec.Struct, frozen=True):
-    """Interval correction of a model for a horizon and an age bucket. Topic `model.calibration`.
+    """Correction of a model's forecasts at a horizon and in an age bucket, by what came of them.
 
+    Topic `model.calibration`. The shift moves the point and all quantiles, then the ends are moved.
     Made of the scores on `forecast.scores` that lie before the offsets in `counted`.
     """
 
@@ -291,6 +299,9 @@ class ModelCalibration(msgspec.Struct, frozen=True):
     counted: Annotated[
         list[Count], Meta(max_length=10_000, description="An offset for each partition.")
     ] = []
+    shift: Annotated[
+        Logarithm, Meta(description="Added to the point and all quantiles, in log2(1 + increment).")
+    ] = 0.0
 
 
 class AwaitedHorizon(msgspec.Struct, frozen=True):
@@ -302,6 +313,7 @@ class AwaitedHorizon(msgspec.Struct, frozen=True):
     high: Events
     own_low: Events
     own_high: Events
+    own_predicted: Events | None = None
 
 
 class AwaitedForecast(msgspec.Struct, frozen=True):

@@ -189,6 +189,8 @@ FORECASTS: Board = {
     ],
     "Realised error": [
         Panel("MSLE", "short", "Mean squared error of log2(1 + increment).", quality("msle")),
+        Panel("MSLE before correction", "short", "Of the points as models state them.",
+              quality("own_msle")),
         Panel("MAPE", "percentunit", "Error of log2(2 + increment) over what came.",
               quality("mape_ratio")),
         Panel("Bias", "short", "Above 0: too much was forecast.", quality("bias_log2")),
@@ -212,7 +214,11 @@ FORECASTS: Board = {
         Panel("Coverage by kind", "percentunit", "Corrected.", quality("coverage_ratio")),
         Panel("Coverage before correction", "percentunit", "As models state their intervals.",
               quality("own_coverage_ratio")),
-        Panel("Corrections", "short", "By how much an end is moved outwards, log2.", {
+        Panel("Point corrections", "short", "By how much point and quantiles are moved, log2.", {
+            "{{model}} {{version}}, {{horizon}} s":
+                "avg by (model, version, horizon) (tidecast_scorer_point_correction_log2)",
+        }),
+        Panel("Interval corrections", "short", "By how much an end is moved outwards, log2.", {
             "{{end}} {{model}} {{version}}, {{horizon}} s":
                 "avg by (end, model, version, horizon) (tidecast_scorer_interval_correction_log2)",
         }),

@@ -37,7 +37,7 @@ def show(
     """Shows the card of a version; with --scores also what came of its live forecasts.
 
     MSLE, MAPE and bias are of log2(1 + increment); `caught` is the share of the 1 % that grew most
-    that were among the 1 % forecast to; `own` is the coverage before correction.
+    that were among the 1 % forecast to; `own` is what the figure before it is without corrections.
     """
     from models import registry
 
@@ -85,13 +85,13 @@ def _show_scores(out: Console, settings: Settings) -> None:
     )  # fmt: skip
     for column in ("model", "", "horizon"):
         table.add_column(column)
-    for column in ("scores", "MSLE", "MAPE", "bias", "coverage", "own", "caught"):
+    for column in ("scores", "MSLE", "own", "MAPE", "bias", "coverage", "own", "caught"):
         table.add_column(column, justify="right")
     for kind, horizon, found in versions.summary(scores, settings.horizons):
         table.add_row(
             f"{kind.model} {kind.version}", kind.kind,
             "all" if horizon is None else f"{horizon / 3600:g} h",
-            f"{found.n:,}", f"{found.msle:.3f}", f"{found.mape_ratio:.3f}",
+            f"{found.n:,}", f"{found.msle:.3f}", f"{found.own_msle:.3f}", f"{found.mape_ratio:.3f}",
             f"{found.bias_log2:+.3f}", f"{found.coverage_ratio:.3f}",
             f"{found.own_coverage_ratio:.3f}", f"{found.top_caught_ratio:.2f}",
         )  # fmt: skip

@@ -75,7 +75,7 @@ class ModelTable:
         at.latest.append((score.increment_log2_error, score.inside_interval))
 
     def take_calibration(self, found: ModelCalibration) -> None:
-        """Takes in an interval's correction; the latest of its key stands."""
+        """Takes in a correction; the latest of its key stands."""
         key = (found.model, found.model_version, found.horizon, found.age_bucket)
         _put(self._calibration, key, found, _CALIBRATIONS)
 

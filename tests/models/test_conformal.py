@@ -1,4 +1,4 @@
-"""Conformal corrections: each end is missed as often as it says, also when the data drift."""
+"""Corrections: the point follows a drift, and each end is missed as often as it says."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from models.conformal import (
     AGE_BUCKETS,
     AGE_EDGES,
     LEVEL,
+    MEMORY,
     NARROWEST,
+    PRIOR,
     STEP,
     WIDEST,
     Tracked,
@@ -22,9 +24,9 @@ def follow(realised: np.ndarray, low: float, high: float) -> tuple[Tracked, np.n
     tracked = Tracked()
     below, above = [], []
     for value in realised:
-        below.append(value < max(low - tracked.lower, 0.0))
-        above.append(value > high + tracked.upper)
-        tracked.update(value, low, high, not (below[-1] or above[-1]))
+        below.append(value < max(low + tracked.shift - tracked.lower, 0.0))
+        above.append(value > max(high + tracked.shift, 0.0) + tracked.upper)
+        tracked.update(value, (low + high) / 2, low, high, not (below[-1] or above[-1]))
     return tracked, np.array(below), np.array(above)
 
 
@@ -61,17 +63,46 @@ def test_corrections_stay_within_bounds() -> None:
     inside, _, _ = follow(np.full(5_000, 3.0), 2.0, 4.0)
     assert inside.lower == inside.upper == NARROWEST
     outside, _, _ = follow(np.full(5_000, 30.0), 2.0, 4.0)
+    assert outside.shift == WIDEST
     assert outside.upper == WIDEST
+
+
+def test_the_shift_is_the_mean_error_held_at_none_by_the_prior() -> None:
+    tracked = Tracked()
+    for scores in range(1, MEMORY + 1):
+        tracked.update(5.0, 4.0, 3.0, 5.5, True)
+        if scores in (1, PRIOR, MEMORY):
+            # A mean of so many errors of 1 and PRIOR errors of 0, weighed alike.
+            assert tracked.shift == pytest.approx(scores / (scores + PRIOR))
+
+
+def test_the_shift_finds_a_drift_and_forgets_one() -> None:
+    generator = np.random.default_rng(6)
+    drift = np.where(np.arange(3_000) < 1_500, -1.2, 0.4)
+    tracked, shifts = Tracked(), []
+    for value in 5 + drift + generator.normal(0, 1, 3_000):
+        tracked.update(value, 5.0, 3.4, 6.6, True)
+        shifts.append(tracked.shift)
+    assert np.mean(shifts[500:1_500]) == pytest.approx(-1.2, abs=0.1)
+    assert np.mean(shifts[2_500:]) == pytest.approx(0.4, abs=0.1)
+
+
+def test_a_drift_is_corrected_once_however_late_its_outcomes_come() -> None:
+    """What was forecast before the first outcome erred by the drift a hundred times over."""
+    tracked = Tracked()
+    for _ in range(1_000):
+        tracked.update(6.0, 4.0, 3.0, 5.0, False)
+    assert tracked.shift == pytest.approx(2.0, abs=0.05)
 
 
 def test_coverages_are_of_the_latest_scores() -> None:
     tracked = Tracked()
     for inside in [True] * 10 + [False] * 10:
-        tracked.update(3.0, 2.0, 4.0, inside)
+        tracked.update(3.0, 3.0, 2.0, 4.0, inside)
     assert tracked.coverage == pytest.approx(0.5)
     assert tracked.own_coverage == 1.0
     for _ in range(5_000):
-        tracked.update(9.0, 2.0, 4.0, True)
+        tracked.update(9.0, 3.0, 2.0, 4.0, True)
     assert tracked.coverage == pytest.approx(1.0, abs=1e-3)
     assert tracked.own_coverage == pytest.approx(0.0, abs=1e-3)
 

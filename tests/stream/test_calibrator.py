@@ -52,6 +52,16 @@ def test_a_successor_counts_what_is_left_however_much_is_read_again(died_at: int
     assert second.record(CELL) == undisturbed.record(CELL)
 
 
+def test_a_shift_is_learnt_from_the_models_own_points() -> None:
+    corrected, stated = Calibration(HORIZONS), Calibration(HORIZONS)
+    for number in range(1_000):
+        corrected.take(0, number, score(number, realised=73, own_predicted=25.0))
+        stated.take(0, number, score(number, realised=73, predicted=25.0))
+    # 64 and 16 by the increment, one added: two apart in log2.
+    assert corrected.record(CELL).shift == pytest.approx(2.0, abs=0.05)
+    assert corrected.record(CELL) == stated.record(CELL)
+
+
 def test_what_a_predecessor_counted_and_a_dying_scorer_repeats_counts_once() -> None:
     predecessor = Calibration(HORIZONS)
     for offset in range(50):

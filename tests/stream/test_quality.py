@@ -22,7 +22,7 @@ def score(predicted: float = 30.0, realised: int = 30, **changes: Any) -> Foreca
         "predicted": predicted, "realised": realised, "log2_error": 0.0,
         "inside_interval": 20 <= realised <= 50, "model": "m", "model_version": "1",
         "observed_count": 10, "increment_log2_error": float(error), "low": 20.0, "high": 50.0,
-        "own_low": 25.0, "own_high": 40.0,
+        "own_low": 25.0, "own_high": 40.0, "own_predicted": 35.0,
     }  # fmt: skip
     return ForecastScore(**(fields | changes))
 
@@ -37,6 +37,7 @@ def test_figures_are_those_of_the_literature() -> None:
     increments = realised - 10
     assert found.n == 300
     assert found.msle == pytest.approx(msle(predicted - 10, increments))
+    assert found.own_msle == pytest.approx(msle(np.full(300, 25.0), increments))
     assert found.mape_ratio == pytest.approx(mape(predicted - 10, increments))
     assert found.bias_log2 == pytest.approx(
         np.mean(np.log2(predicted - 9) - np.log2(1 + increments))

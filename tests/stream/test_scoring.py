@@ -85,17 +85,30 @@ def test_a_bound_that_is_a_whole_number_holds_it() -> None:
     assert not feed(scored, outcome("c", 86_400.0, count=11)).scores[0].inside_interval
 
 
-def test_a_corrected_interval_is_scored_as_stated_and_its_own_is_known() -> None:
+def test_what_is_corrected_is_scored_as_stated_and_the_models_own_is_known() -> None:
     scored = partition()
     plain = forecast("c", 300.0)
     corrected = [
-        msgspec.structs.replace(h, correction=Correction(p05=30.0, p95=50.0, sample_size=7))
+        msgspec.structs.replace(h, correction=Correction(30.0, 50.0, 7, 44.0))
         for h in plain.horizons
     ]
     feed(scored, msgspec.structs.replace(plain, horizons=corrected))
     [score] = feed(scored, outcome("c", 3600.0, count=73)).scores
     assert score.inside_interval
     assert (score.low, score.high, score.own_low, score.own_high) == (12, 90, 30, 50)
+    assert score.own_predicted == 44 != score.predicted
+
+
+def test_what_is_not_corrected_is_the_models_own() -> None:
+    scored = partition()
+    plain = forecast("c", 300.0)
+    by_interval_alone = [
+        msgspec.structs.replace(h, correction=Correction(30.0, 50.0, 7)) for h in plain.horizons
+    ]
+    feed(scored, plain)
+    feed(scored, msgspec.structs.replace(plain, forecast_id="older", horizons=by_interval_alone))
+    for score in feed(scored, outcome("c", 3600.0, count=73)).scores:
+        assert score.own_predicted == score.predicted
 
 
 def test_the_order_of_reading_does_not_matter() -> None:

@@ -4,9 +4,11 @@ Each kind of output has an id. Records of one id have to be equal, within a run 
 byte for byte but for the fields that may differ by nature:
 
     produced_at                     the wall clock of the writer
-    intervals, viral probability    of forecasts that `model.calibration` has corrected: what had
-                                    been learnt by then. The interval before correction is compared
-    low, high, inside_interval      of scores, likewise; own_low and own_high are compared
+    counts, viral probability       of forecasts that `model.calibration` has corrected: what had
+                                    been learnt by then. Point and interval before correction are
+                                    compared
+    errors, low, high,              of scores, likewise; own_predicted, own_low and own_high are
+    inside_interval                 compared
     shadows                         give way when there is no time: what both said is compared
 
 Of compacted topics the latest record of a key is compared as well: that is what stays. Decisions
@@ -39,7 +41,13 @@ from topics.catalogue import (
     SOCIAL_EVENTS,
     Topic,
 )
-from topics.records import CacheDecision, EdgeEpoch, ForecastScore, PopularityForecast
+from topics.records import (
+    CacheDecision,
+    EdgeEpoch,
+    ForecastScore,
+    PopularityForecast,
+    Quantiles,
+)
 
 # What a topic holds, in order by partition.
 Held = Mapping[str, Sequence[ConsumerRecord]]
@@ -82,7 +90,7 @@ def kinds(corrected: bool) -> list[Kind]:
     """The kinds of outputs with ids.
 
     Args:
-        corrected: whether intervals have been corrected in any of the runs that are compared.
+        corrected: whether forecasts have been corrected in any of the runs that are compared.
     """
 
     def forecast(record: PopularityForecast) -> PopularityForecast:
@@ -92,7 +100,10 @@ def kinds(corrected: bool) -> list[Kind]:
     def score(record: ForecastScore) -> ForecastScore:
         if not corrected:
             return record
-        return msgspec.structs.replace(record, low=0.0, high=0.0, inside_interval=False)
+        return msgspec.structs.replace(
+            record, predicted=0.0, log2_error=0.0, increment_log2_error=0.0, low=0.0, high=0.0,
+            inside_interval=False,
+        )  # fmt: skip
 
     def of_score(record: ForecastScore) -> Hashable:
         return record.forecast_id, record.horizon
@@ -112,13 +123,17 @@ def kinds(corrected: bool) -> list[Kind]:
 
 
 def _own(forecast: PopularityForecast) -> PopularityForecast:
-    """The forecast with the model's own interval, and without what follows a corrected one."""
+    """The forecast with the model's own point and interval, and without what follows others."""
     replace = msgspec.structs.replace
     horizons = []
     for at in forecast.horizons:
-        ends = at.quantiles if at.correction is None else at.correction
-        quantiles = replace(at.quantiles, p05=ends.p05, p25=0.0, p75=0.0, p95=ends.p95)
-        horizons.append(replace(at, quantiles=quantiles, correction=None))
+        low, high, point = at.quantiles.p05, at.quantiles.p95, at.geometric_mean
+        if at.correction is not None:
+            low, high, point = at.correction.p05, at.correction.p95, at.correction.geometric_mean
+        quantiles = Quantiles(low, 0.0, 0.0, 0.0, high)
+        horizons.append(
+            replace(at, expected=0.0, quantiles=quantiles, geometric_mean=point, correction=None)
+        )
     return replace(forecast, horizons=horizons, viral_probability=0.0)
 
 

@@ -244,10 +244,14 @@ async def test_every_score_counts_once_for_the_corrections_whoever_dies(cluster:
         tracked = Tracked()
         for score in versions[version]:
             tracked.update(
-                *(increment_log2(count, 10) for count in (score.realised, 20.0, 50.0)),
+                *(
+                    increment_log2(count, 10)
+                    for count in (score.realised, score.predicted, 20.0, 50.0)
+                ),
                 score.inside_interval,
             )
         assert (latest.lower_correction, latest.correction) == (tracked.lower, tracked.upper)
+        assert latest.shift == tracked.shift
         assert (latest.coverage, latest.own_coverage) == (tracked.coverage, tracked.own_coverage)
         assert latest.age_bucket == "under 15m"
     assert counted(records) == len(pairs)

@@ -92,10 +92,10 @@ function versions({ items, updates }) {
 function calibration(found) {
   return html`<div class="scroll"><table>
     <thead><tr><th scope="col">Model</th><th scope="col" class="r">${term("horizon", "Age forecast")}</th><th scope="col">Made at age</th>
-      <th scope="col" class="r">${term("correction", "Correction")}</th><th scope="col" class="r">${term("coverage", "Coverage")}</th>
+      <th scope="col" class="r">${term("shift", "Point moved")}</th><th scope="col" class="r">${term("correction", "Ends moved")}</th><th scope="col" class="r">${term("coverage", "Coverage")}</th>
       <th scope="col" class="r">${term("own", "Without it")}</th>
       <th scope="col" class="r">Scores</th></tr></thead>
     <tbody>${found.map((one) => html`<tr><td>${one.model} ${one.model_version}</td><td class="r">${duration(one.horizon)}</td>
-      <td>${one.age_bucket}</td><td class="r">${signed(one.lower_correction)} / ${signed(one.correction)}</td>
+      <td>${one.age_bucket}</td><td class="r">${signed(one.shift)}</td><td class="r">${signed(one.lower_correction)} / ${signed(one.correction)}</td>
       <td class="r">${percent(one.coverage, 1)}</td><td class="r">${percent(one.own_coverage, 1)}</td><td class="r">${count(one.sample_size)}</td></tr>`)}</tbody></table></div>`;
 }
