@@ -27,6 +27,7 @@ from models.baselines import TooFewError
 from models.candidates import Candidate, Kept
 from models.datasets import Cascade
 from models.evaluation import Window, eligible, forecast_window, labels, measure
+from models.prequential import followed
 from models.recipes import AnyTimeRecipe, Recipe, Report, Source, silent
 from topics.errors import TidecastError
 
@@ -162,12 +163,20 @@ class Comparison:
         chosen: eligible test cascades of each window.
     """
 
-    def __init__(self, cascades: Sequence[Cascade], end: float, windows: Sequence[Window]) -> None:
+    def __init__(
+        self,
+        cascades: Sequence[Cascade],
+        end: float,
+        windows: Sequence[Window],
+        prequential: bool = False,
+    ) -> None:
         """Args:
         cascades: to test on.
         end: unix seconds at which their recording ends.
         windows: to test in.
+        prequential: whether outcomes correct the forecasts that come after them.
         """
+        self.prequential = prequential
         self.chosen = {window: eligible(cascades, window, end) for window in windows}
         self._measured: dict[tuple[Window, str], list[_Measured]] = {}
 
@@ -183,6 +192,8 @@ class Comparison:
             began = time.perf_counter()
             forecast = forecast_window(candidate.model, cascades, window)
             took = time.perf_counter() - began
+            if self.prequential:
+                forecast = followed(forecast, cascades, realised, window)
             squared = (forecast.log_mean[:, 0] - np.log2(1 + realised)) ** 2
             errors[window] = float(squared.mean())
             self._measured.setdefault((window, candidate.name), []).append(

@@ -89,6 +89,14 @@ def evaluate_cascades(
         int, typer.Option(min=1, help="Trainings of each model whose training draws anything.")
     ] = 3,
     seed: SeedOption = 0,
+    prequential: Annotated[
+        bool,
+        typer.Option(
+            "--prequential",
+            help="Correct each forecast by the outcomes known by then, as the stream does "
+            "(test, then train).",
+        ),
+    ] = False,
     registry: RegistryOption = None,
     keep: Annotated[
         Path | None,
@@ -110,7 +118,8 @@ def evaluate_cascades(
 
     `--train OTHER` learns from other files and tests on the whole of FILE. `--pretrained` takes the
     models that ship, or those in `--registry`. A file that a model was trained on, told by its
-    digest, is only ever tested on in its test part.
+    digest, is only ever tested on in its test part. `--prequential` shows what a stream makes of
+    the same models: there forecasts follow what came of earlier ones.
 
     Tested on are cascades with at least 10 observed events whose horizon lies inside the recording.
     The figures: MSLE and MAPE of the forecast's point on log2(1 + increment), with their standard
@@ -135,7 +144,8 @@ def evaluate_cascades(
     from models.training import RECIPES, VARIANTS
 
     tested = read_recording(file)
-    told: dict[str, Any] = {"file": file.name, "digest": tested.data.digest, "split": split}
+    told: dict[str, Any] = {"file": file.name, "digest": tested.data.digest, "split": split,
+                            "prequential": prequential}  # fmt: skip
     candidates: Iterable[Candidate]
     with Bars(console) as report:
         if pretrained:
@@ -163,7 +173,7 @@ def evaluate_cascades(
             "trained_on": shown.names(learnt_from),
         }
         shown.announce(tested, part, len(cascades), split, shown.names(learnt_from))
-        compared = comparison.Comparison(cascades, tested.end, windows)
+        compared = comparison.Comparison(cascades, tested.end, windows, prequential)
         shown.check_sizes(compared, tested, cascades)
         first: dict[tuple[str, Window | None], Candidate] = {}
         for candidate in candidates:

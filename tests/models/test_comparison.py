@@ -107,6 +107,14 @@ def test_results_are_means_over_seeds_with_their_deviation() -> None:
     assert result.seconds == 1.5
 
 
+def test_a_prequential_comparison_corrects_by_what_came_before() -> None:
+    cascades = made(200)
+    static, follows = (Comparison(cascades, 2e9, WINDOWS[:1], prequential=p) for p in (False, True))
+    for compared in (static, follows):
+        compared.add(Candidate("constant", None, 0, Constant(9.0), None))
+    assert follows.results()[0].msle < 0.8 * static.results()[0].msle
+
+
 def test_a_model_for_one_window_is_measured_there_alone() -> None:
     compared = Comparison(made(100), 2e9, WINDOWS)
     compared.add(Candidate("constant", WINDOWS[1], 0, Constant(1.0), 0.1))
