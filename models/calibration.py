@@ -3,12 +3,15 @@
 The validation part is later than what a model learnt from, so its bias there tells of drift: in age
 and span, since young cascades and long spans drift the most. Half of it is corrected, for a drift
 seldom goes on for long, and the validation part is a sample too. Then the quantiles are stretched
-about the median until they hold what they promise (split conformal prediction). Observations of
+about the median until they hold what they promise (split conformal prediction). Of several sources
+some need wider intervals than others, and a model is not told which of them it serves: it takes the
+middle between what holds on average and what holds in each of them. Observations of
 few events have a bias of their own, which would be taken for that of the others: none is used.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import msgspec
@@ -75,7 +78,7 @@ def _terms(ages: NDArray[np.float64], horizons: NDArray[np.float64]) -> NDArray[
 
 
 def held_out(sources: Sequence[Source], ages: int = 8) -> list[Observations]:
-    """Observations of the validation parts, the same whoever asks, weighted by the shares.
+    """Observations of each validation part, the same whoever asks, weighted by the shares.
 
     Those of fewer than `FEW_EVENTS` events weigh nothing, if any has as many.
     """
@@ -83,7 +86,9 @@ def held_out(sources: Sequence[Source], ages: int = 8) -> list[Observations]:
     held = [
         seen._replace(weights=seen.weights * source.share)
         for source in sources
-        for seen in observe(source.validation, source.end, rng, ages, horizons=4)
+        for seen in observe(
+            source.validation, source.end, rng, ages, horizons=4, chunk_size=sys.maxsize
+        )
     ]
     enough = [seen.batch.counts >= FEW_EVENTS for seen in held]
     if not any(some.any() for some in enough):
@@ -101,7 +106,7 @@ def calibrate(
 
     Args:
         model: before any correction of its own.
-        observations: of the validation part.
+        observations: of each validation part.
         shifts: whether to correct the bias too, not the spread alone.
     """
     answers = [model.forecast_batch(seen.batch, seen.horizons) for seen in observations]
@@ -117,14 +122,22 @@ def calibrate(
     shift = SHARE * np.linalg.solve(normal, (terms * weight[:, None]).T @ (targets - mean).ravel())
     corrected = Calibration(shift=tuple(shift.tolist())) if shifts else Calibration()
     _, moved = corrected.apply(mean, quantiles, ages, horizons)
+    part = np.repeat(np.arange(len(observations)), [len(seen.weights) for seen in observations])
     middle = np.sqrt(YOUNG * OLD)
     found = []
-    for chosen in (ages < middle, ages >= middle):
-        stretches = np.ones(len(LEVELS))
-        if weights[chosen].any():
-            rows = moved[chosen].reshape(-1, len(LEVELS))
-            weight = np.repeat(weights[chosen], targets.shape[1])
-            stretches = conformal_stretches(rows, targets[chosen].ravel(), weight)
+    for aged in (ages < middle, ages >= middle):
+        counted = aged & (weights > 0)
+        chosen = [counted & (part == number) for number in np.unique(part[counted])]
+        each = [
+            conformal_stretches(
+                moved[rows].reshape(-1, len(LEVELS)),
+                targets[rows].ravel(),
+                np.repeat(weights[rows], targets.shape[1]),
+            )
+            for rows in (counted, *chosen)
+            if rows.any()
+        ]
+        stretches = (each[0] + np.max(each[1:], axis=0)) / 2 if each else np.ones(len(LEVELS))
         found.append(tuple(stretches.tolist()))
     return msgspec.structs.replace(corrected, young=found[0], old=found[1])
 

@@ -60,6 +60,7 @@ def observe(
     rng: np.random.Generator,
     ages: int = 24,
     horizons: int = 4,
+    chunk_size: int = _CHUNK,
 ) -> Iterator[Observations]:
     """Observations of the cascades, in chunks, in their order.
 
@@ -69,6 +70,7 @@ def observe(
         rng: draws ages and horizons.
         ages: ages drawn for each cascade, beside those of growth.
         horizons: horizons drawn for each observation.
+        chunk_size: a chunk is closed after a cascade that it has as many with.
     """
     chunk: list[tuple[Cascade, float, NDArray[np.float64], float]] = []
     for cascade in cascades:
@@ -78,7 +80,7 @@ def observe(
             asked = _draw_horizons(rng, float(age), limit, horizons)
             if asked is not None:
                 chunk.append((cascade, float(age), asked, 1 / len(moments)))
-        if len(chunk) >= _CHUNK:
+        if len(chunk) >= chunk_size:
             yield _observations(chunk)
             chunk = []
     if chunk:

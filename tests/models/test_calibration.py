@@ -69,6 +69,17 @@ def test_a_bias_that_grows_with_the_age_is_corrected_where_it_is() -> None:
     assert corrected[1, 0] > 8.3
 
 
+def test_stretches_lie_between_what_holds_on_average_and_what_holds_in_each_source() -> None:
+    calm, wild = observed(np.zeros(4_000)), observed(np.zeros(4_000))
+    spread = 3 * (np.log2(1 + wild.increments) - 8)
+    wild = wild._replace(increments=np.exp2(np.clip(8 + spread, 0, 40)).astype(np.int64) - 1)
+    alone = [calibrate(Constant(), [seen], shifts=False).old[-1] for seen in (calm, wild)]
+    assert alone[0] == pytest.approx(1.0, abs=0.1) and alone[1] == pytest.approx(3.0, abs=0.2)
+    together = calibrate(Constant(), [calm, wild], shifts=False).old[-1]
+    # Of both together the twentieth that lies highest is a tenth of the wild one.
+    assert together == pytest.approx((3.0 + 3.0 * 1.2816 / 1.645) / 2, abs=0.15)
+
+
 def test_without_shifts_only_the_spread_is_corrected() -> None:
     found = calibrate(Constant(), [observed(np.full(4_000, 0.5))], shifts=False)
     assert found.shift == (0.0, 0.0, 0.0)
