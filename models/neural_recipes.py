@@ -193,6 +193,11 @@ def fit(
     )
 
 
+def _schedule(epochs: int) -> Schedule:
+    """Of a sequence model: a quarter as long on both parts, what is latest being worth the most."""
+    return Schedule(epochs=epochs, patience=8, again=max(1, epochs // 4))
+
+
 def train_concat(
     sources: Sequence[Source],
     *,
@@ -201,7 +206,7 @@ def train_concat(
     components: Sequence[str] = (),
     flow: str = "affine",
     members: int = 4,
-    epochs: int = 14,
+    epochs: int = 40,
 ) -> Trained:
     """ConCat.
 
@@ -216,7 +221,7 @@ def train_concat(
     """
     config = concat.Config(components=tuple(components), flow=flow, members=members)
     make = _sequences("structure" in components, 1)
-    return fit(ConCat, config, make, sources, Schedule(epochs=epochs), seed, report)
+    return fit(ConCat, config, make, sources, _schedule(epochs), seed, report)
 
 
 def train_casft(
@@ -227,13 +232,13 @@ def train_casft(
     components: Sequence[str] = ("likelihood",),
     trend: str = "diffusion",
     members: int = 2,
-    epochs: int = 14,
+    epochs: int = 40,
 ) -> Trained:
     """CasFT; `trend` is one of `casft.TRENDS`, the others as for ConCat."""
     base = concat.Config(components=tuple(components), members=members)
     config = casft.Config(base=base, trend=trend)
     make = _sequences("structure" in components, config.parts)
-    return fit(CasFT, config, make, sources, Schedule(epochs=epochs), seed, report)
+    return fit(CasFT, config, make, sources, _schedule(epochs), seed, report)
 
 
 def train_mlp(
