@@ -15,8 +15,8 @@ go by in a minute, and corrections come late by seconds, which are days.
 
 Printed are, of the cascades before and after the change, for what is served (the setting
 `forecaster`) and what is tried beside it (`shadows`): scores, MSLE, MAPE and bias of
-log2(1 + increment), coverage of the interval as it was forecast and as the model itself had it, by
-horizon and in all; and the lowest and highest coverage of any twentieth of the scores.
+log2(1 + increment), MSLE of the points and coverage of the intervals as the model itself had them
+(`own`), by horizon and in all; and the lowest and highest coverage of any twentieth of the scores.
 """
 
 from __future__ import annotations
@@ -232,8 +232,8 @@ def _row(scores: Sequence[ForecastScore]) -> dict:
 
 def show(name: str, rows: Sequence[dict]) -> None:
     table = Table(title=name, box=None, title_justify="left")
-    columns = ("model", "kind", "part", "horizon", "n", "msle", "mape_ratio", "bias_log2",
-               "coverage_ratio", "own_coverage_ratio", "lowest_twentieth",
+    columns = ("model", "kind", "part", "horizon", "n", "msle", "own_msle", "mape_ratio",
+               "bias_log2", "coverage_ratio", "own_coverage_ratio", "lowest_twentieth",
                "highest_twentieth")  # fmt: skip
     for column in columns:
         table.add_column(column.removesuffix("_ratio").replace("_", " "), justify="right")

@@ -6,8 +6,9 @@
 Replays the file through `tidecast up` on a broker of its own, reads `popularity.forecasts`, and
 takes for each test cascade (the latest 15 %) the forecast that its snapshot at the age got. Beside
 it stands the same model's forecast of the snapshot that the file gives. Both are held against what
-came. What differs is told by cause: a cascade without a forecast at that age, a snapshot with
-another count, and the rest. A replay prefixes users by the file's name, so that their 32-bit hashes
+came, as is the forecast in the topic before the corrections that the stream had learnt from
+outcomes by then. What differs between the model's own answers is told by cause: a cascade without
+a forecast at that age, a snapshot with another count, and the rest. A replay prefixes users by the file's name, so that their 32-bit hashes
 are others than the file's: where two users of one cascade collide in one of them, a feature moves.
 
 The model is the one that the settings name (TIDECAST_FORECASTER).
@@ -85,7 +86,7 @@ def compare(
     snapshots = [snapshot_at(cascade, window.observed, settings.max_events) for cascade in cascades]
     offline = model.forecast(snapshots, np.array(settings.horizons, np.float64))
     at = list(settings.horizons).index(window.horizon)
-    points: dict[str, list[float]] = {"offline": [], "topic": []}
+    points: dict[str, list[float]] = {"offline": [], "own": [], "topic": []}
     realised: list[int] = []
     missing = recounted = 0
     largest = 0.0
@@ -96,23 +97,28 @@ def compare(
             continue
         [asked] = [h for h in forecast.horizons if h.horizon == window.horizon]
         assert asked.geometric_mean is not None
-        told = asked.geometric_mean - forecast.observed_count
+        own = asked.geometric_mean
+        if asked.correction is not None and asked.correction.geometric_mean is not None:
+            own = asked.correction.geometric_mean
+        own -= forecast.observed_count
         expected = float(np.exp2(offline.log_mean[row, at]) - 1)
-        points["topic"].append(told)
+        points["topic"].append(asked.geometric_mean - forecast.observed_count)
+        points["own"].append(own)
         points["offline"].append(expected)
         realised.append(increment(cascade, *window))
         if forecast.observed_count != snapshots[row].observed_count:
             recounted += 1
         else:
-            largest = max(largest, abs(np.log2(1 + told) - np.log2(1 + expected)))
+            largest = max(largest, abs(np.log2(1 + own) - np.log2(1 + expected)))
     return {
         "window": str(window),
         "n": len(realised),
         "msle_offline": msle(points["offline"], realised),
         "msle_topic": msle(points["topic"], realised),
+        "msle_topic_before_correction": msle(points["own"], realised),
         "without_forecast": missing,
         "other_count": recounted,
-        "largest_difference_at_equal_count": largest,
+        "largest_own_difference_at_equal_count": largest,
     }
 
 
