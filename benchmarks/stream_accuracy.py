@@ -8,8 +8,9 @@ takes for each test cascade (the latest 15 %) the forecast that its snapshot at 
 it stands the same model's forecast of the snapshot that the file gives. Both are held against what
 came, as is the forecast in the topic before the corrections that the stream had learnt from
 outcomes by then. What differs between the model's own answers is told by cause: a cascade without
-a forecast at that age, a snapshot with another count, and the rest. A replay prefixes users by the file's name, so that their 32-bit hashes
-are others than the file's: where two users of one cascade collide in one of them, a feature moves.
+a forecast at that age, a snapshot with another count, and the rest. A replay prefixes users by the
+file's name, so that their 32-bit hashes are others than the file's: where two users of one cascade
+collide in one of them, a feature moves.
 
 The model is the one that the settings name (TIDECAST_FORECASTER).
 """
