@@ -1,8 +1,9 @@
-"""Drift of what models are shown, and of how they err: ADWIN (Bifet and Gavaldà, 2007), by river.
+"""Drift of what models are shown, and of how they err by themselves: ADWIN (Bifet and Gavaldà, 2007), by river.
 
 ADWIN cuts its window where the means of the two parts differ by more than chance allows. It takes
 its values for independent, so each detector is given one of a cascade: the forecasts of one cascade
-err together, and would be a drift every few cascades. A detection is counted; the mean since the
+err together, and would be a drift every few cascades. Errors are those before correction: what
+corrects them would be a change itself, and would hide the next. A detection is counted; the mean since the
 last one tells what is usual now, and so in which direction it went.
 """
 
@@ -15,6 +16,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from river.drift import ADWIN
 
+from stream.scoring import increment_log2, own_point
 from stream.settings import Settings
 from topics.records import ForecastScore, PopularityForecast
 
@@ -88,11 +90,17 @@ class _Place(NamedTuple):
 
 
 class ErrorDrift:
-    """Drift of the errors of what is served, log2(1 + increment), by version and horizon."""
+    """Drift of the errors of what is served, by version and horizon.
+
+    They are those of log2(1 + increment), before correction.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._detectors = _Detectors(
-            "error", "errors of forecasts, log2", ("model", "version", "horizon"), registry
+            "error",
+            "errors of forecasts before correction, log2",
+            ("model", "version", "horizon"),
+            registry,
         )
 
     def take(self, scores: Iterable[ForecastScore]) -> None:
@@ -101,6 +109,8 @@ class ErrorDrift:
         for score in scores:
             if not (score.shadow or score.degraded):
                 place = _Place(score.model, score.model_version, f"{score.horizon:g}")
-                errors.setdefault((place, score.cascade_id), []).append(score.increment_log2_error)
+                realised = increment_log2(score.realised, score.observed_count)
+                error = own_point(score) - realised
+                errors.setdefault((place, score.cascade_id), []).append(error)
         for (place, _), values in errors.items():
             self._detectors.take(place, float(np.mean(values)))

@@ -13,10 +13,12 @@ from topics.records import ForecastScore, PopularityForecast
 
 
 def score(cascade: str, error: float, **changes: Any) -> ForecastScore:
+    """One whose error was corrected away."""
     fields: dict[str, Any] = {
         "forecast_id": "f", "cascade_id": cascade, "age": 300.0, "horizon": 3_600.0,
-        "predicted": 1.0, "realised": 1, "log2_error": 0.0, "inside_interval": True,
-        "model": "m", "model_version": "1", "increment_log2_error": error,
+        "predicted": 255.0, "realised": 255, "log2_error": 0.0, "inside_interval": True,
+        "model": "m", "model_version": "1", "increment_log2_error": 0.0,
+        "own_predicted": max(2.0 ** (8 + error) - 1, 0.0),
     }  # fmt: skip
     return ForecastScore(**(fields | changes))
 
