@@ -1,10 +1,10 @@
-"""Drift of what models are shown, and of how they err by themselves: ADWIN (Bifet and Gavaldà, 2007), by river.
+"""Drift of what models are shown, and of how they err: ADWIN (Bifet and Gavaldà, 2007), by river.
 
 ADWIN cuts its window where the means of the two parts differ by more than chance allows. It takes
 its values for independent, so each detector is given one of a cascade: the forecasts of one cascade
 err together, and would be a drift every few cascades. Errors are those before correction: what
-corrects them would be a change itself, and would hide the next. A detection is counted; the mean since the
-last one tells what is usual now, and so in which direction it went.
+corrects them would be a change itself, and would hide the next. A detection is counted; the mean
+since the last one tells what is usual now, and so in which direction it went.
 """
 
 from __future__ import annotations
