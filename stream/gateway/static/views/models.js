@@ -34,7 +34,7 @@ export function models(_, { draw }) {
         </div>
         <section class="card" aria-label="Scores"><div class="head"><h2>Scores</h2></div>${scores(found.items)}</section>`}
         <section class="card" aria-label="Versions"><div class="head"><h2>Versions</h2></div>${versions(found)}</section>
-        ${found.calibration.length ? html`<section class="card" aria-label="Calibration"><div class="head"><h2>Corrections of intervals in force</h2></div>${calibration(found.calibration)}</section>` : ""}`;
+        ${found.calibration.length ? html`<section class="card" aria-label="Calibration"><div class="head"><h2>Corrections in force</h2></div>${calibration(found.calibration)}</section>` : ""}`;
     },
   };
 }
