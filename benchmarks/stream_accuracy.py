@@ -39,6 +39,7 @@ from models.evaluation import Window, eligible, msle
 from models.observations import end_of
 from stream.broker import create_topics_now, embedded
 from stream.heartbeats import parted
+from stream.scoring import awaited
 from stream.settings import Duration, Settings, load
 from stream.sources.replay import stem
 from topics.catalogue import POPULARITY_FORECASTS
@@ -96,14 +97,13 @@ def compare(
         if forecast is None:
             missing += 1
             continue
-        [asked] = [h for h in forecast.horizons if h.horizon == window.horizon]
-        assert asked.geometric_mean is not None
-        own = asked.geometric_mean
-        if asked.correction is not None and asked.correction.geometric_mean is not None:
-            own = asked.correction.geometric_mean
-        own -= forecast.observed_count
+        [asked] = [
+            h for h in awaited(forecast, shadow=False).horizons if h.horizon == window.horizon
+        ]
+        assert asked.own_predicted is not None
+        own = asked.own_predicted - forecast.observed_count
         expected = float(np.exp2(offline.log_mean[row, at]) - 1)
-        points["topic"].append(asked.geometric_mean - forecast.observed_count)
+        points["topic"].append(asked.predicted - forecast.observed_count)
         points["own"].append(own)
         points["offline"].append(expected)
         realised.append(increment(cascade, *window))

@@ -176,7 +176,7 @@ class Comparison:
         windows: to test in.
         prequential: whether outcomes correct the forecasts that come after them.
         """
-        self.prequential = prequential
+        self._prequential = prequential
         self.chosen = {window: eligible(cascades, window, end) for window in windows}
         self._measured: dict[tuple[Window, str], list[_Measured]] = {}
 
@@ -192,7 +192,7 @@ class Comparison:
             began = time.perf_counter()
             forecast = forecast_window(candidate.model, cascades, window)
             took = time.perf_counter() - began
-            if self.prequential:
+            if self._prequential:
                 forecast = followed(forecast, cascades, realised, window)
             squared = (forecast.log_mean[:, 0] - np.log2(1 + realised)) ** 2
             errors[window] = float(squared.mean())

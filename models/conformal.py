@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.interface import Increments
 from models.quantiles import MEDIAN
 
 LEVEL = 0.05  # how often each end of the 90 % interval may be missed
@@ -97,6 +98,27 @@ class Tracked:
 
 def _bounded(correction: float) -> float:
     return min(max(correction, NARROWEST), WIDEST)
+
+
+def corrected(
+    own: Increments,
+    shift: NDArray[np.float64],
+    lower: NDArray[np.float64],
+    upper: NDArray[np.float64],
+) -> Increments:
+    """What a model answers, with its point shifted and its quantiles corrected as by `correct`.
+
+    The expected increment follows the shift: an end that has moved says nothing of it.
+
+    Args:
+        own: as the model answers.
+        shift, lower, upper: shape of `own.log_mean`, or one that broadcasts to it.
+    """
+    return Increments(
+        quantiles=correct(own.quantiles, shift, lower, upper),
+        expected=np.maximum((1 + own.expected) * np.exp2(shift) - 1, 0.0),
+        log_mean=np.maximum(own.log_mean + shift, 0.0),
+    )
 
 
 def correct(

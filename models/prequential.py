@@ -8,12 +8,11 @@ horizon. Nothing that a forecast is corrected by lies in its future.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.conformal import ROUNDING, Tracked, correct
+from models.conformal import ROUNDING, Tracked, corrected
 from models.datasets import Cascade
 from models.evaluation import Window
 from models.interface import Increments
@@ -35,9 +34,7 @@ def followed(
     # Of what happens at one moment the outcomes come first.
     moments = np.concatenate([published + window.horizon, published + window.observed])
     came = np.log2(1 + realised)
-    quantiles, means, expected = (
-        own.quantiles.copy(), own.log_mean.copy(), own.expected.copy(),
-    )  # fmt: skip
+    quantiles, expected, means = map(np.empty_like, (own.quantiles, own.expected, own.log_mean))
     tracked = Tracked()
     for place in np.argsort(moments, kind="stable").tolist():
         at = place % size
@@ -48,8 +45,7 @@ def followed(
                 bool(low <= came[at] <= high),
             )  # fmt: skip
             continue
-        shift, lower, upper = map(np.array, (tracked.shift, tracked.lower, tracked.upper))
-        quantiles[at, 0] = correct(own.quantiles[at, 0], shift, lower, upper)
-        means[at] = np.maximum(own.log_mean[at] + shift, 0.0)
-        expected[at] = np.maximum((1 + own.expected[at]) * np.exp2(shift) - 1, 0.0)
-    return replace(own, quantiles=quantiles, log_mean=means, expected=expected)
+        row = Increments(own.quantiles[at], own.expected[at], own.log_mean[at])
+        said = corrected(row, *map(np.array, (tracked.shift, tracked.lower, tracked.upper)))
+        quantiles[at], expected[at], means[at] = said.quantiles, said.expected, said.log_mean
+    return Increments(quantiles, expected, means)

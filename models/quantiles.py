@@ -35,15 +35,26 @@ def settle(
         horizons: seconds, ascending along the last axis, shape (horizons,) or (snapshots,
             horizons).
     """
-    ahead = np.broadcast_to(horizons > ages[:, None], log_mean.shape)
-    ordered = np.where(ahead[:, :, None], np.sort(np.maximum(quantiles, 0.0), axis=-1), 0.0)
-    growing = np.maximum.accumulate(ordered, axis=1)
-    means = np.maximum.accumulate(np.where(ahead, np.maximum(log_mean, 0.0), 0.0), axis=1)
+    ordered = growing(np.sort(np.maximum(quantiles, 0.0), axis=-1), ages, horizons)
     return Increments(
-        quantiles=growing,
-        expected=np.where(ahead, expected_increment(growing), 0.0),
-        log_mean=means,
+        quantiles=ordered,
+        expected=np.where(horizons > ages[:, None], expected_increment(ordered), 0.0),
+        log_mean=growing(np.maximum(log_mean, 0.0), ages, horizons),
     )
+
+
+def growing(
+    values: NDArray[np.float64], ages: NDArray[np.float64], horizons: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Values that do not fall as the horizon moves out, and are 0 where it is not ahead.
+
+    Args:
+        values: at least 0, shape (snapshots, horizons, ...).
+        ages, horizons: as for `settle`.
+    """
+    ahead = horizons > ages[:, None]
+    ahead = ahead.reshape(ahead.shape + (1,) * (values.ndim - 2))
+    return np.maximum.accumulate(np.where(ahead, values, 0.0), axis=1)
 
 
 def stretch(quantiles: NDArray[np.float64], stretches: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
-from models.conformal import AGE_BUCKETS, AGE_EDGES, correct
+from models.conformal import AGE_BUCKETS, AGE_EDGES, corrected
 from models.interface import Increments
-from models.quantiles import settle
+from models.quantiles import growing
 from topics.catalogue import MODEL_CALIBRATION
 from topics.codecs import DecodeError
 from topics.records import ModelCalibration
@@ -96,13 +96,12 @@ class Corrections:
         if table is None:
             return increments, None
         buckets = np.searchsorted(AGE_EDGES, ages, side="right")
-        shift = table.shift.T[buckets]
-        quantiles = correct(
-            increments.quantiles, shift, table.lower.T[buckets], table.upper.T[buckets]
+        moved = corrected(
+            increments, table.shift.T[buckets], table.lower.T[buckets], table.upper.T[buckets]
         )
-        corrected = settle(quantiles, increments.log_mean + shift, ages, self._horizons)
-        # Not the mean of the corrected quantiles: an end that has moved says nothing of it.
-        expected = (1 + increments.expected) * np.exp2(shift) - 1
-        expected = np.where(self._horizons > ages[:, None], np.maximum(expected, 0.0), 0.0)
-        expected = np.maximum.accumulate(expected, axis=1)
-        return replace(corrected, expected=expected), table.sample_sizes.T[buckets]
+        grown = Increments(
+            quantiles=growing(moved.quantiles, ages, self._horizons),
+            expected=growing(moved.expected, ages, self._horizons),
+            log_mean=growing(moved.log_mean, ages, self._horizons),
+        )
+        return grown, table.sample_sizes.T[buckets]

@@ -101,7 +101,7 @@ def score(forecast: AwaitedForecast, at: AwaitedHorizon, outcome: CascadeOutcome
         high=at.high,
         own_low=at.own_low,
         own_high=at.own_high,
-        own_predicted=at.predicted if at.own_predicted is None else at.own_predicted,
+        own_predicted=at.own_predicted,
         degraded=forecast.degraded,
         shadow=forecast.shadow,
     )
