@@ -106,7 +106,10 @@ def _apply(rules, state, batch, i, opened):
         return BEFORE_ROOT
 
     is_root = batch.root[i] and not cascade.rooted
-    if is_root or (not cascade.rooted and time < cascade.published):
+    # Publication moves on for its root alone, and only while no trigger can have fired: whether
+    # the watermark has come past the first age by now is up to the others of the partition.
+    on_time = time <= cascade.published + rules.ages[0]
+    if not cascade.rooted and (time < cascade.published or (is_root and on_time)):
         # Not of one that woke and ends at a time of its own.
         follows = np.isnan(cascade.due) or (
             cascade.due == cascade.published + rules.ages[cascade.next_age]

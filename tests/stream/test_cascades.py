@@ -8,7 +8,7 @@ from itertools import pairwise
 import networkx as nx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream.cascades import CascadeStore, Verdict
@@ -127,8 +127,18 @@ def _identity_of(caused: tuple[CascadeSnapshot | CascadeOutcome, int]) -> tuple[
     return _identity(caused[0])
 
 
+# The root of c1 is past its first age, which the watermark is by then for the sake of c0.
+ROOT_PAST_THE_FIRST_AGE = [
+    event("c1", 4, 100.0),
+    event("c0", 23, 112.5, "post"),
+    event("c1", 24, 111.5, "post"),
+    event("c1", 59, 112.5, "post"),
+]
+
+
 @settings(max_examples=100, deadline=None)
 @given(logs(disorder=4.0))
+@example(ROOT_PAST_THE_FIRST_AGE)
 def test_a_cascade_is_the_same_whoever_shares_its_partition(log: list[SocialEvent]) -> None:
     roomy = SMALL.having(max_cascades=100)
     together = CascadeStore(roomy)
@@ -197,6 +207,20 @@ def test_an_event_before_its_root_counts_and_the_root_sets_the_publication() -> 
     assert snapshot.delays().tolist() == [0, 3, 4]
     # The root was not there when its first child came, so that child's parent stays unknown.
     assert snapshot.parents().tolist() == [-1, -2, 0]
+
+
+@pytest.mark.parametrize(("root_at", "published_at"), [(108.0, 108.0), (108.5, 100.0)])
+def test_a_root_moves_the_publication_on_no_further_than_the_first_age(
+    root_at: float, published_at: float
+) -> None:
+    store = CascadeStore(SMALL)
+    log = [
+        event(number=1, at=100.0),
+        event(number=0, at=root_at, kind="post"),
+        event(number=2, at=109.0),
+    ]
+    (snapshot,) = snapshots(ingest(store, log)[1])
+    assert (snapshot.rooted, snapshot.published_at) == (True, published_at)
 
 
 def test_without_its_root_a_cascade_counts_from_its_earliest_event() -> None:
