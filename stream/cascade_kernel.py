@@ -105,11 +105,10 @@ def _apply(rules, state, batch, i, opened):
     if cascade.rooted and time < cascade.published - rules.skew:
         return BEFORE_ROOT
 
-    is_root = batch.root[i] and not cascade.rooted
-    # Publication moves on for its root alone, and only while no trigger can have fired: whether
-    # the watermark has come past the first age by now is up to the others of the partition.
-    on_time = time <= cascade.published + rules.ages[0]
-    if not cascade.rooted and (time < cascade.published or (is_root and on_time)):
+    # Past the first age it comes too late to be the root: whether a trigger has fired without it
+    # is up to the others of the partition, whose watermark it is.
+    is_root = batch.root[i] and not cascade.rooted and time <= cascade.published + rules.ages[0]
+    if is_root or (not cascade.rooted and time < cascade.published):
         # Not of one that woke and ends at a time of its own.
         follows = np.isnan(cascade.due) or (
             cascade.due == cascade.published + rules.ages[cascade.next_age]

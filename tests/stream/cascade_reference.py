@@ -80,14 +80,13 @@ class ReferenceStore:
         if cascade.rooted and event.timestamp < cascade.published - settings.clock_skew:
             return "BEFORE_ROOT"
         parent = self._parent(cascade, event)
-        before, first_age = cascade.published, cascade.published + self.ages[0]
-        is_root = event.kind == "post" and not cascade.rooted
-        if is_root and event.timestamp <= first_age:
-            cascade.published = event.timestamp
+        before = cascade.published
+        soon = event.timestamp <= before + self.ages[0]
+        if event.kind == "post" and not cascade.rooted and soon:
+            cascade.rooted, cascade.published, parent = True, event.timestamp, -1
+            cascade.dormant = False
         elif not cascade.rooted:
             cascade.published = min(before, event.timestamp)
-        if is_root:
-            cascade.rooted, parent = True, -1
         cascade.dormant &= cascade.published == before
         if len(cascade.kept) < settings.max_events:
             depth = 0 if parent == -1 else 1 if parent == -2 else cascade.kept[parent].depth + 1

@@ -127,18 +127,24 @@ def _identity_of(caused: tuple[CascadeSnapshot | CascadeOutcome, int]) -> tuple[
     return _identity(caused[0])
 
 
-# The root of c1 is past its first age, which the watermark is by then for the sake of c0.
-ROOT_PAST_THE_FIRST_AGE = [
+# The post of c1 is past its first age, as is the watermark by then for the sake of c0.
+POST_PAST_THE_FIRST_AGE = [
     event("c1", 4, 100.0),
     event("c0", 23, 112.5, "post"),
     event("c1", 24, 111.5, "post"),
     event("c1", 59, 112.5, "post"),
 ]
+POST_PAST_A_LATER_AGE = [
+    *(event("c1", number, at) for number, at in enumerate([100.0, 100.0, 121.0])),
+    event("c0", 15, 170.0, "post"),
+    event("c1", 16, 166.0, "post"),
+]
 
 
 @settings(max_examples=100, deadline=None)
 @given(logs(disorder=4.0))
-@example(ROOT_PAST_THE_FIRST_AGE)
+@example(POST_PAST_THE_FIRST_AGE)
+@example(POST_PAST_A_LATER_AGE)
 def test_a_cascade_is_the_same_whoever_shares_its_partition(log: list[SocialEvent]) -> None:
     roomy = SMALL.having(max_cascades=100)
     together = CascadeStore(roomy)
@@ -209,9 +215,11 @@ def test_an_event_before_its_root_counts_and_the_root_sets_the_publication() -> 
     assert snapshot.parents().tolist() == [-1, -2, 0]
 
 
-@pytest.mark.parametrize(("root_at", "published_at"), [(108.0, 108.0), (108.5, 100.0)])
-def test_a_root_moves_the_publication_on_no_further_than_the_first_age(
-    root_at: float, published_at: float
+@pytest.mark.parametrize(
+    ("root_at", "rooted", "published_at"), [(108.0, True, 108.0), (108.5, False, 100.0)]
+)
+def test_a_post_past_the_first_age_is_not_taken_for_the_root(
+    root_at: float, rooted: bool, published_at: float
 ) -> None:
     store = CascadeStore(SMALL)
     log = [
@@ -220,7 +228,7 @@ def test_a_root_moves_the_publication_on_no_further_than_the_first_age(
         event(number=2, at=109.0),
     ]
     (snapshot,) = snapshots(ingest(store, log)[1])
-    assert (snapshot.rooted, snapshot.published_at) == (True, published_at)
+    assert (snapshot.rooted, snapshot.published_at) == (rooted, published_at)
 
 
 def test_without_its_root_a_cascade_counts_from_its_earliest_event() -> None:
