@@ -25,8 +25,8 @@ Rules
              it wakes after that, it is followed for as long again, and ends with an outcome at that
              age; if a late event of before wakes it, its outcome at the last horizon ends it.
     root     a cascade whose root has not been seen counts from its earliest event; when the root
-             comes, publication is its time. A post of a time past the first age from there is not
-             taken for the root: triggers may have fired without it.
+             comes, publication is its time. A post past the first age from the earliest event is
+             not taken for the root: triggers may have fired without it.
     parent   looked up by event, then by user (the first event of that user); one that has not
              been seen by then is unknown, and the depth is taken as 1.
     closed   events of a cascade that was closed are counted and dropped: a second forecast of the
