@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from models import dense
 from models.batch import Batch
 from models.encoder import Encoder
+from models.encoder_states import encodings
 from models.flows import AffineFlow, Flow, NeuralFlow, clock_of
 from models.graphwave import WIDTH as STRUCTURE_WIDTH
 from models.graphwave import graphwave_of
@@ -231,10 +232,14 @@ class ConCatNetwork(Network):
         shared = inputs.expand(self.config.members, -1, -1)
         if self.encoder is None:
             return self.read(shared)
-        users = USER_WIDTH if self.users is not None else 0
-        events, who = inputs.split([inputs.shape[1] - users, users], 1)
-        encoded = self.encoder(events, who if users else None, observed.clock, observed.offsets)
+        encoded = self.encoder(*self._parted(inputs), observed.clock, observed.offsets)
         return self.read(torch.cat([shared, encoded], -1))
+
+    def _parted(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the encoder's Transformers read: all but the users' embeddings, and those."""
+        if self.users is None:
+            return inputs, None
+        return inputs[:, :-USER_WIDTH], inputs[:, -USER_WIDTH:]
 
     def states(self, observed: Observed) -> tuple[Tensor, Tensor, Tensor]:
         """State at each observation, expected events so far, and log-likelihood per event.
@@ -307,16 +312,21 @@ class ConCatNetwork(Network):
 
     def compiles(self, observed: Observed) -> bool:
         """Whether compiled kernels can answer."""
-        affine = self.config.flow == "affine"
-        return self.encoder is None and affine and observed.table.device.type == "cpu"
+        return self.config.flow == "affine" and observed.table.device.type == "cpu"
 
     def states_compiled(self, observed: Observed) -> NDArray[np.float32]:
-        """The states of `states`, by a compiled kernel."""
+        """The states of `states`, by compiled kernels."""
+        inputs, clock = self.inputs(observed), observed.clock.numpy()
+        if self.encoder is None:
+            encoded = np.empty((self.members, len(clock), 0), np.float32)
+        else:
+            encoded = encodings(self.encoder, *self._parted(inputs), clock, observed.offsets)
         return states_at(
             observed.jump.numpy(),
             observed.until.numpy(),
-            self.inputs(observed).numpy(),
-            observed.clock.numpy(),
+            inputs.numpy(),
+            encoded,
+            clock,
             observed.offsets,
             self.read,
             self.ode,

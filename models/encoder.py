@@ -46,7 +46,7 @@ class _Layer(nn.Module):
         seen = seen.view(members, sequences, HEADS, steps, -1).transpose(2, 3).flatten(3)
         drop = functional.dropout(apply(self.output, seen), DROPOUT, self.training)
         hidden = self.norms[0](inputs + drop)
-        outer = apply(self.outer, functional.gelu(apply(self.inner, hidden)))
+        outer = apply(self.outer, functional.gelu(apply(self.inner, hidden), approximate="tanh"))
         return self.norms[1](hidden + functional.dropout(outer, DROPOUT, self.training))
 
 
@@ -94,7 +94,7 @@ class Encoder(nn.Module):
         ):
             values = read(source.expand(self.members, -1, -1))
             if index == 0:
-                values = values + _sinusoids(clock)
+                values = values + sinusoids(clock)
             # A step past the end is never looked at: attention is causal.
             padded = values.new_zeros(self.members, len(lengths), steps, WIDTH)
             padded[:, inside] = values
@@ -102,7 +102,7 @@ class Encoder(nn.Module):
         return torch.cat(encoded, -1)
 
 
-def _sinusoids(clock: Tensor) -> Tensor:
+def sinusoids(clock: Tensor) -> Tensor:
     """The encoding of the time, shape (jumps, WIDTH)."""
     octaves = torch.arange(WIDTH // 2, device=clock.device, dtype=clock.dtype)
     angles = clock[:, None] * torch.exp(-octaves * math.log(1e3) / (WIDTH // 2)) * math.pi

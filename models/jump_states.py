@@ -24,6 +24,7 @@ def states_at(
     jump: NDArray[np.int64],
     until: NDArray[np.float32],
     inputs: NDArray[np.float32],
+    encoded: NDArray[np.float32],
     clock: NDArray[np.float32],
     offsets: NDArray[np.int64],
     read: MemberLinear,
@@ -35,6 +36,8 @@ def states_at(
         jump: the last jump of each observation, -1 where there is none, shape (observations,).
         until: clock at the observations, of the same shape.
         inputs: of the jumps, which all members share, shape (jumps, inputs).
+        encoded: what each member reads of them besides, shape (members, jumps, numbers); 0 of them
+            where there are none.
         clock: of the jumps, shape (jumps,).
         offsets: jumps of sequence i are those from `offsets[i]` to `offsets[i + 1]`.
         read: makes of the inputs what each jump brings to the unit.
@@ -50,7 +53,7 @@ def states_at(
     members, width = ode.start.shape
     order = np.argsort(jump, kind="stable")
     states = np.empty((members, len(jump), width), np.float32)
-    arrays: list[Any] = [order, jump[order], until, inputs, clock]
+    arrays: list[Any] = [order, jump[order], until, inputs, encoded, clock]
     arrays += [tensor.detach().numpy() for tensor in tensors]
     in_threads(_states, offsets, [*arrays, states])
     return states
@@ -59,11 +62,11 @@ def states_at(
 @njit(**VECTORISES)
 def _states(
     first, last, offsets,
-    order, jumps, until, inputs, clock,
+    order, jumps, until, inputs, encoded, clock,
     weight, weight_bias, start, rate, level, slope, recurrent, bias,
     states,
 ):  # fmt: skip
-    width = start.shape[1]
+    width, shared = start.shape[1], inputs.shape[1]
     x = np.empty(3 * width, np.float32)
     product = np.empty(3 * width, np.float32)
     gate = np.empty(3 * width, np.float32)
@@ -86,7 +89,8 @@ def _states(
                     flow_on(state, now, elapsed, k, a, b, before)
                     now += elapsed
                     x[:] = weight_bias[member, 0]
-                    add_product(inputs[jump], weight[member], x)
+                    add_product(inputs[jump], weight[member, :shared], x)
+                    add_product(encoded[member, jump], weight[member, shared:], x)
                     product[:] = bias[member]
                     add_product(before, recurrent[member], product)
                     step(x, product, before, gate, state)

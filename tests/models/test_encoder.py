@@ -1,4 +1,4 @@
-"""The encoder is causal, and what it says of a cascade does not depend on the others."""
+"""The encoder is causal; its kernel says the same, and of a cascade whatever the others are."""
 
 import itertools
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from models.encoder import WIDTH, Encoder
+from models.encoder_states import encodings
 
 MEMBERS, INPUTS, USERS = 2, 6, 3
 OFFSETS = np.array([0, 7, 7, 8, 20])
@@ -75,3 +76,34 @@ def test_no_jumps_encode_as_none() -> None:
         none = torch.empty(0)
         got = encoder(torch.empty(0, INPUTS), torch.empty(0, USERS), none, offsets)
         assert got.shape == (MEMBERS, 0, encoder.outputs)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("users", [0, USERS])
+def test_the_kernel_says_the_same(users: int, threads: int) -> None:
+    encoder = encoder_of(users)
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+        inputs, who, clock = jumps(users)
+        expected = encoder(inputs, who, clock, OFFSETS)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        got = encodings(encoder, inputs, who, clock.numpy(), OFFSETS)
+    finally:
+        torch.set_num_threads(before)
+    assert expected.abs().max() > 1
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("users", [0, USERS])
+def test_the_kernel_says_of_a_cascade_what_it_says_of_it_alone_to_the_bit(users: int) -> None:
+    encoder = encoder_of(users)
+    inputs, who, clock = jumps(users)
+    together = encodings(encoder, inputs, who, clock.numpy(), OFFSETS)
+    for start, stop in itertools.pairwise(OFFSETS):
+        own, offsets = slice(int(start), int(stop)), np.array([0, stop - start])
+        of_users = None if who is None else who[own]
+        alone = encodings(encoder, inputs[own], of_users, clock[own].numpy(), offsets)
+        np.testing.assert_array_equal(alone, together[:, own])

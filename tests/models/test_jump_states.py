@@ -12,12 +12,12 @@ from models.jump_scan import JumpODE
 from models.jump_states import states_at
 from models.layers import MemberLinear
 
-MEMBERS, WIDTH, INPUTS = 2, 6, 5
+MEMBERS, WIDTH, INPUTS, ENCODED = 2, 6, 5, 3
 
 
 def model_of() -> tuple[MemberLinear, JumpODE]:
     torch.manual_seed(2)
-    read, ode = MemberLinear(MEMBERS, INPUTS, 3 * WIDTH), JumpODE(MEMBERS, WIDTH)
+    read, ode = MemberLinear(MEMBERS, INPUTS + ENCODED, 3 * WIDTH), JumpODE(MEMBERS, WIDTH)
     with torch.no_grad():
         for parameter in [*read.parameters(), *ode.parameters()]:
             parameter.add_(0.2 * torch.randn_like(parameter))
@@ -33,6 +33,7 @@ class Asked:
         clocks = [np.sort(rng.uniform(0, 8, length)) for length in lengths]
         self.clock = np.concatenate([np.empty(0), *clocks]).astype(np.float32)
         self.inputs = rng.normal(size=(len(self.clock), INPUTS)).astype(np.float32)
+        self.encoded = rng.normal(size=(MEMBERS, len(self.clock), ENCODED)).astype(np.float32)
         self.jump = np.full(observations, -1, np.int64)
         self.until = rng.uniform(0, 10, observations).astype(np.float32)
         for index, row in enumerate(rng.integers(0, len(lengths), observations)):
@@ -44,8 +45,8 @@ class Asked:
     def states(self, chosen: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         chosen = np.arange(len(self.jump)) if chosen is None else chosen
         return states_at(
-            self.jump[chosen], self.until[chosen], self.inputs, self.clock, self.offsets,
-            *model_of(),
+            self.jump[chosen], self.until[chosen],
+            self.inputs, self.encoded, self.clock, self.offsets, *model_of(),
         )  # fmt: skip
 
 
@@ -55,7 +56,8 @@ def test_states_are_those_of_the_scan_carried_on(lengths: list[int], threads: in
     asked = Asked(lengths, 20, seed=4)
     read, ode = model_of()
     with torch.no_grad():
-        x = read(torch.from_numpy(asked.inputs).expand(MEMBERS, -1, -1))
+        shared = torch.from_numpy(asked.inputs).expand(MEMBERS, -1, -1)
+        x = read(torch.cat([shared, torch.from_numpy(asked.encoded)], -1))
         clock, until = torch.from_numpy(asked.clock), torch.from_numpy(asked.until)
         _, after = ode(x, clock, asked.offsets)
         expected = torch.empty(MEMBERS, 20, WIDTH)
@@ -92,4 +94,7 @@ def test_another_flow_is_refused() -> None:
     read, _ = model_of()
     ode = JumpODE(MEMBERS, WIDTH, NeuralFlow(MEMBERS, WIDTH))
     with pytest.raises(TypeError, match="got a flow NeuralFlow; expected AffineFlow"):
-        states_at(asked.jump, asked.until, asked.inputs, asked.clock, asked.offsets, read, ode)
+        states_at(
+            asked.jump, asked.until, asked.inputs, asked.encoded, asked.clock, asked.offsets,
+            read, ode,
+        )  # fmt: skip

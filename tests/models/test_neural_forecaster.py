@@ -37,6 +37,7 @@ def casft_of(trend: str, *components: str) -> CasFT:
 KINDS: dict[str, Callable[[], NeuralForecaster]] = {
     "concat": concat_of,
     **{f"concat+{one}": lambda one=one: concat_of(one) for one in COMPONENTS},
+    "concat+users+encoder": lambda: concat_of("users", "encoder"),
     "concat-full": lambda: concat_of(*COMPONENTS),
     "concat-neural-flow": lambda: concat_of(flow="neural"),
     "casft": lambda: casft_of("diffusion", "likelihood"),
@@ -44,7 +45,10 @@ KINDS: dict[str, Callable[[], NeuralForecaster]] = {
     "mlp": lambda: MLP(mlp.MLPNetwork(mlp.Config(members=2, head=12, bins=4))),
 }
 # Those of compiled kernels alone; the others run products of a library.
-TO_THE_BIT = ("concat", "concat+users", "concat+structure", "casft-regression", "mlp")
+TO_THE_BIT = (
+    "concat", "concat+users", "concat+structure", "concat+encoder", "concat+users+encoder",
+    "casft-regression", "mlp",
+)  # fmt: skip
 
 
 @cache
@@ -141,7 +145,7 @@ def test_what_was_not_seen_in_training_does_not_drown_the_rest() -> None:
 
 
 @pytest.mark.parametrize("trend", casft.TRENDS)
-@pytest.mark.parametrize("components", [(), ("likelihood",)])
+@pytest.mark.parametrize("components", [(), ("likelihood",), ("encoder",)])
 def test_the_compiled_trend_and_head_answer_as_the_network_does(
     trend: str, components: tuple[str, ...]
 ) -> None:
@@ -158,7 +162,9 @@ def test_the_compiled_trend_and_head_answer_as_the_network_does(
     np.testing.assert_allclose(got[1], quantiles.mean(0), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["concat", "concat+users", "mlp"])
+@pytest.mark.parametrize(
+    "name", ["concat", "concat+users", "concat+encoder", "concat+users+encoder", "mlp"]
+)
 def test_the_compiled_path_answers_as_the_network_does(name: str) -> None:
     model = model_of(name)
     batch = gather([snapshot_at(cascade, 9_000.0) for cascade in made(30)])
