@@ -100,7 +100,5 @@ class Boosting(FeatureForecaster):
     ) -> Increments:
         said = predict(self.trees, read.reshape(-1, read.shape[-1]))
         said = said.reshape(*horizons.shape, said.shape[1])
-        mean, quantiles = self.calibration.apply(
-            said[..., -1], said[..., :-1], batch.ages, horizons
-        )
+        mean, quantiles = self.calibration.apply(said[..., -1], said[..., :-1], batch, horizons)
         return settle(quantiles, mean, batch.ages, horizons)

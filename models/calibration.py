@@ -1,36 +1,41 @@
 """What a model's answers are corrected by, as the validation part shows.
 
-The validation part is later than what a model learnt from, so its bias there tells of drift: in age
-and span, since young cascades and long spans drift the most. Half of it is corrected, for a drift
-seldom goes on for long, and the validation part is a sample too. Then the quantiles are stretched
-about the median until they hold what they promise (split conformal prediction). Of several sources
-some need wider intervals than others, and a model is not told which of them it serves: it takes the
-middle between what holds on average and what holds in each of them. Observations of
-few events have a bias of their own, which would be taken for that of the others: none is used.
+The validation part is later than what a model learnt from, so its bias there tells of drift: in
+age, span and count, since young cascades, long spans and small cascades do not drift alike. Three
+quarters of it are corrected: a drift may end, and the validation part is a sample too. Then the
+quantiles are stretched about the median until they hold what they promise (split conformal
+prediction). Of several sources some need wider intervals than others, and a model is not told which
+of them it serves: it takes the middle between what holds on average and what holds in each of them.
+Observations of few events have a bias of their own, which would be taken for that of the others:
+none is used.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.batch import Batch
 from models.interface import LEVELS, Forecaster
 from models.observations import FEW_EVENTS, Observations, observe
 from models.quantiles import MEDIAN, stretch
 from models.recipes import Source
 
-SHARE = 0.5
+SHARE = 0.75
 # Seconds. Drift is wider for the young than for the old, so their intervals are stretched apart.
 YOUNG = 3_600.0
 OLD = 43_200.0
+# Counts beyond these are corrected as they are: of fewer events nothing is learnt, of more little.
+_COUNTS = (FEW_EVENTS, 1_024)
 # Pseudo-observations at no slope that hold the correction's slopes, in effective cascades.
 _HELD = 30.0
-_CENTRE = np.array([0.0, 12.0, 16.0])
-_SCALE = np.array([1.0, 4.0, 4.0])
+_CENTRE = np.array([0.0, 12.0, 16.0, 6.0])
+_SCALE = np.array([1.0, 4.0, 4.0, 2.0])
 _FACTORS = np.arange(0.4, 4.001, 0.02)
 
 
@@ -38,12 +43,13 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A correction of log2(1 + increment).
 
     Attributes:
-        shift: coefficients of 1, log2(1 + age) and log2(1 + span) (centred and scaled).
+        shift: coefficients of 1, log2(1 + age), log2(1 + span) and log2(count), centred and scaled.
+            A version made before the count was a term has the first three.
         young: stretches of each level's distance to the median, at ages up to `YOUNG`.
         old: the same at ages from `OLD`; between them they go over in the logarithm of the age.
     """
 
-    shift: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    shift: Annotated[tuple[float, ...], msgspec.Meta(min_length=3, max_length=4)] = (0.0,) * 4
     young: tuple[float, ...] = (1.0,) * len(LEVELS)
     old: tuple[float, ...] = (1.0,) * len(LEVELS)
 
@@ -51,7 +57,7 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         self,
         mean: NDArray[np.float64],
         quantiles: NDArray[np.float64],
-        ages: NDArray[np.float64],
+        batch: Batch,
         horizons: NDArray[np.float64],
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean and quantiles corrected.
@@ -59,21 +65,23 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Args:
             mean: shape (n, horizons).
             quantiles: shape (n, horizons, levels).
-            ages: seconds, shape (n,).
+            batch: the snapshots that were asked about, n of them.
             horizons: seconds, shape (n, horizons).
         """
         # No matrix product: its last bit would depend on what else is asked.
-        shift = (_terms(ages, horizons) * self.shift).sum(axis=-1)
-        aged = np.interp(np.log(np.maximum(ages, 1.0)), np.log([YOUNG, OLD]), [0.0, 1.0])
+        shift = (_terms(batch, horizons)[..., : len(self.shift)] * self.shift).sum(axis=-1)
+        aged = np.interp(np.log(np.maximum(batch.ages, 1.0)), np.log([YOUNG, OLD]), [0.0, 1.0])
         young, old = np.array(self.young), np.array(self.old)
         stretches = young + aged[:, None, None] * (old - young)
         return mean + shift, stretch(quantiles, stretches) + shift[..., None]
 
 
-def _terms(ages: NDArray[np.float64], horizons: NDArray[np.float64]) -> NDArray[np.float64]:
-    age = np.maximum(ages, 0.0)[:, None]
+def _terms(batch: Batch, horizons: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What a shift is made of, shape (n, horizons, 4)."""
+    age = np.maximum(batch.ages, 0.0)[:, None]
     span = np.maximum(horizons - age, 0.0)
-    terms = [np.ones_like(span), np.broadcast_to(np.log2(1 + age), span.shape), np.log2(1 + span)]
+    count = np.clip(batch.counts, *_COUNTS)[:, None]
+    terms = np.broadcast_arrays(1.0, np.log2(1 + age), np.log2(1 + span), np.log2(count))
     return (np.stack(terms, axis=-1) - _CENTRE) / _SCALE
 
 
@@ -111,17 +119,21 @@ def calibrate(
     """
     answers = [model.forecast_batch(seen.batch, seen.horizons) for seen in observations]
     mean = np.concatenate([answer.log_mean for answer in answers])
-    quantiles = np.concatenate([answer.quantiles for answer in answers])
     ages = np.concatenate([seen.batch.ages for seen in observations])
-    horizons = np.concatenate([seen.horizons for seen in observations])
     targets = np.log2(1 + np.concatenate([seen.increments for seen in observations]))
     weights = np.concatenate([seen.weights for seen in observations])
     weight = np.broadcast_to(weights[:, None] / targets.shape[1], targets.shape).ravel()
-    terms = _terms(ages, horizons).reshape(-1, len(_CENTRE))
-    normal = (terms * weight[:, None]).T @ terms + np.diag([0.0, _HELD, _HELD])
+    terms = np.concatenate([_terms(seen.batch, seen.horizons) for seen in observations])
+    terms = terms.reshape(-1, len(_CENTRE))
+    normal = (terms * weight[:, None]).T @ terms + np.diag([0.0, _HELD, _HELD, _HELD])
     shift = SHARE * np.linalg.solve(normal, (terms * weight[:, None]).T @ (targets - mean).ravel())
     corrected = Calibration(shift=tuple(shift.tolist())) if shifts else Calibration()
-    _, moved = corrected.apply(mean, quantiles, ages, horizons)
+    moved = np.concatenate(
+        [
+            corrected.apply(answer.log_mean, answer.quantiles, seen.batch, seen.horizons)[1]
+            for answer, seen in zip(answers, observations, strict=True)
+        ]
+    )
     part = np.repeat(np.arange(len(observations)), [len(seen.weights) for seen in observations])
     middle = np.sqrt(YOUNG * OLD)
     found = []

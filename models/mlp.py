@@ -30,7 +30,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     members: int = 4
     head: int = 96
     bins: int = 12
-    dropout: float = 0.25
+    dropout: float = 0.35
 
 
 class MLPNetwork(Network):

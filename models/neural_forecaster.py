@@ -51,7 +51,7 @@ class NeuralForecaster(ReadingForecaster):
 
     def answer(self, read: Any, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
         mean, quantiles = self.network.predict(read)
-        mean, quantiles = self.calibration.apply(mean, quantiles, batch.ages, horizons)
+        mean, quantiles = self.calibration.apply(mean, quantiles, batch, horizons)
         return settle(quantiles, mean, batch.ages, horizons)
 
     @classmethod

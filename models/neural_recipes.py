@@ -34,7 +34,7 @@ RECENCY = 2.0
 _BLOCK = 16
 _HORIZONS = 2
 # Ages drawn a cascade for a table, which is drawn once.
-_TABLE_AGES = 16
+_TABLE_AGES = 32
 _TABLE_HORIZONS = 4
 
 
@@ -247,8 +247,8 @@ def train_mlp(
     seed: int,
     report: Report = silent,
     members: int = 4,
-    epochs: int = 8,
+    epochs: int = 16,
 ) -> Trained:
     """The perceptron on hand features."""
-    schedule = Schedule(epochs=epochs, rate=2e-3, averaged=1.0, again=1)
+    schedule = Schedule(epochs=epochs, rate=2e-3, averaged=1.0, again=max(1, epochs // 8))
     return fit(MLP, mlp.Config(members=members), _table, sources, schedule, seed, report)

@@ -103,7 +103,7 @@ class Served(Forecaster):
                 answer = model.forecast_batch(batch, horizons)
             mean = mean + weight * answer.log_mean
             quantiles = quantiles + weight * answer.quantiles
-        mean, levels = self.calibration.apply(mean, np.asarray(quantiles), batch.ages, horizons)
+        mean, levels = self.calibration.apply(mean, np.asarray(quantiles), batch, horizons)
         if self.fallback is not None:
             rows = readings.get(FeatureForecaster.reading)
             rows = features_of(batch, horizons) if rows is None else rows

@@ -57,14 +57,21 @@ _MLP = Once(neural_recipes.train_mlp)
 _CONCAT = Once(neural_recipes.train_concat)
 _REGRESSION = "casft-regression"
 _CASFT_REGRESSION = Once(
-    _named(neural_recipes.train_casft, _REGRESSION, components=(), trend="regression", members=4)
+    _named(
+        neural_recipes.train_casft,
+        _REGRESSION,
+        components=("encoder",),
+        trend="regression",
+        members=4,
+        epochs=28,
+    )
 )
 
 RECIPES: Mapping[str, Recipe] = {
     "served": AnyTimeRecipe(
         partial(
             train_served,
-            members={"boosting": _BOOSTING, "mlp": _MLP, _REGRESSION: _CASFT_REGRESSION},
+            members={"mlp": _MLP, _REGRESSION: _CASFT_REGRESSION},
             fallback=seismic.train,
         ),
         "What is served: the mean of the models that did best together on the validation parts.",
@@ -78,7 +85,7 @@ RECIPES: Mapping[str, Recipe] = {
     ),
     _REGRESSION: AnyTimeRecipe(
         _CASFT_REGRESSION,
-        "CasFT with the mean trend by regression instead of the diffusion: what is served of it.",
+        "CasFT with ConCat's encoder, the mean trend by regression: what is served of it.",
     ),
     "mlp": AnyTimeRecipe(
         _MLP, "A perceptron on hand features encoded piecewise-linearly, any age and horizon."
@@ -129,10 +136,18 @@ VARIANTS: Mapping[str, Recipe] = {
         "ConCat with all the parts of the paper's model.",
         components=COMPONENTS,
     ),
-    "casft+likelihood": _variant(
+    "casft-unencoded": _variant(
         neural_recipes.train_casft,
-        "casft+likelihood",
-        "The regression variant of CasFT with the likelihood.",
+        "casft-unencoded",
+        "The regression variant of CasFT without the encoder.",
+        components=(),
+        trend="regression",
+        members=4,
+    ),
+    "casft-unencoded+likelihood": _variant(
+        neural_recipes.train_casft,
+        "casft-unencoded+likelihood",
+        "The regression variant of CasFT without the encoder, with the likelihood.",
         components=("likelihood",),
         trend="regression",
         members=4,

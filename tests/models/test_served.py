@@ -84,7 +84,7 @@ def test_members_that_do_well_together_are_chosen_with_equal_weights() -> None:
     assert len(errors) == 7
     assert min(errors, key=errors.__getitem__) == "low + high"
     assert made_.model.calibration == made_.rehearsal.calibration
-    assert made_.model.calibration.shift == (0.0, 0.0, 0.0)
+    assert made_.model.calibration.shift == (0.0,) * 4
 
 
 def test_one_that_does_best_alone_is_taken_alone() -> None:
