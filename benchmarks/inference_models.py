@@ -48,10 +48,13 @@ UNTRAINED: dict[str, tuple[type[NeuralForecaster], Any]] = {
     "concat-full": (ConCat, _Config(components=concat.COMPONENTS)),
     "concat-neural-flow": (ConCat, _Config(flow="neural")),
     "casft": (CasFT, casft.Config()),
-    "casft-regression": (CasFT, casft.Config(base=_Config(members=4), trend="regression")),
+    "casft-regression": (
+        CasFT,
+        casft.Config(base=_Config(components=("encoder",)), trend="regression"),
+    ),
 }
 # Of the mixture, where the registry has none.
-SERVED = ("boosting", "mlp", "casft-regression")
+SERVED = ("mlp", "casft-regression")
 
 
 def models_of(root: Path | None, console: Console) -> dict[str, Forecaster]:
@@ -181,14 +184,17 @@ def _sequence_parts(
 ) -> Iterator[tuple[str, Call]]:
     observed = model.observe(batch, horizons)
     with torch.no_grad():
-        inputs = network.inputs(observed).numpy()
+        inputs = network.inputs(observed)
+    encode = partial(network.encoded_compiled, inputs, observed)
     asked = observed.jump.numpy(), observed.until.numpy()
-    jumps = inputs, observed.clock.numpy(), observed.offsets
+    jumps = inputs.numpy(), encode(), observed.clock.numpy(), observed.offsets
     states = partial(states_at, *asked, *jumps, network.read, network.ode)
     table = observed.table.numpy()
     beside = nothing_beside(network.members, table)
     yield f"{name}: sequences", lambda: sequences.sequences_of(batch)
     yield f"{name}: observations, with sequences", lambda: model.observe(batch, horizons)
+    if network.encoder is not None:
+        yield f"{name}: encoder", encode
     yield f"{name}: scan, with projection", states
     if isinstance(model, CasFT):
         trends = partial(model.network.trends_ahead, states(), observed)

@@ -316,21 +316,28 @@ class ConCatNetwork(Network):
 
     def states_compiled(self, observed: Observed) -> NDArray[np.float32]:
         """The states of `states`, by compiled kernels."""
-        inputs, clock = self.inputs(observed), observed.clock.numpy()
-        if self.encoder is None:
-            encoded = np.empty((self.members, len(clock), 0), np.float32)
-        else:
-            encoded = encodings(self.encoder, *self._parted(inputs), clock, observed.offsets)
+        inputs = self.inputs(observed)
         return states_at(
             observed.jump.numpy(),
             observed.until.numpy(),
             inputs.numpy(),
-            encoded,
-            clock,
+            self.encoded_compiled(inputs, observed),
+            observed.clock.numpy(),
             observed.offsets,
             self.read,
             self.ode,
         )
+
+    def encoded_compiled(self, inputs: Tensor, observed: Observed) -> NDArray[np.float32]:
+        """What the encoder makes of `inputs`, by a compiled kernel.
+
+        Returns:
+            shape (members, jumps, outputs), of no outputs without an encoder.
+        """
+        clock = observed.clock.numpy()
+        if self.encoder is None:
+            return np.empty((self.members, len(clock), 0), np.float32)
+        return encodings(self.encoder, *self._parted(inputs), clock, observed.offsets)
 
     def answer_compiled(
         self,

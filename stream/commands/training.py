@@ -127,7 +127,7 @@ def train_concat(
         typer.Option(help="affine has a closed form; neural is a network, by Runge-Kutta steps."),
     ] = "affine",
     members: MembersOption = 4,
-    epochs: EpochsOption = 14,
+    epochs: EpochsOption = 40,
     threads: ThreadsOption = 1,
     seed: SeedOption = 0,
     resume: ResumeOption = True,
@@ -153,7 +153,7 @@ def train_casft(
         typer.Option(help="How the trend to the horizon is had; regression gives its mean alone."),
     ] = "diffusion",
     members: MembersOption = 2,
-    epochs: EpochsOption = 14,
+    epochs: EpochsOption = 40,
     threads: ThreadsOption = 1,
     seed: SeedOption = 0,
     resume: ResumeOption = True,
@@ -171,7 +171,7 @@ def train_mlp(
     output: OutputOption = Path("runs/models"),
     version: VersionOption = "1",
     members: MembersOption = 4,
-    epochs: EpochsOption = 8,
+    epochs: EpochsOption = 16,
     threads: ThreadsOption = 1,
     seed: SeedOption = 0,
     resume: ResumeOption = True,
@@ -192,10 +192,10 @@ def train_served(
     seed: SeedOption = 0,
     resume: ResumeOption = True,
 ) -> None:
-    """Trains what is served, a mixture of boosting, perceptron and CasFT's regression variant.
+    """Trains what is served, a mixture of the perceptron and CasFT's regression variant.
 
-    Those are mixed that err least together on the validation parts; SEISMIC answers for cascades
-    unlike these. The members are written beside the mixture, under the same version.
+    Both are mixed, unless one alone errs clearly less on the validation parts; SEISMIC answers for
+    cascades unlike these. The members are written beside the mixture, under the same version.
     """
     _train_network("served", Options(cascades, output, version, seed), threads, resume)
 
