@@ -41,7 +41,7 @@ KINDS: dict[str, Callable[[], NeuralForecaster]] = {
     "concat-full": lambda: concat_of(*COMPONENTS),
     "concat-neural-flow": lambda: concat_of(flow="neural"),
     "casft": lambda: casft_of("diffusion", "likelihood"),
-    "casft-regression": lambda: casft_of("regression"),
+    "casft-regression": lambda: casft_of("regression", "encoder"),
     "mlp": lambda: MLP(mlp.MLPNetwork(mlp.Config(members=2, head=12, bins=4))),
 }
 # Those of compiled kernels alone; the others run products of a library.
