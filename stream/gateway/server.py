@@ -154,6 +154,8 @@ class Gateway:
             partitions = Gauge(
                 "tidecast_gateway_partitions", "Partitions followed", registry=registry
             )
+            # Who sees this has joined may come at once, and waits until the server accepts.
+            bound.listen()
             partitions.set(len(self._follower.partitions))
             for follower in (self._follower, self._windows):
                 self._state.heartbeats.expect(follower.partitions)
