@@ -30,7 +30,7 @@ SHARE = 0.75
 # Seconds. Drift is wider for the young than for the old, so their intervals are stretched apart.
 YOUNG = 3_600.0
 OLD = 43_200.0
-# Counts beyond these are corrected as they are: of fewer events nothing is learnt, of more little.
+# Counts beyond these are corrected like these: of fewer events nothing is learnt, of more little.
 _COUNTS = (FEW_EVENTS, 1_024)
 # Pseudo-observations at no slope that hold the correction's slopes, in effective cascades.
 _HELD = 30.0
