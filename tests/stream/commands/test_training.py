@@ -1,16 +1,20 @@
 """`tidecast train` and `tidecast models` from recorded files to versions that load."""
 
+import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from models import registry
+from models import boosting_training, neural_recipes, registry, seismic
 from models.interface import Forecaster
 from stream.cli import app
+from stream.commands import training
 from stream.commands.training import train_app
 
 
@@ -37,6 +41,30 @@ def loaded(root: Path, name: str) -> Forecaster:
     model = registry.load(name, root=root)
     assert model.forecast([], np.array([60.0])).expected.shape == (0, 1)
     return model
+
+
+@pytest.mark.parametrize(
+    ("command", "recipe"),
+    [
+        (training.train_boosting, boosting_training.train),
+        (training.train_concat, neural_recipes.train_concat),
+        (training.train_casft, neural_recipes.train_casft),
+        (training.train_mlp, neural_recipes.train_mlp),
+        (training.train_seismic, seismic.train),
+    ],
+)
+def test_the_defaults_of_a_command_are_those_of_its_recipe(
+    command: Callable[..., None], recipe: Callable[..., Any]
+) -> None:
+    def defaults(of: Callable[..., Any]) -> dict[str, Any]:
+        named = inspect.signature(of).parameters.values()
+        found = {one.name: one.default for one in named if one.default is not one.empty}
+        return {k: ",".join(v) if isinstance(v, tuple) else v for k, v in found.items()}
+
+    typed, meant = defaults(command), defaults(recipe)
+    del meant["report"]
+    assert meant
+    assert {name: typed[name] for name in meant} == meant
 
 
 def test_models_are_trained_written_and_listed(
