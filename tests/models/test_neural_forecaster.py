@@ -42,12 +42,13 @@ KINDS: dict[str, Callable[[], NeuralForecaster]] = {
     "concat-neural-flow": lambda: concat_of(flow="neural"),
     "casft": lambda: casft_of("diffusion", "likelihood"),
     "casft-regression": lambda: casft_of("regression", "encoder"),
+    "casft-unencoded": lambda: casft_of("regression"),
     "mlp": lambda: MLP(mlp.MLPNetwork(mlp.Config(members=2, head=12, bins=4))),
 }
 # Those of compiled kernels alone; the others run products of a library.
 TO_THE_BIT = (
     "concat", "concat+users", "concat+structure", "concat+encoder", "concat+users+encoder",
-    "casft-regression", "mlp",
+    "casft-regression", "casft-unencoded", "mlp",
 )  # fmt: skip
 
 

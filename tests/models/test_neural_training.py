@@ -163,6 +163,7 @@ TRAININGS: dict[str, Callable[..., Trained]] = {
     "concat-neural-flow": partial(concat, flow="neural", members=1),
     "casft": partial(casft, members=1),
     "casft-regression": partial(casft, components=("encoder",), trend="regression", members=1),
+    "casft-unencoded": partial(casft, components=(), trend="regression", members=1),
     "mlp": partial(neural_recipes.train_mlp, members=2),
 }
 
