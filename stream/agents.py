@@ -47,6 +47,7 @@ from stream.consumer import Output, passed_on
 from stream.heartbeats import Passed
 from stream.kafka_security import connection
 from stream.membership import Membership
+from stream.notices import Notices
 from stream.pacing import pace_fetches
 from stream.refusals import Refusals
 from stream.settings import Settings
@@ -168,6 +169,7 @@ class Application(faust.App):
         given: the settings of this process.
         tenure: counts the assignments of partitions to this worker; messages are marked with the
             one they were fetched in. (Kafka's own generation may outlast a static member's.)
+        notices: takes what is noticed, in any thread.
 
     Args:
         role: names the consumer group (`settings.group(role)`), the member and its folder.
@@ -212,6 +214,8 @@ class Application(faust.App):
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix=role)
         self._heartbeats = Passed(role, registry)
         self._refusals = Refusals()
+        self.notices = Notices(role, settings.instance, registry)
+        self.task(self._tell_notices)
         self._partitions = Gauge(
             f"tidecast_{role}_partitions", "Partitions assigned", registry=registry
         )
@@ -375,10 +379,14 @@ class Application(faust.App):
         self._membership.confirm()
         self._partitions.set(len(assigned))
 
+    async def _tell_notices(self) -> None:
+        self.notices.start(self.producer._ensure_producer)
+
     async def on_stop(self) -> None:
         """Lets the batch in flight finish and commit, then stops; no new one starts."""
         async with self._batch:
             await self._in_model_thread(self._give_up)
+            await self.notices.stop()
             await super().on_stop()
         self._model_thread.shutdown()
 

@@ -42,6 +42,7 @@ from stream.broker import check_role, may_pass
 from stream.delivery import Delivery
 from stream.heartbeats import Passed
 from stream.kafka_security import connection
+from stream.notices import Noticed, Notices
 from stream.pacing import pace_fetches
 from stream.recovery import Point, Progress, Recovery, Stateful
 from stream.refusals import Refusals
@@ -92,6 +93,8 @@ class PartitionHandler(Stateful, Protocol):
 
     # Totals since it was made; `accepted` and `dead_letters` among them.
     counters: dict[str, int]
+    # What it noticed about its records and nobody has told yet, a kind once for each call.
+    noticed: list[Noticed]
 
     def process(self, records: Sequence[ConsumerRecord]) -> list[Output]:
         """Takes in the next records of the partition, in order; dead letters are outputs too."""
@@ -195,6 +198,7 @@ class _Partition:
         if records[0].offset < self.emit_from:
             silent = sum(record.offset < self.emit_from for record in records)
             self.handler.process(records[:silent])
+            self.handler.noticed.clear()  # told when they were new
             metrics.rebuilt.inc(silent)
             self._counted = dict(self.handler.counters)
         fresh = records[silent:]
@@ -230,6 +234,7 @@ class IngestRole(ConsumerRebalanceListener):
         self._recovery = Recovery(topic, settings.group(role), settings, self._registry)
         self._heartbeats = Passed(role, self._registry)
         self._refusals = Refusals()
+        self._notices = Notices(role, settings.instance, self._registry)
         self._partitions: dict[TopicPartition, _Partition] = {}
         self._given_up: dict[TopicPartition, _Partition] = {}  # until it is known who has them
         self._tenure = 0  # counts rebalances
@@ -276,6 +281,7 @@ class IngestRole(ConsumerRebalanceListener):
         )  # fmt: skip
         try:
             await self._producer.start()
+            self._notices.start(lambda: self._producer)
             await self._consumer.start()
             self._consumer.subscribe([self._topic.name], listener=self)
             log.info("%s started on %s", self._role, settings.kafka)
@@ -288,6 +294,7 @@ class IngestRole(ConsumerRebalanceListener):
                 await self._recovery.finish(self._savable(self._partitions))
         finally:
             self._delivery.abandon()
+            await self._notices.stop()
             await self._consumer.stop()
             await self._producer.stop()
         log.info("%s stopped", self._role)
@@ -316,6 +323,7 @@ class IngestRole(ConsumerRebalanceListener):
                         ]
                         if records[-1].offset >= partition.emit_from:
                             offsets[source] = records[-1].offset + 1
+                        self._tell_noticed(source, partition.handler)
                         self._note_lag(source, records[-1].offset)
                     outputs += self._tick_idle()
                 if outputs or offsets:
@@ -323,6 +331,15 @@ class IngestRole(ConsumerRebalanceListener):
                 else:
                     await self._delivery.settle()
                 await self._write_due()
+
+    def _tell_noticed(self, source: TopicPartition, handler: PartitionHandler) -> None:
+        """Takes over what the handler has noticed."""
+        for noticed in handler.noticed:
+            self._notices.note(
+                noticed.kind, source.topic, source.partition, noticed.message,
+                count=noticed.count, offset=noticed.offset,
+            )  # fmt: skip
+        handler.noticed.clear()
 
     def _note_published(self, outputs: Sequence[tuple[int, Output]]) -> None:
         """Takes note of a batch that is acknowledged and committed."""

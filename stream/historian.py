@@ -18,6 +18,7 @@ from stream.checkpoint_file import Arrays
 from stream.consumer import IngestRole, Output, dead_letter, passed_on
 from stream.histories import EdgeHistories, Verdict
 from stream.intake import decode
+from stream.notices import Noticed
 from stream.settings import Settings, load
 from topics.catalogue import EDGE_REQUESTS, EDGE_WINDOWS
 from topics.records import EdgeRequest, EdgeWindow
@@ -42,6 +43,7 @@ class EdgePartition:
                 "max_window_objects", "max_window_requests", "event_bytes",
             )
         }  # fmt: skip
+        self.noticed: list[Noticed] = []
         self._settings = settings
         self._last_timestamp_ms = 0
 

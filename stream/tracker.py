@@ -19,6 +19,7 @@ from stream.cascades import CascadeStore, Fired, Verdict
 from stream.checkpoint_file import Arrays
 from stream.consumer import IngestRole, Output, dead_letter, passed_on
 from stream.intake import decode
+from stream.notices import Noticed
 from stream.settings import Settings, load
 from topics.catalogue import CASCADE_OUTCOMES, CASCADE_SNAPSHOTS, SOCIAL_EVENTS, Topic
 from topics.records import CascadeOutcome, SocialEvent
@@ -42,6 +43,7 @@ class TrackedPartition:
                 "growth_factor", "max_events", "max_cascades", "event_bytes",
             )
         } | {"layout": LAYOUT}  # fmt: skip
+        self.noticed: list[Noticed] = []
         self._settings = settings
         self._last_timestamp_ms = 0
 

@@ -25,6 +25,7 @@ from topics.records import (
     ModelCalibration,
     ModelUpdate,
     PopularityForecast,
+    RoleNotice,
     SocialEvent,
 )
 
@@ -151,13 +152,21 @@ REDRIVEN_LETTERS = Topic(
     "dead-letters redrive` writes it. Retention has to outlast that of dead.letters.",
     partitioned=False,
 )  # fmt: skip
+ROLE_NOTICES = Topic(
+    "role.notices", "JSON array [role, kind, topic, partition]", RoleNotice, "json",
+    "compact,delete", 7 * DAY,
+    ("tracker", "historian", "forecaster", "ranker", "scorer"), ("gateway", "operators"),
+    "What roles noticed about their input that results suffer from: keys that are missing, records "
+    "that were removed unread. The gateway and `tidecast doctor` show it with what to do.",
+    partitioned=False,
+)  # fmt: skip
 
 CATALOGUE: dict[str, Topic] = {
     topic.name: topic
     for topic in (
         SOCIAL_EVENTS, EDGE_REQUESTS, CASCADE_SNAPSHOTS, POPULARITY_FORECASTS, SHADOW_FORECASTS,
         CASCADE_OUTCOMES, FORECAST_SCORES, SCORER_LEDGER, MODEL_CALIBRATION, EDGE_WINDOWS,
-        CACHE_DECISIONS, MODEL_UPDATES, DEAD_LETTERS, REDRIVEN_LETTERS,
+        CACHE_DECISIONS, MODEL_UPDATES, DEAD_LETTERS, REDRIVEN_LETTERS, ROLE_NOTICES,
     )
 }  # fmt: skip
 
@@ -170,3 +179,8 @@ def calibration_key(model: str, version: str, horizon: float, age_bucket: str) -
 def decision_key(edge_id: str, object_id: str | None = None) -> bytes:
     """Key of a record on `cache.decisions`: a JSON array, of the edge alone to close an epoch."""
     return msgspec.json.encode([edge_id] if object_id is None else [edge_id, object_id])
+
+
+def notice_key(role: str, kind: str, topic: str, partition: int) -> bytes:
+    """Key of a record on `role.notices`: a JSON array."""
+    return msgspec.json.encode([role, kind, topic, partition])

@@ -484,6 +484,29 @@ class LetterRedriven(msgspec.Struct, frozen=True):
     redriven_at: Clock
 
 
+class RoleNotice(msgspec.Struct, frozen=True):
+    """What a role noticed about its input that results suffer from. Topic `role.notices`.
+
+    Counted since the worker started; a key's latest record tells all that its worker knows.
+    """
+
+    role: Label
+    instance: Label
+    kind: Annotated[
+        Label, Meta(description="What it is, such as no_key or records_lost; more may come.")
+    ]
+    topic: Annotated[Id, Meta(description="In which it was noticed.")]
+    partition: Annotated[Count, Meta(description="In which it was noticed.")]
+    count: Annotated[int, Meta(ge=1, lt=INEXACT, description="Messages that it is about.")]
+    first_at: Clock
+    last_at: Clock
+    message: Annotated[
+        str,
+        Meta(min_length=1, max_length=1000, description="What was seen, and what comes of it."),
+    ]
+    offset: Annotated[Count, Meta(description="Of the latest message it is about.")] | None = None
+
+
 Record = (
     SocialEvent
     | EdgeRequest
@@ -498,4 +521,5 @@ Record = (
     | EdgeEpoch
     | ModelUpdate
     | LetterRedriven
+    | RoleNotice
 )
