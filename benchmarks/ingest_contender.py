@@ -86,7 +86,7 @@ class Timed:
     def __init__(
         self, handler: PartitionHandler, watch: Stopwatch, end: Callable[[], None]
     ) -> None:
-        self.counters = handler.counters
+        self.counters, self.noticed = handler.counters, handler.noticed
         self.idle = handler.idle
         self.depends_on, self.save, self.restore = handler.depends_on, handler.save, handler.restore
         self._handler = handler

@@ -13,7 +13,7 @@ import numpy as np
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
-from stream import spans, telemetry, traces, window
+from stream import keys, spans, telemetry, traces, window
 from stream.checkpoint_file import Arrays
 from stream.consumer import IngestRole, Output, dead_letter, passed_on
 from stream.histories import EdgeHistories, Verdict
@@ -54,6 +54,7 @@ class EdgePartition:
             messages, requests, received, refused, heartbeats = decode(
                 records, EDGE_REQUESTS, ROLE, largest
             )
+        self.noticed += keys.noticed(messages, requests, EDGE_REQUESTS)
         with spans.stage("state"):
             verdicts, closed = self.histories.ingest(requests, received)
         outputs = refused + [

@@ -13,7 +13,7 @@ import numpy as np
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
-from stream import spans, telemetry, traces
+from stream import keys, spans, telemetry, traces
 from stream.cascade_saving import LAYOUT
 from stream.cascades import CascadeStore, Fired, Verdict
 from stream.checkpoint_file import Arrays
@@ -54,6 +54,7 @@ class TrackedPartition:
             messages, events, received, refused, heartbeats = decode(
                 records, SOCIAL_EVENTS, ROLE, largest
             )
+        self.noticed += keys.noticed(messages, events, SOCIAL_EVENTS)
         with spans.stage("state"):
             verdicts, fired = self.store.ingest(events, received)
         outputs = refused + self._encode(fired, messages)
