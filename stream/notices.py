@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from stream.log_lines import Seldom
 from topics.catalogue import ROLE_NOTICES, notice_key
@@ -58,6 +58,12 @@ KINDS: dict[str, Kind] = {
         "messages under a key that is not the id in them",
         "Set the key in the producer to cascade_id (events) or edge_id (requests), as plain UTF-8 "
         "text: no quotes, no JSON, no header of a serialiser.",
+    ),
+    "scattered": Kind(
+        "a cascade or an edge in several partitions",
+        "Give all messages of one the same key (cascade_id, edge_id), and all producers the same "
+        "partitioner. Where partitions were added it ends by itself, once what was live then is "
+        "closed.",
     ),
     "log_replaced": Kind(
         "a topic that was made anew, or cut off",
@@ -131,6 +137,11 @@ class Notices:
             "What a role noticed about its input that results suffer from",
             ["role", "kind", "topic", "partition"], registry=registry,
         )  # fmt: skip
+        self._latest = Gauge(
+            "tidecast_noticed_timestamp_seconds",
+            "When a role last noticed it, unix time",
+            ["role", "kind", "topic", "partition"], registry=registry,
+        )  # fmt: skip
 
     def note(
         self,
@@ -169,12 +180,18 @@ class Notices:
                 entry = self._entries[kind, topic, partition] = _Entry(notice)
             entry.notice, entry.unpublished = notice, True
         self._counted.labels(self._role, kind, topic, partition).inc(count)
+        self._latest.labels(self._role, kind, topic, partition).set(now)
         if entry.seldom.due() is not None:
             log.warning(
                 "%s/%d: %s (%d so far). %s",
                 topic, partition, message, notice.count, KINDS[kind].to_do,
                 extra={"kind": kind, "source": f"{topic}/{partition}"},
             )  # fmt: skip
+
+    def latest(self) -> list[RoleNotice]:
+        """What was noticed so far, of each key the latest."""
+        with self._lock:
+            return [entry.notice for entry in self._entries.values()]
 
     def due(self, *, all_of_them: bool = False) -> list[RoleNotice]:
         """What is to be published now; each key again only after a while.

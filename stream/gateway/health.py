@@ -16,7 +16,8 @@ from stream.broker import BrokerError
 from stream.gateway.heartbeats import HEART, STAGES
 from stream.gateway.roles import ROLES, Roles, Standing, reads
 from stream.gateway.state import State
-from stream.gateway.views import Health, Level, Note, Ready, Role
+from stream.gateway.views import Health, Level, Note, Noticed, Ready, Role
+from stream.noticed import Summary
 from stream.settings import Settings
 from topics.catalogue import CACHE_DECISIONS, CASCADE_OUTCOMES, POPULARITY_FORECASTS
 
@@ -136,7 +137,8 @@ class Watch:
         """Everything, as of now."""
         state = self._state
         roles = [self._role(name) for name in ROLES]
-        notes = sorted(self._notes(roles), key=lambda note: -_RANK[note.level])
+        noticed = state.noticed()
+        notes = sorted(self._notes(roles, noticed), key=lambda note: -_RANK[note.level])
         worst: Level = max((note.level for note in notes), key=_RANK.__getitem__, default="ok")
         loaded = self._loaded()
         return Health(
@@ -157,6 +159,7 @@ class Watch:
             decisions=state.received[CACHE_DECISIONS.name],
             dead_letters=self._letters,
             undecodable=state.undecodable,
+            noticed=[_shown(summary) for summary in noticed],
             kafka=self._settings.kafka,
         )
 
@@ -192,7 +195,7 @@ class Watch:
             return "ok", "up to date"
         return "ok", f"at work, {late:.1f} s behind"
 
-    def _notes(self, roles: list[Role]) -> Iterator[Note]:
+    def _notes(self, roles: list[Role], noticed: list[Summary]) -> Iterator[Note]:
         if self._trouble is not None:
             since = f"for {_lasting(time.time() - self._checked)}" if self._checked else "yet"
             yield Note(
@@ -212,6 +215,8 @@ class Watch:
                     yield Note(role.level, f"The {role.name} is {role.words}.", _to_do(role))
         yield from self._heartbeat_notes()
         yield from self._traffic_notes(loaded)
+        for summary in noticed:
+            yield Note("warning", summary.text, summary.to_do)
         if self._letters:
             yield Note(
                 "warning",
@@ -265,6 +270,13 @@ class Watch:
                 f"A replay or a simulation: its events are of {day} UTC. Times and ages follow "
                 "the clock of the events, which may run faster than yours.",
             )
+
+
+def _shown(found: Summary) -> Noticed:
+    return Noticed(
+        found.role, found.kind, found.topic, list(found.partitions), found.count,
+        found.first_at, found.last_at,
+    )  # fmt: skip
 
 
 def _to_do(role: Role) -> str:

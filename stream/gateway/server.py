@@ -126,15 +126,17 @@ class Gateway:
         self._follower = Follower(
             settings, READ, self._state.take, past=settings.gateway_past, records=_RECORDS
         )
-        self._windows = Follower(settings, [EDGE_WINDOWS], self._take_heartbeats)
+        self._windows = Follower(settings, [EDGE_WINDOWS], self._take_windows)
         self._watch = Watch(settings, self._state, lambda: self._follower.done, registry)
         self.address = ""
         streams = Gauge("tidecast_gateway_streams", "Open streams of events", registry=registry)
         streams.set_function(lambda: len(self._live))
 
-    def _take_heartbeats(self, topic: Topic, records: Sequence[ConsumerRecord]) -> None:
-        """Of a topic whose records are nothing to the gateway."""
-        self._state.heartbeats.take(topic, parted(records)[1])
+    def _take_windows(self, topic: Topic, records: Sequence[ConsumerRecord]) -> None:
+        """Where they lie is all that the gateway wants of them, besides heartbeats."""
+        windows, heartbeats = parted(records)
+        self._state.heartbeats.take(topic, heartbeats)
+        self._state.places.take(topic, windows)
 
     async def run(self) -> None:
         """Serves until SIGTERM or SIGINT.

@@ -16,8 +16,11 @@ from stream.gateway.cascade_table import CascadeTable
 from stream.gateway.edge_table import EdgeTable
 from stream.gateway.heartbeats import Heartbeats
 from stream.gateway.model_table import ModelTable
+from stream.gateway.places import Places
 from stream.gateway.views import Area
 from stream.heartbeats import parted
+from stream.noticed import Summary, lately
+from stream.notices import Notices
 from stream.settings import Settings
 from topics.catalogue import (
     CACHE_DECISIONS,
@@ -27,16 +30,17 @@ from topics.catalogue import (
     MODEL_CALIBRATION,
     MODEL_UPDATES,
     POPULARITY_FORECASTS,
+    ROLE_NOTICES,
     Topic,
 )
 from topics.codecs import DecodeError
-from topics.records import CacheDecision, EdgeEpoch, PopularityForecast
+from topics.records import CacheDecision, EdgeEpoch, PopularityForecast, RoleNotice
 
 log = logging.getLogger(__name__)
 
 READ = (
     CASCADE_SNAPSHOTS, POPULARITY_FORECASTS, CASCADE_OUTCOMES, CACHE_DECISIONS,
-    FORECAST_SCORES, MODEL_CALIBRATION, MODEL_UPDATES,
+    FORECAST_SCORES, MODEL_CALIBRATION, MODEL_UPDATES, ROLE_NOTICES,
 )  # fmt: skip
 _NAMED = 200  # changed cascades and edges that are told by name
 
@@ -67,6 +71,7 @@ class State:
     Attributes:
         received: messages by topic.
         undecodable: messages that are not their topic's record.
+        places: notes cascades and edges that lie in several partitions.
         last_forecast_wall: when a forecast was last received, unix seconds.
         listen: called with each record of a public topic, its kind and the id of its cascade or
             edge, when someone wants them; None while nobody does.
@@ -77,6 +82,10 @@ class State:
         self.edges = EdgeTable(settings.gateway_edges, settings.gateway_decisions)
         self.models = ModelTable()
         self.heartbeats = Heartbeats(settings)
+        self._noticed: dict[tuple[str, str, str, str, int], RoleNotice] = {}
+        # What the gateway itself notices; it publishes nothing.
+        self._own_notices = Notices("gateway", settings.instance, registry)
+        self.places = Places(settings.gateway_cascades + settings.gateway_edges, self._own_notices)
         self.received = {topic.name: 0 for topic in READ}
         self.undecodable = 0
         self.last_forecast_wall: float | None = None
@@ -99,6 +108,7 @@ class State:
             FORECAST_SCORES.name: self._take_score,
             MODEL_CALIBRATION.name: self._take_calibration,
             MODEL_UPDATES.name: self._take_update,
+            ROLE_NOTICES.name: self._take_notice,
         }
 
     def take(self, topic: Topic, records: Sequence[ConsumerRecord]) -> None:
@@ -108,6 +118,8 @@ class State:
         taker = self._takers[topic.name]
         self.received[topic.name] += len(records)
         self._records.labels(topic.name).inc(len(records))
+        if topic is CASCADE_SNAPSHOTS:
+            self.places.take(topic, records)
         for record in records:
             try:
                 if record.value is None:
@@ -126,6 +138,10 @@ class State:
         """What has changed since the last call."""
         news, self._news = self._news, News()
         return news
+
+    def noticed(self) -> list[Summary]:
+        """What the roles, and the gateway itself, have noticed in the last hour."""
+        return lately([*self._noticed.values(), *self._own_notices.latest()], time.time())
 
     def note_health(self) -> None:
         """The roles have been looked at."""
@@ -172,6 +188,11 @@ class State:
     def _take_update(self, update: Any) -> None:
         self.models.take_update(update)
         self._news.note("models")
+
+    def _take_notice(self, notice: RoleNotice) -> None:
+        place = notice.role, notice.instance, notice.kind, notice.topic, notice.partition
+        self._noticed[place] = notice
+        self._news.note("health")
 
     def _withdraw(self, topic: Topic, key: bytes | None) -> None:
         """A null value: an object is the edge's own again. Elsewhere it asks nothing of us."""

@@ -261,6 +261,18 @@ class Note(msgspec.Struct, frozen=True):
     to_do: str = ""
 
 
+class Noticed(msgspec.Struct, frozen=True):
+    """What a role noticed about its input in the last hour that results suffer from."""
+
+    role: str
+    kind: Annotated[str, Meta(description="Such as no_key or records_lost; more may come.")]
+    topic: str
+    partitions: list[int]
+    count: Annotated[int, Meta(description="Messages it is about, since the workers started.")]
+    first_wall: Wall
+    last_wall: Wall
+
+
 class Health(msgspec.Struct, frozen=True):
     """Everything about the state of the stream."""
 
@@ -281,6 +293,9 @@ class Health(msgspec.Struct, frozen=True):
     decisions: int
     dead_letters: Annotated[int, Meta(description="On the topic dead.letters now.")]
     undecodable: Annotated[int, Meta(description="Messages that the gateway could not read.")]
+    noticed: Annotated[
+        list[Noticed], Meta(description="The latest first; `notes` has it in words.")
+    ]
     kafka: str
 
 

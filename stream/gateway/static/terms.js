@@ -36,6 +36,7 @@ const TERMS = {
   correction: "How far the ends of the interval are then moved, lower and upper, in log2(1 + events still to come), so that coverage stays near 90%. Above 0: outwards.",
   own: "What coverage would be without the corrections.",
   shadow: "This version answers beside the one that is served, to be compared with it.",
+  noticed: "What a role noticed about its input that results suffer from, though no message is wrong by itself. Counted since the role started.",
   lag: "Messages that wait for the role, and how long the oldest of them has waited.",
   heartbeat: "When the latest heartbeat was sent that came through the role, on the partition where that is longest ago. Without heartbeats: when the broker last counted a worker of it as alive.",
   workers: "Processes that share the role's work.",

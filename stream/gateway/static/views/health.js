@@ -29,6 +29,15 @@ export function health() {
             <td class="r wide">${role.members}</td><td class="r wide">${count(role.read)}</td>
             <td class="r wide">${role.last_passed_wall === null ? ago(role.last_heartbeat_wall) : html`${ago(role.last_passed_wall)}<span class="sub">through in ${duration(role.passed_seconds)}</span>`}</td></tr>`)}</tbody></table></div>
       </section>
+      ${found.noticed.length ? html`<section class="card" aria-label="Noticed"><div class="head"><h2>${term("noticed", "Noticed in the last hour")}</h2></div>
+        <div class="scroll"><table>
+          <thead><tr><th scope="col">Role</th><th scope="col">What</th><th scope="col">Topic</th>
+            <th scope="col" class="r wide">Partitions</th><th scope="col" class="r">Messages</th><th scope="col" class="r">Last</th></tr></thead>
+          <tbody>${found.noticed.map((row) => html`<tr>
+            <td><strong>${row.role}</strong></td><td>${row.kind.replaceAll("_", " ")}</td><td>${row.topic}</td>
+            <td class="r wide">${row.partitions.join(", ")}</td>
+            <td class="r">${count(row.count)}</td><td class="r">${ago(row.last_wall)}</td></tr>`)}</tbody></table></div>
+      </section>` : ""}
       <section class="card" aria-label="Counts"><div class="head"><h2>What the gateway has read</h2></div>
         <dl class="facts">
           <div><dt>Forecasts</dt><dd>${count(found.forecasts)}</dd></div>
