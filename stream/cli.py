@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from stream import settings as settings_module
 from stream.commands import contract as contract_command
@@ -280,7 +281,8 @@ def topics_list() -> None:
 def doctor(kafka: KafkaOption = None) -> None:
     """Checks what the roles need, and says for each finding what to do.
 
-    The broker answers, topics and partitions are right, the model loads, the clock is sane.
+    The broker answers, topics and partitions are right, messages have the keys they need, the
+    model loads, the clock is sane; and what roles have noticed in the last hour.
     Ends with 1 if something is wrong.
     """
     from stream.doctor import examine
@@ -289,9 +291,10 @@ def doctor(kafka: KafkaOption = None) -> None:
     marks = {"ok": "[green]ok[/]     ", "warning": "[yellow]warning[/]", "wrong": "[red]wrong[/]  "}
     out = Console(highlight=False, soft_wrap=True)
     for finding in findings:
-        out.print(f"{marks[finding.level]}  {finding.what}")
+        # What is found may quote what others sent.
+        out.print(f"{marks[finding.level]}  {escape(finding.what)}")
         if finding.to_do:
-            out.print(f"         {finding.to_do}", style="dim")
+            out.print(f"         {finding.to_do}", style="dim", markup=False)
     if any(finding.level == "wrong" for finding in findings):
         raise typer.Exit(1)
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from stream.access import AccessError, access, is_loopback
 from stream.broker import BrokerError, describe
+from stream.doctor_input import found_on_topics
 from stream.kafka_security import KafkaSecurityError, on_loopback, shown
 from stream.loading import load
 from stream.secret import SecretError
@@ -52,7 +53,8 @@ async def _examine_broker(settings: Settings) -> list[Finding]:
                 f"tidecast topics create --kafka {settings.kafka}",
             )
         )
-    return findings + _examine_partitions(settings, described, missing)
+    findings += _examine_partitions(settings, described, missing)
+    return findings + await _examine_input(settings, described)
 
 
 def _examine_security(settings: Settings) -> Finding:
@@ -107,6 +109,13 @@ def _examine_partitions(
     if not missing and not findings:
         findings.append(Finding("ok", f"{len(CATALOGUE)} topics, partitions as set"))
     return findings
+
+
+async def _examine_input(settings: Settings, described: Mapping[str, Any]) -> list[Finding]:
+    found = await found_on_topics(settings, described)
+    if not found:
+        return [Finding("ok", "roles noticed nothing lately, and messages have the keys they need")]
+    return [Finding("warning", what, to_do) for what, to_do in found]
 
 
 def _examine_access(settings: Settings) -> list[Finding]:

@@ -24,7 +24,7 @@ from topics.catalogue import Topic
 _LOOKED_AT = 256  # of a batch, spread over it
 _SHOWN = 60  # characters of a key
 # What comes of it, by the field that should be the key.
-_COMES_OF_IT = {
+COMES_OF_IT = {
     "cascade_id": "A cascade whose events lie in several partitions is counted in each for itself: "
     "snapshots and forecasts under one id contradict each other, and outcomes are too low",
     "edge_id": "An edge whose requests lie in several partitions has windows of each for itself: "
@@ -52,13 +52,13 @@ def noticed(
     others = [(message, record) for message, record in found if message.key is not None]
     notices = []
     if without:
-        told = f"{_of(len(without), messages)} no key. {_COMES_OF_IT[topic.key]}."
+        told = f"{_of(len(without), messages)} no key. {COMES_OF_IT[topic.key]}."
         notices.append(Noticed("no_key", told, len(without), without[-1].offset))
     if others:
         message, record = others[-1]
         told = (
             f"{_of(len(others), messages)} a key that is not their {topic.key}; the latest "
-            f"{likeness(message.key or b'', record, topic.key)}. {_COMES_OF_IT[topic.key]}."
+            f"{likeness(message.key or b'', record, topic.key)}. {COMES_OF_IT[topic.key]}."
         )
         notices.append(Noticed("foreign_key", told, len(others), message.offset))
     return notices

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+import time
+
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewPartitions
 
 from stream.broker import connect_admin, create_topics, free_port
 from stream.doctor import Finding, examine
+from stream.notices import KINDS
+from tests.system import environment
 from tests.system.conftest import Cluster
+from topics.catalogue import EDGE_REQUESTS, ROLE_NOTICES, SOCIAL_EVENTS
+from topics.heartbeat import KEY
+from topics.records import EdgeRequest, RoleNotice, SocialEvent
 
 pytestmark = pytest.mark.system
 
@@ -48,3 +58,62 @@ async def test_topics_that_cannot_be_joined(cluster: Cluster) -> None:
 async def test_a_model_that_is_not_there(cluster: Cluster) -> None:
     findings = await examine(cluster.settings.having(forecaster="oracle"))
     assert "oracle" in told(findings, "wrong")
+
+
+async def test_cascades_that_are_scattered_and_keys_that_are_missing(cluster: Cluster) -> None:
+    """A cascade without keys in every partition, and one that another partitioner put elsewhere."""
+    now = time.time()
+    sent = [
+        (SOCIAL_EVENTS, number % 4, None, SocialEvent("bare", f"b{number}", "u", now, "share"))
+        for number in range(8)
+    ] + [
+        (SOCIAL_EVENTS, number % 2, b"a [b]", SocialEvent("a [b]", f"e{number}", "u", now, "share"))
+        for number in range(2)
+    ] + [
+        (EDGE_REQUESTS, 1, b'"lyon"', EdgeRequest("lyon", "o", now)),
+        (EDGE_REQUESTS, 3, b"lyon", EdgeRequest("lyon", "o", now)),
+    ]  # fmt: skip
+    async with AIOKafkaProducer(bootstrap_servers=cluster.settings.kafka) as producer:
+        for topic, partition, key, record in sent:
+            value = topic.codec.encode(record)
+            await producer.send_and_wait(topic.name, value, key, partition)
+            await producer.send_and_wait(topic.name, None, KEY, partition)
+    found = told(await examine(cluster.settings), "warning")
+    assert "social.events, the newest messages: 8 of 10 messages have no key" in found
+    assert "those of 2 cascade_id lie in several partitions ('bare' in 0, 1, 2, 3" in found
+    assert "'a [b]' in 0, 1" in found
+    assert "edge.requests, the newest messages: 1 of 2 messages has a key that is not" in found
+    assert "in quotes, as a JSON serialiser writes it" in found
+    assert "those of 1 edge_id lie in several partitions ('lyon' in 1, 3)" in found
+    assert KINDS["no_key"].to_do in found and KINDS["scattered"].to_do in found
+    command = ["-m", "stream.cli", "doctor", "--kafka", cluster.settings.kafka]
+    done = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *command,
+        stdout=asyncio.subprocess.PIPE,
+        env=environment.environment(cluster.settings),
+    )
+    output, _ = await done.communicate()
+    assert b"'a [b]' in 0, 1" in output
+
+
+async def test_what_roles_noticed_in_the_last_hour(cluster: Cluster) -> None:
+    now = time.time()
+    notices = [
+        RoleNotice(
+            "tracker", "0", "records_lost", "social.events", 2, 120, now - ago, now - ago, message
+        )
+        for ago, message in (
+            (4_000.0, "Long ago."),
+            (20.0, "Records 0 to 99 were gone."),
+            (10.0, "Records 0 to 119 were gone."),
+        )
+    ]  # fmt: skip
+    await cluster.publish(
+        ROLE_NOTICES, [("k", ROLE_NOTICES.codec.encode(notice)) for notice in notices]
+    )
+    found = told(await examine(cluster.settings), "warning")
+    assert "social.events, partition 2; 120 so far" in found
+    assert "Records 0 to 119 were gone." in found
+    assert "0 to 99" not in found and "Long ago" not in found
+    assert KINDS["records_lost"].to_do in found
