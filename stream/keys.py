@@ -20,6 +20,7 @@ from aiokafka import ConsumerRecord
 
 from stream.notices import Noticed
 from topics.catalogue import Topic
+from topics.likeness import schema_id
 
 _LOOKED_AT = 256  # of a batch, spread over it
 _SHOWN = 60  # characters of a key
@@ -82,8 +83,8 @@ def _of(count: int, messages: Sequence[ConsumerRecord]) -> str:
 def likeness(key: bytes, record: Any, field: str) -> str:
     """What a key looks like that is not the field of the record that it should be."""
     expected = getattr(record, field)
-    if len(key) >= 5 and key[0] == 0:
-        number = int.from_bytes(key[1:5], "big")
+    number = schema_id(key)
+    if number is not None:
         return (
             f"begins with the header of a schema registry (schema {number}): give the producer a "
             "plain string serialiser for keys"

@@ -73,6 +73,18 @@ def test_a_batch_of_nothing_usable_is_dead_letters_and_no_more() -> None:
     assert partition.store.live == 0
 
 
+def test_a_schema_registry_header_is_passed_over_and_what_is_no_json_named() -> None:
+    partition = TrackedPartition(SMALL)
+    events = [
+        message(b"\0\0\0\0\7" + SOCIAL_EVENTS.codec.encode(event), i)
+        for i, event in enumerate(cascade("c", [100.0, 101.0, 102.0]))
+    ]
+    letter, snapshot = partition.process([*events, message(b"\0\0\0\0\7\x02c", 3)])
+    assert CASCADE_SNAPSHOTS.codec.decode(snapshot.value).observed_count == 3
+    assert letter.value == b"\0\0\0\0\7\x02c", "as it came"
+    assert b"header of a schema registry (schema 7)" in dict(letter.headers)["message"]
+
+
 def test_a_user_nobody_has_seen_is_no_trouble() -> None:
     partition = TrackedPartition(SMALL)
     events = [
