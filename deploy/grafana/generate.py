@@ -99,6 +99,9 @@ STREAM: Board = {
         Panel("Dead letters", "ops", "Messages that a role could not use.", {
             "{{role}}": "tidecast:dead_letters:rate5m",
         }),
+        Panel("Noticed", "ops", "About the input, and results suffer from it.", {
+            "{{role}}, {{kind}}": rate("noticed", "role, kind"),
+        }),
         Panel("Roles that answer", "short", "Workers that Prometheus reaches.", {
             "{{job}}": "sum by (job) (up)",
         }),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,8 @@ from stream import notices as noticing
 from stream.notices import KINDS, NoticeError, Notices
 from topics.catalogue import ROLE_NOTICES
 from topics.records import RoleNotice
+
+RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbooks" / "noticed.md"
 
 
 class Producer:
@@ -92,6 +96,11 @@ def test_the_first_is_logged_with_what_to_do_and_the_next_is_not(
 def test_an_unknown_kind_is_refused(notices: Notices) -> None:
     with pytest.raises(NoticeError, match="got the kind 'nonsense'; known are no_key"):
         notices.note("nonsense", "social.events", 0, "")
+
+
+def test_each_kind_is_explained_on_the_page_of_its_alert() -> None:
+    told = set(re.findall(r"^\| `(\w+)` \|", RUNBOOK.read_text(), re.MULTILINE))
+    assert told == set(KINDS)
 
 
 def test_a_message_is_as_long_as_its_record_allows(notices: Notices) -> None:

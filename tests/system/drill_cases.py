@@ -20,7 +20,13 @@ from tests.system.drill_site import EDGE_AGENT, Site, tidecast
 from tests.system.drill_traffic import live_segments, promoted
 from tests.system.drill_watch import Case
 from topics.catalogue import CASCADE_OUTCOMES, POPULARITY_FORECASTS, SOCIAL_EVENTS
-from topics.records import CascadeOutcome, HorizonForecast, PopularityForecast, Quantiles
+from topics.records import (
+    CascadeOutcome,
+    HorizonForecast,
+    PopularityForecast,
+    Quantiles,
+    SocialEvent,
+)
 
 EDGE = "edge-0"
 SETTINGS = Settings(
@@ -84,6 +90,24 @@ async def malformed(site: Site) -> AsyncIterator[None]:
         async with AIOKafkaProducer(bootstrap_servers=site.settings.kafka) as producer:
             while True:
                 await producer.send(SOCIAL_EVENTS.name, b'{"cascade_id": "cut', key=b"cut")
+                await asyncio.sleep(0.2)
+
+    async with meanwhile(send):
+        yield
+
+
+@asynccontextmanager
+async def no_keys(site: Site) -> AsyncIterator[None]:
+    """A sender sets no key, so that its cascade lies in all partitions."""
+
+    async def send() -> None:
+        async with AIOKafkaProducer(bootstrap_servers=site.settings.kafka) as producer:
+            number = 0
+            while True:
+                at, kind = site.traffic.now(), "share" if number else "post"
+                event = SocialEvent("bare", f"bare:{number}", f"u{number}", at, kind)
+                await producer.send(SOCIAL_EVENTS.name, SOCIAL_EVENTS.codec.encode(event))
+                number += 1
                 await asyncio.sleep(0.2)
 
     async with meanwhile(send):
@@ -250,6 +274,14 @@ CASES = (
         cause="five malformed events a second",
         remedy="their sender is stopped",
         play=malformed,
+        needs=["tracker"],
+        lane="roles",
+    ),
+    Case(
+        {"TidecastNoticed": {"role": "tracker", "kind": "no_key"}},
+        cause="five events a second without a key",
+        remedy="their sender is stopped",
+        play=no_keys,
         needs=["tracker"],
         lane="roles",
     ),

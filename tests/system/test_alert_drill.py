@@ -49,6 +49,7 @@ def test_time_in_rules_is_divided_and_nothing_else() -> None:
     ages = {
         "TidecastRolesUnseen": "> 6", "TidecastRoleAtAStandstill": "> 6 and",
         "TidecastRoleLate": "> 3", "TidecastHeartbeatMissing": "> 6",
+        "TidecastNoticed": "< 90",
         "TidecastCheckpointOld": "> 60", "TidecastEdgeAgentStale": "> 90",
         "TidecastModelUpdateRefused": "process_start_time_seconds < 90)",
         "TidecastCheckpointFailed": "process_start_time_seconds < 90)",

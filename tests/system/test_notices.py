@@ -1,0 +1,67 @@
+"""What roles notice, from the producer that causes it to whom it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from aiokafka import AIOKafkaProducer, ConsumerRecord
+
+from stream.doctor_input import noticed
+from tests.system.conftest import PATIENCE, Cluster
+from topics.catalogue import CASCADE_SNAPSHOTS, EDGE_REQUESTS, ROLE_NOTICES, SOCIAL_EVENTS
+from topics.heartbeat import KEY
+from topics.records import EdgeRequest, RoleNotice, SocialEvent
+
+pytestmark = pytest.mark.system
+
+
+async def notices(cluster: Cluster, role: str) -> dict[tuple[str, int], RoleNotice]:
+    """The latest notice of a role by kind and partition, once all four partitions have one."""
+
+    def decoded(records: list[ConsumerRecord]) -> dict[tuple[str, int], RoleNotice]:
+        found = [ROLE_NOTICES.codec.decode(record.value) for record in records]
+        return {(notice.kind, notice.partition): notice for notice in found if notice.role == role}
+
+    return decoded(await cluster.read(ROLE_NOTICES, lambda records: len(decoded(records)) >= 4))
+
+
+async def test_a_cascade_without_keys_is_noticed_and_told_everywhere(cluster: Cluster) -> None:
+    tracker = cluster.start("tracker")
+    now = time.time()
+    async with AIOKafkaProducer(bootstrap_servers=cluster.settings.kafka) as producer:
+        for number in range(80):
+            event = SocialEvent("nk", f"nk:{number}", f"u{number}", now - 100 + number, "share")
+            value = SOCIAL_EVENTS.codec.encode(event)
+            await producer.send(SOCIAL_EVENTS.name, value, partition=number % 4)
+            await producer.send(SOCIAL_EVENTS.name, None, KEY, number % 4)
+        await producer.flush()
+    await cluster.read(CASCADE_SNAPSHOTS, lambda records: sum(bool(r.value) for r in records) == 8)
+    tracker.terminate()
+    assert await asyncio.to_thread(tracker.wait, time.monotonic() + PATIENCE) == 0
+    found = await notices(cluster, "tracker")
+    assert {place: notice.count for place, notice in found.items()} == {
+        ("no_key", partition): 20 for partition in range(4)
+    }, "heartbeats have a key of their own"
+    assert {notice.topic for notice in found.values()} == {SOCIAL_EVENTS.name}
+    [(told, to_do)] = await noticed(cluster.settings)
+    assert "messages without a key: social.events, partitions 0, 1, 2, 3; 80 so far" in told
+    assert "contradict each other" in told
+    assert "cascade_id for events" in to_do
+
+
+async def test_requests_under_their_objects_are_noticed(cluster: Cluster) -> None:
+    historian = cluster.start("historian")
+    now = time.time()
+    async with AIOKafkaProducer(bootstrap_servers=cluster.settings.kafka) as producer:
+        for number in range(8):
+            value = EDGE_REQUESTS.codec.encode(EdgeRequest("lyon", f"o{number}", now))
+            key = f"o{number}".encode()
+            await producer.send(EDGE_REQUESTS.name, value, key, number % 4)
+        await producer.flush()
+    found = await notices(cluster, "historian")
+    assert set(found) == {("foreign_key", partition) for partition in range(4)}
+    assert "where 'lyon' is expected: it is the object_id" in found["foreign_key", 0].message
+    historian.terminate()
+    assert await asyncio.to_thread(historian.wait, time.monotonic() + PATIENCE) == 0
