@@ -10,6 +10,9 @@ with the same ids. A worker that is given a partition takes its state from a che
 (`stream.recovery`), or from none, reads the topic from there in silence up to the committed offset,
 and publishes from there on.
 
+A topic may have another log by now than the one that was read, and records may be removed before
+they were read: `stream.assignment` looks for both.
+
 Outputs go to the partition with the number of the one they came from (modulo the output topic's
 partitions), so that what belongs together stays together and in order whatever partitioner the
 writers upstream use.
@@ -34,17 +37,20 @@ from aiokafka import (
     ConsumerRecord,
     TopicPartition,
 )
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream import spans, telemetry, traces
+from stream.assignment import Assignment, Partition
 from stream.broker import check_role, may_pass
 from stream.delivery import Delivery
 from stream.heartbeats import Passed
 from stream.kafka_security import connection
+from stream.logs import Logs
+from stream.marks import Point
 from stream.notices import Noticed, Notices
 from stream.pacing import pace_fetches
-from stream.recovery import Point, Progress, Recovery, Stateful
+from stream.recovery import Recovery, Stateful
 from stream.refusals import Refusals
 from stream.settings import Settings
 from topics.catalogue import DEAD_LETTERS, Topic
@@ -55,6 +61,7 @@ log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
 _POLL_MS = 200  # how long a fetch waits, and so how soon a stop is noticed
+_METADATA_MS = 10_000  # how soon a topic that is there again is noticed
 # Headers of a message that `tidecast dead-letters redrive` sent back: how often that was done, and
 # the letter it was done from, partition/offset. If it fails again, its next letter has them too.
 REDRIVEN = "redriven"
@@ -142,7 +149,7 @@ def passed_on(heartbeats: Sequence[Timed], *topics: Topic) -> list[Output]:
     ]
 
 
-class _Metrics:
+class Metrics:
     """What an ingest role exports."""
 
     def __init__(self, registry: CollectorRegistry, role: str) -> None:
@@ -171,46 +178,6 @@ class _Metrics:
         )
 
 
-class _Partition:
-    """A handler, how far it has come, and the offset from which its outputs are published.
-
-    Attributes:
-        point: up to where its records are taken in.
-    """
-
-    def __init__(
-        self, handler: PartitionHandler, point: Point, emit_from: int, progress: Progress
-    ) -> None:
-        self.handler = handler
-        self.point = point
-        self.emit_from = emit_from
-        self.last_record = time.monotonic()
-        self._progress = progress
-        self._counted = dict(handler.counters)
-        progress.reached(point.offset)
-
-    def process(self, records: Sequence[ConsumerRecord], metrics: _Metrics) -> list[Output]:
-        """The outputs of the records that are to be published; earlier ones rebuild the state."""
-        if any(not is_heartbeat(record) for record in reversed(records)):
-            self.last_record = time.monotonic()
-        self.point = Point(records[-1].offset + 1, records[-1])
-        silent = 0
-        if records[0].offset < self.emit_from:
-            silent = sum(record.offset < self.emit_from for record in records)
-            self.handler.process(records[:silent])
-            self.handler.noticed.clear()  # told when they were new
-            metrics.rebuilt.inc(silent)
-            self._counted = dict(self.handler.counters)
-        fresh = records[silent:]
-        outputs = self.handler.process(fresh) if fresh else []
-        metrics.records.inc(len(fresh))
-        for result, total in self.handler.counters.items():
-            metrics.results.labels(result).inc(total - self._counted.get(result, 0))
-        self._counted = dict(self.handler.counters)
-        self._progress.reached(self.point.offset)
-        return outputs
-
-
 class IngestRole(ConsumerRebalanceListener):
     """Runs a handler for each partition of a topic that this worker is given."""
 
@@ -230,14 +197,11 @@ class IngestRole(ConsumerRebalanceListener):
         self._new_handler = handler
         self._settings = settings
         self._registry = registry or CollectorRegistry()
-        self._metrics = _Metrics(self._registry, role)
+        self._metrics = Metrics(self._registry, role)
         self._recovery = Recovery(topic, settings.group(role), settings, self._registry)
         self._heartbeats = Passed(role, self._registry)
         self._refusals = Refusals()
         self._notices = Notices(role, settings.instance, self._registry)
-        self._partitions: dict[TopicPartition, _Partition] = {}
-        self._given_up: dict[TopicPartition, _Partition] = {}  # until it is known who has them
-        self._tenure = 0  # counts rebalances
         self._failure: Exception | None = None
         self._batch = asyncio.Lock()  # a rebalance waits for the batch in flight
         self._stop = asyncio.Event()
@@ -268,7 +232,8 @@ class IngestRole(ConsumerRebalanceListener):
             client_id=f"{settings.group(self._role)}.{settings.instance}",
             group_instance_id=f"{self._role}-{settings.instance}",
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
+            auto_offset_reset="none",  # who is out of range has lost something
+            metadata_max_age_ms=_METADATA_MS,
             session_timeout_ms=int(settings.session_timeout * 1000),
             heartbeat_interval_ms=int(settings.session_timeout * 100),
             max_partition_fetch_bytes=settings.fetch_bytes,
@@ -279,6 +244,10 @@ class IngestRole(ConsumerRebalanceListener):
             self._producer, self._consumer, settings, self._stop.is_set,
             self._metrics.outputs, self._metrics.publish, self._note_published,
         )  # fmt: skip
+        logs = Logs(settings)
+        self._assignment = Assignment(
+            self._consumer, self._delivery, logs, self._recovery, self._notices, self._new_handler
+        )
         try:
             await self._producer.start()
             self._notices.start(lambda: self._producer)
@@ -291,11 +260,12 @@ class IngestRole(ConsumerRebalanceListener):
                 raise ConsumerError(f"could not take on or give up partitions: {self._failure}")
             async with self._batch:
                 await self._delivery.drain()
-                await self._recovery.finish(self._savable(self._partitions))
+                await self._recovery.finish(self._savable(self._assignment.partitions))
         finally:
             self._delivery.abandon()
             await self._notices.stop()
             await self._consumer.stop()
+            await logs.close()
             await self._producer.stop()
         log.info("%s stopped", self._role)
 
@@ -305,32 +275,47 @@ class IngestRole(ConsumerRebalanceListener):
 
     async def _step(self) -> None:
         """One batch: fetched, processed, and on its way."""
-        limit = self._settings.poll_records
-        fetched = await self._consumer.getmany(timeout_ms=_POLL_MS, max_records=limit)
-        tenure = self._tenure
+        assignment = self._assignment
+        fetched = await self._fetch()
+        tenure = assignment.tenure
         async with self._batch:
-            if tenure != self._tenure:
+            if tenure != assignment.tenure:
                 return  # fetched before a rebalance; after it every partition is read anew
+            await assignment.check(fetched)
             with spans.stage("batch", if_any=fetched):
                 outputs: list[tuple[int, Output]] = []
-                offsets: dict[TopicPartition, int] = {}
+                ends: dict[TopicPartition, Point] = {}
                 with self._metrics.compute.time():
                     for source, records in fetched.items():
-                        partition = self._partitions[source]
+                        partition = assignment.partitions[source]
                         outputs += [
                             (source.partition, output)
                             for output in partition.process(records, self._metrics)
                         ]
                         if records[-1].offset >= partition.emit_from:
-                            offsets[source] = records[-1].offset + 1
+                            ends[source] = partition.point
                         self._tell_noticed(source, partition.handler)
                         self._note_lag(source, records[-1].offset)
                     outputs += self._tick_idle()
-                if outputs or offsets:
-                    await self._delivery.begin(outputs, offsets)
+                if outputs or ends:
+                    await self._delivery.begin(outputs, ends)
                 else:
                     await self._delivery.settle()
                 await self._write_due()
+
+    async def _fetch(self) -> dict[TopicPartition, list[ConsumerRecord]]:
+        """The next records of each partition, as many as a batch may have."""
+        limit = self._settings.poll_records
+        try:
+            fetched: dict[TopicPartition, list[ConsumerRecord]] = await self._consumer.getmany(
+                timeout_ms=_POLL_MS, max_records=limit
+            )
+        except NoOffsetForPartitionError:
+            return {}  # aiokafka asked for itself, before `take_on` had said where to begin
+        except OffsetOutOfRangeError as error:
+            self._assignment.refuse(error.args[0])
+            return {}
+        return fetched
 
     def _tell_noticed(self, source: TopicPartition, handler: PartitionHandler) -> None:
         """Takes over what the handler has noticed."""
@@ -351,20 +336,20 @@ class IngestRole(ConsumerRebalanceListener):
 
     async def _write_due(self) -> None:
         """Begins a checkpoint that is due, of a state of which all is committed."""
-        for source, partition in self._partitions.items():
+        for source, partition in self._assignment.partitions.items():
             if self._recovery.is_due(source.partition, partition.point.offset):
                 await self._delivery.drain()
                 for number, handler, point in self._savable({source: partition}):
                     self._recovery.begin(number, handler, point)
 
     def _savable(
-        self, partitions: Mapping[TopicPartition, _Partition]
+        self, partitions: Mapping[TopicPartition, Partition]
     ) -> list[tuple[int, PartitionHandler, Point]]:
         """The partitions of which all that is taken in is committed too, as it should be."""
         return [
             (source.partition, partition.handler, partition.point)
             for source, partition in partitions.items()
-            if partition.point.last is not None
+            if partition.point.mark is not None
             and partition.point.offset <= self._delivery.committed(source)
         ]
 
@@ -378,7 +363,7 @@ class IngestRole(ConsumerRebalanceListener):
         patience = self._settings.idle_advance
         if patience <= 0:
             return
-        for source, partition in self._partitions.items():
+        for source, partition in self._assignment.partitions.items():
             if time.monotonic() - partition.last_record > patience:
                 for output in partition.handler.idle(time.time()):
                     yield source.partition, output
@@ -393,19 +378,17 @@ class IngestRole(ConsumerRebalanceListener):
                 await self._delivery.drain()
             except KafkaError as error:
                 self._fail(error)
-            self._tenure += 1
-            for source in revoked:
-                if source in self._partitions:
-                    self._given_up[source] = self._partitions.pop(source)
-            self._metrics.partitions.set(len(self._partitions))
-            await self._recovery.finish(self._savable(self._given_up))
+            given_up = self._assignment.give_up(revoked)
+            self._metrics.partitions.set(len(self._assignment.partitions))
+            await self._recovery.finish(self._savable(given_up))
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Makes the handlers of new partitions and sends their readers to where those begin."""
         async with self._batch:
             while not self._stop.is_set():
                 try:
-                    await self._take_on(sorted(assigned))
+                    await self._assignment.take_on(sorted(assigned))
+                    self._metrics.partitions.set(len(self._assignment.partitions))
                     return
                 except KafkaError as error:
                     if not may_pass(error):
@@ -418,41 +401,3 @@ class IngestRole(ConsumerRebalanceListener):
         """Ends the role; aiokafka would log what a listener raises, and go on without state."""
         self._failure = error
         self._stop.set()
-
-    async def _take_on(self, sources: Sequence[TopicPartition]) -> None:
-        committed = {source: await self._consumer.committed(source) or 0 for source in sources}
-        beginnings = await self._consumer.beginning_offsets(sources)
-        taken_on = await asyncio.gather(
-            *(self._state_of(source, committed[source]) for source in sources)
-        )
-        # From here on without a pause: whatever was fetched until now is stale, and nothing that
-        # is fetched from the beginnings is dropped with it.
-        self._tenure += 1
-        self._recovery.forget(source.partition for source in self._given_up.keys() - set(sources))
-        self._given_up.clear()
-        self._delivery.take_on(committed)
-        for source, partition in zip(sources, taken_on, strict=True):
-            self._partitions[source] = partition
-            start = partition.point.offset
-            if 0 < start < beginnings[source]:
-                log.warning(
-                    "partition %d: records %d to %d are gone from the topic before they were taken "
-                    "in", source.partition, start, beginnings[source] - 1,
-                )  # fmt: skip
-            self._consumer.seek(source, max(start, beginnings[source]))
-        self._metrics.partitions.set(len(self._partitions))
-
-    async def _state_of(self, source: TopicPartition, committed: int) -> _Partition:
-        """A partition's state as this worker had it, or else from a checkpoint, or else empty."""
-        began = time.monotonic()
-        number = source.partition
-        own = self._given_up.get(source)
-        if own is not None and own.point.offset <= committed:
-            handler, point = own.handler, own.point
-        else:
-            handler, offset = await self._recovery.restored(
-                number, lambda: self._new_handler(number), committed
-            )
-            point = Point(offset, None)
-        progress = Progress(number, point.offset, committed, self._recovery.metrics, began)
-        return _Partition(handler, point, committed, progress)

@@ -9,6 +9,9 @@ offset is committed once every output of all its records before it is acknowledg
 Where the broker is away, all that is in flight is sent again in its order, what was acknowledged
 behind a gap included: the latest snapshot of a cascade stays the last one.
 
+With an offset goes the mark of the last record before it (`stream.marks`), as its metadata: who
+takes the partition on sees by it whether the log is still the one that was read.
+
 Where the group may have expelled the worker meanwhile (`stream.membership`), it first commits again
 what is committed; if that is refused, nothing more is sent until partitions are assigned anew.
 """
@@ -23,12 +26,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    KafkaTimeoutError,
+)
 from prometheus_client import Counter, Histogram
 
 from stream import spans
 from stream.broker import may_pass
 from stream.ledger import OffsetLedger
+from stream.marks import Point
 from stream.membership import Membership
 from stream.settings import Settings
 
@@ -38,6 +47,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
+_COMMIT_SECONDS = 5.0
 
 Outputs = Sequence[tuple[int, "Output"]]  # each with the number of the partition that caused it
 
@@ -45,7 +55,7 @@ Outputs = Sequence[tuple[int, "Output"]]  # each with the number of the partitio
 class _Batch:
     """A batch in flight, and the task that sends it."""
 
-    def __init__(self, outputs: Outputs, ends: Mapping[TopicPartition, int]) -> None:
+    def __init__(self, outputs: Outputs, ends: Mapping[TopicPartition, Point]) -> None:
         self.outputs = outputs
         self.ends = ends
         self.task: asyncio.Task[None]
@@ -76,39 +86,57 @@ class Delivery:
         self._consumer = consumer
         self._waiting = settings.batches_in_flight - 1
         self._membership = Membership(settings.session_timeout)
-        self._stopping = stopping
+        self.stopping = stopping
         self._outputs = outputs
         self._seconds = seconds
         self._published = published
         self._batches: deque[_Batch] = deque()
         self._ledgers: dict[TopicPartition, OffsetLedger] = {}
-        self._committed: dict[TopicPartition, int] = {}
+        self._begun: dict[TopicPartition, dict[int, Point]] = {}  # by offset, until committed
+        self._committed: dict[TopicPartition, Point] = {}
         self._expelled = False
         self._sending = asyncio.Lock()  # first come, first served: batches are sent in order
         self._committing = asyncio.Lock()
 
-    def take_on(self, committed: Mapping[TopicPartition, int]) -> None:
+    def take_on(self, committed: Mapping[TopicPartition, Point]) -> None:
         """These are the partitions from now on, committed so far; nothing may be in flight."""
-        self._ledgers = {source: OffsetLedger(offset) for source, offset in committed.items()}
-        self._committed = dict(committed)
+        self._ledgers = {}
+        self._committed = {}
+        for source, point in committed.items():
+            self._begin_at(source, point)
         self._expelled = False
         self._membership.confirm()
 
+    async def begin_anew(self, points: Mapping[TopicPartition, Point]) -> None:
+        """These partitions have other logs from now on; commits where work on them begins.
+
+        Nothing may be in flight.
+
+        Raises:
+            KafkaError: the broker refuses, or is away.
+        """
+        for source, point in points.items():
+            self._begin_at(source, point)
+        if points:
+            async with self._committing:
+                await self._takes(points)
+
     def committed(self, source: TopicPartition) -> int:
         """Up to where a partition is committed."""
-        return self._committed[source]
+        return self._committed[source].offset
 
-    async def begin(self, outputs: Outputs, ends: Mapping[TopicPartition, int]) -> None:
+    async def begin(self, outputs: Outputs, ends: Mapping[TopicPartition, Point]) -> None:
         """Starts a batch on its way, and waits until the next may be worked on.
 
         Args:
-            ends: of each partition, the offset up to before which the batch goes.
+            ends: of each partition, the place up to which the batch goes.
 
         Raises:
             KafkaError: the broker refuses it, or is away while the role stops.
         """
         for source, end in ends.items():
-            self._ledgers[source].begin(end)
+            self._ledgers[source].begin(end.offset)
+            self._begun[source][end.offset] = end
         batch = _Batch(outputs, ends)
         batch.task = asyncio.create_task(self._deliver(batch))
         self._batches.append(batch)
@@ -146,7 +174,7 @@ class Delivery:
     async def _once_more(self, error: KafkaError) -> None:
         """Sends all that is in flight again, after a while."""
         await asyncio.gather(*(batch.task for batch in self._batches), return_exceptions=True)
-        if not may_pass(error) or self._stopping():
+        if not may_pass(error) or self.stopping():
             raise error
         log.warning("publishing or committing failed (%s); trying again", error)
         await asyncio.sleep(_RETRY_SECONDS)
@@ -160,7 +188,7 @@ class Delivery:
                     return
                 sent = await self._send(batch.outputs)
             acknowledged = [
-                self._acknowledge(sent.pop(source.partition, ()), source, end)
+                self._acknowledge(sent.pop(source.partition, ()), source, end.offset)
                 for source, end in batch.ends.items()
             ]
             # Those of an idle partition have no offset to wait for them.
@@ -212,15 +240,23 @@ class Delivery:
     async def _commit(self) -> None:
         """Commits what the ledgers allow and is not committed; one commit at a time."""
         async with self._committing:
-            offsets = {
-                source: ledger.committable
+            points = {
+                source: self._begun[source][ledger.committable]
                 for source, ledger in self._ledgers.items()
-                if ledger.committable > self._committed[source]
+                if ledger.committable > self.committed(source)
             }
-            if not offsets:
-                return
-            if await self._takes(offsets):
-                self._committed.update(offsets)
+            if points and await self._takes(points):
+                self._committed.update(points)
+                for source, point in points.items():
+                    begun = self._begun[source]
+                    for offset in [offset for offset in begun if offset <= point.offset]:
+                        del begun[offset]
+
+    def _begin_at(self, source: TopicPartition, point: Point) -> None:
+        """All before this place is committed."""
+        self._ledgers[source] = OffsetLedger(point.offset)
+        self._begun[source] = {}
+        self._committed[source] = point
 
     async def _is_member(self) -> bool:
         """Whether this worker still has its partitions; asked where it may have been expelled."""
@@ -229,14 +265,25 @@ class Delivery:
                 await self._takes(self._committed)
         return not self._expelled
 
-    async def _takes(self, offsets: Mapping[TopicPartition, int]) -> bool:
+    async def _takes(self, points: Mapping[TopicPartition, Point]) -> bool:
         """Whether the group takes these offsets from this worker."""
-        try:
-            await self._consumer.commit(dict(offsets))
-        except (CommitFailedError, IllegalStateError) as error:
-            # Another worker has the partitions. It repeats what is not committed.
-            log.warning("partitions were taken away before the commit (%s)", error)
-            self._expelled = True
-        else:
-            self._membership.confirm()
+        while held := {s: p.committable for s, p in points.items() if self._is_there(s)}:
+            try:
+                async with asyncio.timeout(_COMMIT_SECONDS):
+                    await self._consumer.commit(held)
+                self._membership.confirm()
+                break
+            except TimeoutError as error:
+                # aiokafka tries for ever, also where a partition is gone: that is looked at again.
+                if self.stopping():
+                    raise KafkaTimeoutError("the broker did not take a commit") from error
+            except (CommitFailedError, IllegalStateError) as error:
+                # Another worker has the partitions. It repeats what is not committed.
+                log.warning("partitions were taken away before the commit (%s)", error)
+                self._expelled = True
+                break
         return not self._expelled
+
+    def _is_there(self, source: TopicPartition) -> bool:
+        """Whether the topic has the partition, as far as is known: it may have been deleted."""
+        return source.partition in (self._consumer.partitions_for_topic(source.topic) or ())

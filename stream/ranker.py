@@ -36,10 +36,11 @@ from stream.agents import Received, passed_by_partition
 from stream.checkpoint_file import Arrays, packed
 from stream.consumer import Output, dead_letter
 from stream.decisions import Change, EdgeDecisions
+from stream.marks import Mark, Point
 from stream.model_watch import ModelWatch
 from stream.past import TakeIn, reread
 from stream.ranking_model import DECAYED, LoadedRanker, MakeRanker, decayed, of_ranker
-from stream.recovery import Point, Progress, Recovery
+from stream.recovery import Progress, Recovery
 from stream.serving import Serving
 from stream.settings import Settings, load
 from topics.catalogue import CACHE_DECISIONS, EDGE_WINDOWS
@@ -274,12 +275,12 @@ class RankBatch:
         began = time.monotonic()
         partition = self._partitions.get(number)
         if partition is None or partition.position > offset:
-            partition, position = asyncio.run(
+            partition, point, _ = asyncio.run(
                 self._recovery.restored(
                     number, lambda: RankedPartition(self._settings, self._make), offset
                 )
             )
-            partition.position = partition.committed = position
+            partition.position = partition.committed = point.offset
             self._partitions[number] = partition
         elif partition.position == offset:
             return partition
@@ -309,7 +310,7 @@ class RankBatch:
 
     def _write(self, partitions: Mapping[int, RankedPartition]) -> None:
         states = [
-            (number, partition, Point(partition.position, partition.last))
+            (number, partition, Point(partition.position, Mark.of(partition.last)))
             for number, partition in partitions.items()
             if partition.last is not None and partition.position == partition.committed
         ]

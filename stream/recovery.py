@@ -3,6 +3,8 @@
     given a partition     the newest checkpoint that is not ahead of the committed offset, verified;
                           without one the state before any record. The records from there up to the
                           committed offset are then taken in silently.
+    another log           the same, but whatever is committed: the newest checkpoint whose last
+                          record is in the log as it is now. What follows is news.
     after a commit        once an interval, a copy of one partition's state is taken between two
                           batches, and written in a thread. Its offset is committed by then.
     before letting go     of a partition, to another worker or for good, the same at once.
@@ -17,17 +19,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
-import xxhash
+from aiokafka import TopicPartition
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream.checkpoint_file import Arrays, CheckpointError, check_facts, encode
 from stream.checkpoints import Checkpoints, Found, is_full
-from stream.past import batches
+from stream.logs import Verdict, look
+from stream.marks import Mark, Point
 from stream.settings import Settings
 from topics.catalogue import Topic
 
@@ -44,6 +46,7 @@ REASONS = (
 )
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _PROGRESS_SECONDS = 10.0
+_LAST = "last"  # the fact that holds the mark of a checkpoint's last record
 
 
 class Stateful(Protocol):
@@ -65,29 +68,25 @@ class Stateful(Protocol):
 S = TypeVar("S", bound=Stateful)
 
 
-class Message(Protocol):
-    """What tells a record from any other."""
+class ForeignLogError(CheckpointError):
+    """A checkpoint is of another log than the topic has now."""
 
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def value(self) -> bytes | None: ...
+    def __init__(self, message: str) -> None:
+        super().__init__("foreign", message)
 
 
-class Point(NamedTuple):
-    """A place in the log of a partition: the offset of the next record, and the record before."""
+class Restored(NamedTuple, Generic[S]):
+    """A partition's state.
 
-    offset: int
-    last: Message | None
+    Attributes:
+        state: up to `point`.
+        point: the start of the log where there was no checkpoint.
+        foreign: whether there was a checkpoint of another log.
+    """
 
-    def facts(self) -> dict[str, str]:
-        """By which a log is recognised that is another one under the same name."""
-        if self.last is None:
-            return {}
-        value = xxhash.xxh3_64_hexdigest(self.last.value or b"")
-        return {"last": f"{self.last.offset}/{self.last.timestamp}/{value}"}
+    state: S
+    point: Point
+    foreign: bool = False
 
 
 class Metrics:
@@ -193,67 +192,78 @@ class Recovery:
         self._writing: asyncio.Task[None] | None = None
 
     async def restored(
-        self, partition: int, make: Callable[[], S], committed: int
-    ) -> tuple[S, int]:
-        """The state of a partition, and the offset from which on it lacks records.
+        self, partition: int, make: Callable[[], S], committed: int | None
+    ) -> Restored[S]:
+        """The state of a partition.
 
         Args:
             make: makes the state before any record.
-            committed: checkpoints beyond it are of no use.
+            committed: checkpoints beyond it are of no use; None where the log is another one than
+                the committed one: then the last record of a checkpoint has to be in it.
         """
         self._note(partition, 0)
         if not self._interval:
-            return make(), 0
+            return Restored(make(), Point(0))
+        foreign = False
         try:
             async with asyncio.timeout(self._patience):
+                if self._writing is not None:  # of an earlier state, it may be the newest yet
+                    await self._writing
                 for found in await asyncio.to_thread(self._store.found, partition):
-                    state = await self._usable(partition, found, make, committed)
-                    if state is not None:
+                    try:
+                        state, mark = await self._usable(partition, found, make, committed)
+                    except CheckpointError as error:
+                        foreign = foreign or isinstance(error, ForeignLogError)
+                        aside = await asyncio.to_thread(self._store.put_aside, found)
+                        told = f"{error}. It is put aside as {aside}"
+                        self._failed(error.reason, partition, told)
+                    else:
                         self._note(partition, found.offset)
-                        return state, found.offset
+                        return Restored(state, Point(found.offset, mark), foreign)
         except Exception as error:  # a driver raises what it likes
             where = self._store.folder(partition)
             self._failed("unreachable", partition, f"reading {where} failed: {error!r}")
-        return make(), 0
+        return Restored(make(), Point(0), foreign)
 
     async def _usable(
-        self, partition: int, found: Found, make: Callable[[], S], committed: int
-    ) -> S | None:
-        """The state in a checkpoint; None if that was put aside."""
-        try:
-            if found.offset > committed:
-                raise CheckpointError("ahead", f"only offsets up to {committed} are committed")
-            return await asyncio.to_thread(self._read, partition, found, make)
-        except CheckpointError as error:
-            aside = await asyncio.to_thread(self._store.put_aside, found)
-            self._failed(error.reason, partition, f"{error}. It is put aside as {aside}")
-        return None
+        self, partition: int, found: Found, make: Callable[[], S], committed: int | None
+    ) -> tuple[S, Mark | None]:
+        """The state in a checkpoint, and the mark of its last record.
 
-    def _read(self, partition: int, found: Found, make: Callable[[], S]) -> S:
-        content = self._store.read(found)
+        Raises:
+            CheckpointError: it cannot be used.
+        """
+        if committed is not None and found.offset > committed:
+            raise CheckpointError("ahead", f"only offsets up to {committed} are committed")
+        content = await asyncio.to_thread(self._store.read, found)
         state = make()
         check_facts(content.facts, self._facts(partition, state))
-        asyncio.run(self._check_log(partition, found.offset, content.facts))
+        mark = Mark.read(content.facts.get(_LAST, ""))
+        point = Point(found.offset, mark)
+        await self._check_log(TopicPartition(self._topic.name, partition), point, committed)
         try:
-            state.restore(content.arrays)
+            await asyncio.to_thread(state.restore, content.arrays)
         except (KeyError, ValueError, IndexError, TypeError) as error:
             raise CheckpointError("unreadable", f"no state of this role: {error!r}") from error
-        return state
+        return state, mark
 
-    async def _check_log(self, partition: int, offset: int, facts: Mapping[str, str]) -> None:
+    async def _check_log(self, source: TopicPartition, point: Point, committed: int | None) -> None:
         """
         Raises:
-            CheckpointError: the record before its offset is another one by now.
+            ForeignLogError: it is of another log than that of now; or it may be, where nothing of
+                what is committed says that the log is the same.
         """
-        past = batches(self._settings, self._topic, partition, offset - 1, offset)
-        async with aclosing(past) as fetched:
-            async for records in fetched:
-                for record in records:
-                    check_facts(facts, Point(offset, record).facts())
-                    return
+        verdict = (await look(self._settings, {source: point}))[source]
+        last = None if point.mark is None else point.mark.spelled
+        if verdict is Verdict.OTHER:
+            raise ForeignLogError(f"its last record, {last}, is not in the topic as it is now")
+        if verdict is Verdict.SAME:
+            return
+        if committed is None:
+            raise ForeignLogError(f"its last record, {last}, is gone, and the log is another one")
         log.warning(
             "partition %d: the record before offset %d is gone, so nobody can tell whether the "
-            "checkpoint is of this log; it is believed", partition, offset,
+            "checkpoint is of this log; it is believed", source.partition, point.offset,
         )  # fmt: skip
 
     def _facts(self, partition: int, state: Stateful) -> dict[str, str]:
@@ -301,7 +311,8 @@ class Recovery:
 
     def _copied(self, partition: int, state: Stateful, point: Point) -> list[memoryview]:
         with self.metrics.pause.time():
-            return encode(state.save(), {**self._facts(partition, state), **point.facts()})
+            last = {} if point.mark is None else {_LAST: point.mark.spelled}
+            return encode(state.save(), {**self._facts(partition, state), **last})
 
     async def _write(self, partition: int, offset: int, pieces: list[memoryview]) -> None:
         try:

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaConnectionError, TopicAuthorizationFailedError
+from aiokafka.structs import OffsetAndMetadata
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from stream import delivery as module
 from stream.consumer import Output
 from stream.delivery import Delivery
+from stream.marks import Mark, Point
 from stream.settings import Settings
 
 ZERO, ONE = TopicPartition("in", 0), TopicPartition("in", 1)
@@ -62,13 +64,21 @@ class Builder:
 
 class Consumer:
     def __init__(self) -> None:
+        self.there = {0, 1}
         self.commits: list[dict[int, int]] = []
+        self.metadata: dict[int, str] = {}
         self.error: Exception | None = None
 
-    async def commit(self, offsets: dict[TopicPartition, int]) -> None:
+    def partitions_for_topic(self, _: str) -> set[int]:
+        return self.there
+
+    async def commit(self, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
         if self.error is not None:
             raise self.error
-        self.commits.append({source.partition: end for source, end in offsets.items()})
+        if any(source.partition not in self.there for source in offsets):
+            await asyncio.Event().wait()  # as aiokafka does, which tries again for ever
+        self.commits.append({source.partition: end.offset for source, end in offsets.items()})
+        self.metadata |= {source.partition: end.metadata for source, end in offsets.items()}
 
 
 @pytest.fixture
@@ -90,7 +100,7 @@ def on_its_way(producer: Producer, consumer: Consumer, monkeypatch: pytest.Monke
         Counter("outputs", "-", ["topic"], registry=registry),
         Histogram("seconds", "-", registry=registry), lambda outputs: None,
     )  # fmt: skip
-    made.take_on({ZERO: 0, ONE: 0})
+    made.take_on({ZERO: Point(0), ONE: Point(0)})
     return made
 
 
@@ -107,8 +117,8 @@ async def pause() -> None:
 async def test_a_later_batch_waits_for_an_earlier_one_of_its_partition(
     on_its_way: Delivery, producer: Producer, consumer: Consumer
 ) -> None:
-    await on_its_way.begin([output("a0"), output("a1")], {ZERO: 10, ONE: 5})
-    await on_its_way.begin([output("b0")], {ZERO: 20})
+    await on_its_way.begin([output("a0"), output("a1")], {ZERO: Point(10), ONE: Point(5)})
+    await on_its_way.begin([output("b0")], {ZERO: Point(20)})
     await pause()
     producer.acknowledge("b0")
     await pause()
@@ -125,9 +135,9 @@ async def test_a_later_batch_waits_for_an_earlier_one_of_its_partition(
 async def test_so_many_batches_are_in_flight_and_no_more(
     on_its_way: Delivery, producer: Producer
 ) -> None:
-    await on_its_way.begin([output("a0")], {ZERO: 1})
-    await on_its_way.begin([output("b0")], {ZERO: 2})
-    third = asyncio.create_task(on_its_way.begin([output("c0")], {ZERO: 3}))
+    await on_its_way.begin([output("a0")], {ZERO: Point(1)})
+    await on_its_way.begin([output("b0")], {ZERO: Point(2)})
+    third = asyncio.create_task(on_its_way.begin([output("c0")], {ZERO: Point(3)}))
     await pause()
     assert not third.done()
     producer.acknowledge("a0")
@@ -140,8 +150,8 @@ async def test_so_many_batches_are_in_flight_and_no_more(
 async def test_after_a_failure_all_that_is_in_flight_is_sent_again_in_order(
     on_its_way: Delivery, producer: Producer, consumer: Consumer
 ) -> None:
-    await on_its_way.begin([output("a0")], {ZERO: 1})
-    await on_its_way.begin([output("b0")], {ZERO: 2})
+    await on_its_way.begin([output("a0")], {ZERO: Point(1)})
+    await on_its_way.begin([output("b0")], {ZERO: Point(2)})
     await pause()
     producer.acknowledge("b0")
     producer.fail("a0", KafkaConnectionError())
@@ -158,7 +168,7 @@ async def test_after_a_failure_all_that_is_in_flight_is_sent_again_in_order(
 async def test_what_the_broker_refuses_is_raised_and_not_committed(
     on_its_way: Delivery, producer: Producer, consumer: Consumer
 ) -> None:
-    await on_its_way.begin([output("a0")], {ZERO: 1})
+    await on_its_way.begin([output("a0")], {ZERO: Point(1)})
     await pause()
     producer.fail("a0", TopicAuthorizationFailedError())
     with pytest.raises(TopicAuthorizationFailedError):
@@ -171,7 +181,7 @@ async def test_partitions_that_were_taken_away_are_not_committed(
     on_its_way: Delivery, producer: Producer, consumer: Consumer
 ) -> None:
     consumer.error = CommitFailedError()
-    await on_its_way.begin([output("a0")], {ZERO: 1})
+    await on_its_way.begin([output("a0")], {ZERO: Point(1)})
     await pause()
     producer.acknowledge("a0")
     await on_its_way.drain()
@@ -201,7 +211,7 @@ def silence(on_its_way: Delivery, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_after_a_silence_nothing_is_sent_before_the_group_knows_the_worker(
     on_its_way: Delivery, producer: Producer, consumer: Consumer
 ) -> None:
-    await on_its_way.begin([output("a0")], {ZERO: 10})
+    await on_its_way.begin([output("a0")], {ZERO: Point(10)})
     await pause()
     assert consumer.commits == [{0: 0, 1: 0}], "what is committed, once more"
     producer.acknowledge("a0")
@@ -214,17 +224,63 @@ async def test_an_expelled_worker_sends_nothing_until_it_has_partitions_again(
     on_its_way: Delivery, producer: Producer, consumer: Consumer
 ) -> None:
     consumer.error = CommitFailedError()
-    await on_its_way.begin([output("a0")], {ZERO: 10})
+    await on_its_way.begin([output("a0")], {ZERO: Point(10)})
     await on_its_way.drain()
     consumer.error = None
-    await on_its_way.begin([output("b0")], {ZERO: 20})
+    await on_its_way.begin([output("b0")], {ZERO: Point(20)})
     await on_its_way.drain()
     assert producer.sent == [] and consumer.commits == []
     assert on_its_way.committed(ZERO) == 0
-    on_its_way.take_on({ZERO: 10})
-    await on_its_way.begin([output("b0")], {ZERO: 20})
+    on_its_way.take_on({ZERO: Point(10)})
+    await on_its_way.begin([output("b0")], {ZERO: Point(20)})
     await pause()
     assert producer.names() == ["b0"]
     producer.acknowledge("b0")
     await on_its_way.drain()
     assert on_its_way.committed(ZERO) == 20
+
+
+async def test_an_offset_is_committed_with_the_mark_of_the_record_before_it(
+    on_its_way: Delivery, producer: Producer, consumer: Consumer
+) -> None:
+    first, second = (Point(at, Mark(at - 1, 1_000 + at, "0123456789abcdef")) for at in (10, 20))
+    await on_its_way.begin([output("a0")], {ZERO: first})
+    await on_its_way.begin([output("b0")], {ZERO: second})
+    await pause()
+    producer.acknowledge("a0")
+    await pause()
+    assert Point.committed(OffsetAndMetadata(10, consumer.metadata[0])) == first
+    producer.acknowledge("b0")
+    await on_its_way.drain()
+    assert Point.committed(OffsetAndMetadata(20, consumer.metadata[0])) == second
+
+
+async def test_a_partition_that_begins_anew_is_committed_where_it_does_and_not_as_it_was(
+    on_its_way: Delivery, producer: Producer, consumer: Consumer
+) -> None:
+    await on_its_way.begin([output("a0")], {ZERO: Point(40)})
+    await pause()
+    producer.acknowledge("a0")
+    await on_its_way.drain()
+    await on_its_way.begin_anew({ZERO: Point(0)})
+    await on_its_way.begin([output("b0")], {ZERO: Point(30)})
+    await pause()
+    producer.acknowledge("b0")
+    await on_its_way.drain()
+    assert consumer.commits == [{0: 40}, {0: 0}, {0: 30}]
+
+
+async def test_a_partition_that_is_gone_keeps_no_other_from_being_committed(
+    on_its_way: Delivery,
+    producer: Producer,
+    consumer: Consumer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_COMMIT_SECONDS", 0.01)
+    await on_its_way.begin([output("a0"), output("a1")], {ZERO: Point(10), ONE: Point(5)})
+    await pause()
+    consumer.there = {1}
+    for name in ("a0", "a1"):
+        producer.acknowledge(name)
+    await on_its_way.drain()
+    assert consumer.commits[-1] == {1: 5}

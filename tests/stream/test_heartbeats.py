@@ -14,7 +14,9 @@ from aiokafka import ConsumerRecord
 from prometheus_client import CollectorRegistry
 
 from stream.agents import Received
-from stream.consumer import Output, _Metrics, _Partition
+from stream.assignment import Partition
+from stream.consumer import Metrics as IngestMetrics
+from stream.consumer import Output
 from stream.forecast_batch import ForecastBatch
 from stream.heartbeats import Passed
 from stream.historian import EdgePartition
@@ -147,8 +149,8 @@ def test_a_null_value_under_another_key_is_a_dead_letter_as_ever() -> None:
 def test_an_idle_partition_stays_idle_however_often_the_heart_beats() -> None:
     registry = CollectorRegistry()
     progress = Progress(0, 0, 0, RecoveryMetrics(registry), 0.0)
-    partition = _Partition(TrackedPartition(QUICK), Point(0, None), 0, progress)
-    metrics = _Metrics(registry, "tracker")
+    partition = Partition(TrackedPartition(QUICK), Point(0), 0, progress)
+    metrics = IngestMetrics(registry, "tracker")
     partition.last_record = 0.0
     partition.process(logged([record(SOCIAL_EVENTS, None, SENT, KEY)]), metrics)
     assert partition.last_record == 0.0

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from stream.marks import Mark, Point
 from stream.processes import RoleProcess
-from stream.recovery import Point, Recovery
+from stream.recovery import Recovery
 from stream.sources.messages import Message
 from stream.tracker import TrackedPartition
 from tests.altered import alter
@@ -168,33 +169,34 @@ async def test_only_a_checkpoint_of_this_log_settings_and_past_is_used(small: Cl
         return TrackedPartition(small.settings)
 
     first = recovery(small)
-    state, offset = await first.restored(number, fresh, committed=0)
+    state, (offset, _), _ = await first.restored(number, fresh, committed=0)
     assert offset == 0
     for end in (10, 20):
         state.process(log[end - 10 : end])
-        await first.finish([(number, state, Point(end, log[end - 1]))])
+        await first.finish([(number, state, Point.after(log[end - 1]))])
 
-    heir, offset = await recovery(small).restored(number, fresh, committed=len(log))
+    heir, (offset, _), _ = await recovery(small).restored(number, fresh, committed=len(log))
     assert offset == 20
     assert heir.process(log[20:]) == state.process(log[20:])
 
     back = recovery(small)
-    _, offset = await back.restored(number, fresh, committed=15)
+    _, (offset, _), _ = await back.restored(number, fresh, committed=15)
     assert (offset, failed(back, "ahead")) == (10, 1)
 
     changed = small.settings.having(growth_first=3)
     other = recovery(small)
-    _, offset = await other.restored(number, lambda: TrackedPartition(changed), committed=15)
-    assert (offset, failed(other, "foreign")) == (0, 1)
+    _, point, _ = await other.restored(number, lambda: TrackedPartition(changed), committed=15)
+    assert (point.offset, failed(other, "foreign")) == (0, 1)
 
-    await first.finish([(number, state, Point(20, log[11]))])  # as of a log that was replaced
-    await first.finish([(number, state, Point(21, log[11]))])
+    for end in (20, 21):  # as of a log that was replaced
+        mark = Mark.of(log[11])._replace(offset=end - 1)
+        await first.finish([(number, state, Point(end, mark))])
     replaced = recovery(small)
-    _, offset = await replaced.restored(number, fresh, committed=len(log))
+    _, (offset, _), _ = await replaced.restored(number, fresh, committed=len(log))
     assert (offset, failed(replaced, "foreign")) == (0, 1)
 
     off = recovery(small, checkpoint_interval=0.0)
-    assert (await off.restored(number, fresh, committed=len(log)))[1] == 0
+    assert (await off.restored(number, fresh, committed=len(log))).point == Point(0)
 
 
 def encoded(number: int) -> bytes:
@@ -208,7 +210,9 @@ async def test_a_store_that_fails_stops_nothing(small: Cluster, tmp_path: Path) 
     nowhere = tmp_path / "file"
     nowhere.write_text("a file, where a folder would have to be")
     found = recovery(small, checkpoint_url=str(nowhere / "state"))
-    state, offset = await found.restored(0, lambda: TrackedPartition(small.settings), committed=9)
+    state, (offset, _), _ = await found.restored(
+        0, lambda: TrackedPartition(small.settings), committed=9
+    )
     assert (offset, failed(found, "unreachable")) == (0, 1)
-    await found.finish([(0, state, Point(3, None))])
+    await found.finish([(0, state, Point(3))])
     assert failed(found, "unwritable") == 1

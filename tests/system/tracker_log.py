@@ -33,13 +33,13 @@ def simulated(count: int = EVENTS) -> list[Message]:
     raise AssertionError("the simulation ended")
 
 
-def snapshots_of(log: Iterable[bytes]) -> dict[str, bytes]:
+def snapshots_of(log: Iterable[bytes], least: int = 200) -> dict[str, bytes]:
     """Snapshots by id as the store alone makes them, without Kafka or processes."""
     store = CascadeStore(Settings())
     events = [SOCIAL_EVENTS.codec.decode(value) for value in log]
     fired = store.ingest(events, np.full(len(events), 4e9)).fired
     records = [one.record for one in fired if isinstance(one.record, CascadeSnapshot)]
-    assert len(records) > 200
+    assert len(records) > least
     return {record.snapshot_id: CASCADE_SNAPSHOTS.codec.encode(record) for record in records}
 
 

@@ -1,0 +1,330 @@
+"""The partitions that a worker of an ingest role has: their states, and the logs that they are of.
+
+    assigned        the log that was read? ─┬─ yes: state of what is committed, then on from there
+                                            └─ no: begun anew
+    records come    the same once a second, of those that would be taken in
+    out of range    below the log's beginning: records are lost, and it goes on behind them
+                    beyond its end: begun anew
+    given up        kept until it is known who has them: most come back at once
+
+A topic that was made anew, restored or cut off has another log (`stream.logs`). The state is a
+function of the log, so the partition is begun anew: from the newest checkpoint whose last record is
+in the log as it is now, else from nothing at its beginning, and all from there on is published.
+What is in flight of the old log is waited for first, and where work begins is committed at once, so
+that no offset of the old log is committed afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from stream.broker import may_pass
+from stream.delivery import Delivery
+from stream.logs import Logs, Verdict, others
+from stream.marks import Point
+from stream.notices import Notices
+from stream.recovery import Progress, Recovery
+from topics.heartbeat import is_heartbeat
+
+if TYPE_CHECKING:
+    from stream.consumer import Metrics, Output, PartitionHandler
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
+# How long a log that was looked at is believed to be the same. For another one to slip in, a topic
+# would have to be deleted, made again and grown past its old length between two fetches.
+_TRUSTED_SECONDS = 1.0
+_IDLE_SECONDS = 10.0  # the same where no record comes that would be taken in
+
+
+class Partition:
+    """A handler, how far it has come, and the offset from which its outputs are published.
+
+    Attributes:
+        point: up to where its records are taken in.
+        looked_at: when its log was last seen to be the one that was read, monotonic.
+        moved: whether work on it begins elsewhere than where was committed.
+    """
+
+    def __init__(
+        self,
+        handler: PartitionHandler,
+        point: Point,
+        emit_from: int,
+        progress: Progress,
+        moved: bool = False,
+    ) -> None:
+        self.moved = moved
+        self.handler = handler
+        self.point = point
+        self.emit_from = emit_from
+        self.last_record = self.looked_at = time.monotonic()
+        self._progress = progress
+        self._counted = dict(handler.counters)
+        progress.reached(point.offset)
+
+    def process(self, records: Sequence[ConsumerRecord], metrics: Metrics) -> list[Output]:
+        """The outputs of the records that are to be published; earlier ones rebuild the state."""
+        if any(not is_heartbeat(record) for record in reversed(records)):
+            self.last_record = time.monotonic()
+        self.point = Point.after(records[-1])
+        silent = 0
+        if records[0].offset < self.emit_from:
+            silent = sum(record.offset < self.emit_from for record in records)
+            self.handler.process(records[:silent])
+            self.handler.noticed.clear()  # told when they were new
+            metrics.rebuilt.inc(silent)
+            self._counted = dict(self.handler.counters)
+        fresh = records[silent:]
+        outputs = self.handler.process(fresh) if fresh else []
+        metrics.records.inc(len(fresh))
+        for result, total in self.handler.counters.items():
+            metrics.results.labels(result).inc(total - self._counted.get(result, 0))
+        self._counted = dict(self.handler.counters)
+        self._progress.reached(self.point.offset)
+        return outputs
+
+
+class Assignment:
+    """The partitions of a worker.
+
+    Attributes:
+        partitions: those that it has.
+        tenure: counts how often they were given or taken; what was fetched before is stale.
+
+    Args:
+        consumer: started, with `auto_offset_reset="none"`.
+        delivery: of what the partitions say.
+        logs: looks at the topic.
+        recovery: has their checkpoints.
+        notices: is told what was lost and replaced.
+        new_handler: makes the handler of a partition, given its number.
+    """
+
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        delivery: Delivery,
+        logs: Logs,
+        recovery: Recovery,
+        notices: Notices,
+        new_handler: Callable[[int], PartitionHandler],
+    ) -> None:
+        self.partitions: dict[TopicPartition, Partition] = {}
+        self.tenure = 0
+        self._consumer = consumer
+        self._delivery = delivery
+        self._logs = logs
+        self._recovery = recovery
+        self._notices = notices
+        self._new_handler = new_handler
+        self._given_up: dict[TopicPartition, Partition] = {}  # until it is known who has them
+        self._out_of_range: dict[TopicPartition, int] = {}  # offsets that the broker refused
+        self._absent: set[TopicPartition] = set()  # assigned, but the topic has none of the number
+
+    async def take_on(self, sources: Sequence[TopicPartition]) -> None:
+        """Makes these the worker's partitions, and sends its reader to where they begin.
+
+        Raises:
+            KafkaError: the broker refuses, or is away.
+        """
+        committed = await self._committed(sources)
+        logs = await self._logs.look(committed)
+        own = {s: self._given_up[s].point for s in sources if s in self._given_up}
+        foreign = others(await self._logs.look(own))
+        firsts = await self._logs.firsts(sources)
+        taken_on = await asyncio.gather(
+            *(
+                self._state_of(
+                    source, first, committed.get(source), logs.get(source, Verdict.UNKNOWN),
+                    None if source in foreign else self._given_up.get(source),
+                )
+                for source, first in firsts.items()
+            )
+        )  # fmt: skip
+        # From here on without a pause: whatever was fetched until now is stale, and nothing that
+        # is fetched from the beginnings is dropped with it.
+        self.tenure += 1
+        self._recovery.forget(source.partition for source in self._given_up.keys() - firsts.keys())
+        self._given_up.clear()
+        self._out_of_range.clear()
+        self._delivery.take_on({source: committed.get(source, Point(0)) for source in firsts})
+        self.partitions = dict(zip(firsts, taken_on, strict=True))
+        for source, partition in self.partitions.items():
+            self._consumer.seek(source, partition.point.offset)
+        self._note_absent(set(sources) - firsts.keys())
+        await self._delivery.begin_anew(
+            {source: own.point for source, own in self.partitions.items() if own.moved}
+        )
+
+    def give_up(self, revoked: Iterable[TopicPartition]) -> Mapping[TopicPartition, Partition]:
+        """Takes partitions away; those of which it is not known yet who has them next."""
+        self.tenure += 1
+        for source in revoked:
+            if source in self.partitions:
+                self._given_up[source] = self.partitions.pop(source)
+        return self._given_up
+
+    def refuse(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """The broker says that these offsets, which were to be fetched, are out of range."""
+        self._out_of_range.update(offsets)
+
+    async def check(self, fetched: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+        """Sees that what was fetched is of the logs that were read so far.
+
+        What is not is taken out of it, and its partition begun anew.
+
+        Raises:
+            KafkaError: the broker refuses, or is away while the role stops.
+        """
+        while True:
+            try:
+                await self._check(fetched)
+                return
+            except KafkaError as error:
+                if not may_pass(error) or self._delivery.stopping():
+                    raise
+                log.warning("logs could not be looked at (%s); trying again", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _check(self, fetched: dict[TopicPartition, list[ConsumerRecord]]) -> None:
+        if self._absent and await self._logs.firsts(self._absent):
+            await self._delivery.drain()
+            self.give_up(list(self.partitions))
+            await self.take_on(sorted(self._consumer.assignment()))
+            fetched.clear()
+            return
+        anew = await self._out_of_their_range()
+        now = time.monotonic()
+        due = {
+            source: partition.point
+            for source, partition in self.partitions.items()
+            if now - partition.looked_at
+            > (_TRUSTED_SECONDS if fetched.get(source) else _IDLE_SECONDS)
+        }
+        anew |= others(await self._logs.look(due))
+        for source in due:
+            self.partitions[source].looked_at = now
+        if anew:
+            for source in anew:
+                fetched.pop(source, None)
+            await self._begin_anew(anew)
+
+    async def _out_of_their_range(self) -> set[TopicPartition]:
+        """Those partitions of which more was read than there is; others are led to what is left."""
+        beyond = set()
+        for source, offset in list(self._out_of_range.items()):
+            if source in self.partitions and await self._consumer.position(source) == offset:
+                first = (await self._logs.firsts([source])).get(source)
+                if first is not None and offset < first:
+                    await self._pass_over(source, offset, first)
+                elif first is not None:
+                    beyond.add(source)
+            del self._out_of_range[source]
+        return beyond
+
+    async def _pass_over(self, source: TopicPartition, start: int, first: int) -> None:
+        """Goes on at the log's beginning: what was to be read before is gone."""
+        self.partitions[source].point = Point(first)
+        self._consumer.seek(source, first)
+        self._note_lost(source, start, first)
+        if first > self._delivery.committed(source):
+            await self._delivery.drain()
+            await self._delivery.begin_anew({source: Point(first)})
+
+    async def _begin_anew(self, sources: Iterable[TopicPartition]) -> None:
+        """Begins partitions anew whose logs are others than those that were read."""
+        await self._delivery.drain()
+        for source, first in (await self._logs.firsts(sources)).items():
+            partition = await self._anew(source, first, self.partitions[source].point.offset)
+            self.partitions[source] = partition
+            self._consumer.seek(source, partition.point.offset)
+            await self._delivery.begin_anew({source: partition.point})
+
+    async def _committed(self, sources: Sequence[TopicPartition]) -> dict[TopicPartition, Point]:
+        """What the group has committed of those of which it has committed anything."""
+        # aiokafka's `committed` leaves the metadata away.
+        found = await self._consumer._coordinator.fetch_committed_offsets(sources)
+        return {source: Point.committed(what) for source, what in found.items()}
+
+    async def _state_of(
+        self,
+        source: TopicPartition,
+        first: int,
+        committed: Point | None,
+        verdict: Verdict,
+        own: Partition | None,
+    ) -> Partition:
+        """A partition's state as this worker had it, or else from a checkpoint, or else empty.
+
+        Args:
+            first: offset that its log begins at.
+            verdict: whether that is the log in which the offset was committed.
+            own: as it was given up.
+        """
+        began = time.monotonic()
+        number, emit_from = source.partition, 0 if committed is None else committed.offset
+        if verdict is Verdict.OTHER:
+            return await self._anew(source, first, emit_from)
+        if own is not None and own.point.offset <= emit_from:
+            handler, start = own.handler, own.point
+        else:
+            handler, start, foreign = await self._recovery.restored(
+                number, lambda: self._new_handler(number), emit_from
+            )
+            if foreign and committed is not None and verdict is not Verdict.SAME:
+                return await self._anew(source, first, emit_from)
+        needed = start.offset or emit_from
+        if needed < first and committed is not None:
+            self._note_lost(source, needed, first)
+        if start.offset < first:
+            start = Point(first)
+        progress = Progress(number, start.offset, emit_from, self._recovery.metrics, began)
+        return Partition(handler, start, emit_from, progress, moved=0 < emit_from < first)
+
+    async def _anew(self, source: TopicPartition, first: int, was: int) -> Partition:
+        """The state of a partition whose log is another one than that of which `was` is an offset.
+
+        Args:
+            first: offset that the log begins at.
+        """
+        began = time.monotonic()
+        number = source.partition
+        handler, start, _ = await self._recovery.restored(
+            number, lambda: self._new_handler(number), None
+        )
+        if start.offset < first:
+            start = Point(first)
+        self._notices.note(
+            "log_replaced", source.topic, source.partition,
+            f"the log is another one than that which was read up to offset {was}: it is begun anew "
+            f"at offset {start.offset}, and what follows is published", offset=start.offset,
+        )  # fmt: skip
+        progress = Progress(number, start.offset, start.offset, self._recovery.metrics, began)
+        return Partition(handler, start, start.offset, progress, moved=True)
+
+    def _note_lost(self, source: TopicPartition, start: int, first: int) -> None:
+        self._notices.note(
+            "records_lost", source.topic, source.partition,
+            f"records {start} to {first - 1} are gone from the topic before they were taken in: "
+            "they are lost, and what they belong to is counted short",
+            count=first - start, offset=first - 1,
+        )  # fmt: skip
+
+    def _note_absent(self, absent: set[TopicPartition]) -> None:
+        """Leaves partitions alone that the topic has not, until it has them."""
+        for source in self._absent - absent:
+            self._consumer.resume(source)
+        for source in absent:
+            self._consumer.pause(source)
+        for topic, number in sorted(absent - self._absent):
+            log.warning("%s/%d is not there any more; it is waited for", topic, number)
+        self._absent = absent
