@@ -14,6 +14,7 @@ import os
 import stat
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from topics.errors import TidecastError
@@ -53,7 +54,8 @@ def temporary() -> Path:
     """
     try:
         own = Path(tempfile.gettempdir()) / f"tidecast-kernels-{os.getuid()}"
-        own.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileExistsError):
+            own.mkdir(mode=0o700)
         return own if _is_private(own) else Path(tempfile.mkdtemp(prefix="tidecast-kernels-"))
     except OSError as error:
         raise KernelCacheError(
