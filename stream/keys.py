@@ -22,7 +22,7 @@ from stream.notices import Noticed
 from topics.catalogue import Topic
 from topics.likeness import schema_id
 
-_LOOKED_AT = 256  # of a batch, spread over it
+_LOOKED_AT = 32  # of a batch, spread over it
 _SHOWN = 60  # characters of a key
 # What comes of it, by the field that should be the key.
 COMES_OF_IT = {
