@@ -25,6 +25,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
     KafkaConnectionError,
     KafkaError,
@@ -315,6 +316,22 @@ async def describe(settings: Settings, topics: Iterable[str]) -> dict[str, Any]:
     finally:
         await admin.close()
     return {topic["topic"]: topic for topic in described}
+
+
+async def configured(settings: Settings, topic: str, name: str) -> str | None:
+    """A configuration entry of a topic that exists; None where the broker does not tell.
+
+    Raises:
+        BrokerError: no broker answers.
+    """
+    admin = await connect_admin(settings)
+    try:
+        asked = ConfigResource(ConfigResourceType.TOPIC, topic, {name: None})
+        answers = await admin.describe_configs([asked])
+    finally:
+        await admin.close()
+    told = [entry for answer in answers for *_, entries in answer.resources for entry in entries]
+    return next((value for entry, value, *_ in told if entry == name), None)
 
 
 def create_topics_now(settings: Settings, bounded: bool = False) -> list[str]:

@@ -17,7 +17,7 @@ from stream.cascade_state import CHUNK, CLOSED_KEY, RECENT
 from stream.key_table import FREE, find, forget
 from stream.timers import pop_timer, push_timer
 
-ACCEPTED, DUPLICATE, CLOSED, BEFORE_ROOT, IN_FUTURE = range(5)
+ACCEPTED, DUPLICATE, CLOSED, BEFORE_ROOT, TOO_OLD, IN_FUTURE = range(6)
 ROOT = -1  # a parent that is not an index, as UNKNOWN is
 NONE = np.uint64(0)  # the hash of no identifier
 
@@ -29,6 +29,7 @@ class Rules(NamedTuple):
     takes_snapshot: NDArray[np.bool_]
     takes_outcome: NDArray[np.bool_]
     lateness: float
+    oldest: float  # how far behind the watermark a cascade may begin
     skew: float
     growth_first: int
     growth_factor: float
@@ -47,7 +48,8 @@ class Batch(NamedTuple):
     parent_user: NDArray[np.uint64]
     time: NDArray[np.float64]
     root: NDArray[np.bool_]
-    received: NDArray[np.float64]
+    believed: NDArray[np.bool_]  # not of the future
+    clock: NDArray[np.float64]  # how far event time has come with it
 
 
 @njit(cache=True)
@@ -64,11 +66,11 @@ def ingest(rules, state, batch, position, watermark, verdicts, opened):
         # What the event before made due (its root came late, it woke) is due to that event alone.
         if not _fire_due(rules, state, i - 1):
             return i, False
-        if i < events and batch.time[i] > batch.received[i] + rules.skew:
+        if i < events and not batch.believed[i]:
             verdicts[i] = IN_FUTURE
             i += 1
             continue
-        reached = batch.time[i] - rules.lateness if i < events else watermark
+        reached = batch.clock[i] - rules.lateness if i < events else watermark
         tally.watermark = max(tally.watermark, reached)
         if not _fire_due(rules, state, min(i, events - 1)):
             return i, False
@@ -90,6 +92,8 @@ def _apply(rules, state, batch, i, opened):
     if slot == CLOSED_KEY:
         return CLOSED
     if slot == FREE:
+        if time < tally.watermark - rules.oldest:
+            return TOO_OLD
         slot = _open(rules, state, batch.cascade[i], time)
         opened[i] = slot
     cascade = slots[slot]
@@ -104,6 +108,8 @@ def _apply(rules, state, batch, i, opened):
         return DUPLICATE
     if cascade.rooted and time < cascade.published - rules.skew:
         return BEFORE_ROOT
+    if time < cascade.published - rules.oldest:
+        return TOO_OLD
 
     # Past the first age it comes too late to be the root: whether a trigger has fired without it
     # is up to the others of the partition, whose watermark it is.
@@ -113,10 +119,10 @@ def _apply(rules, state, batch, i, opened):
         follows = np.isnan(cascade.due) or (
             cascade.due == cascade.published + rules.ages[cascade.next_age]
         )
+        due = time + rules.ages[cascade.next_age] if follows else cascade.due
         cascade.published = time
-        if follows:
-            cascade.due = time + rules.ages[cascade.next_age]
-            push_timer(state, cascade.due, slot)
+        cascade.behind = max(cascade.behind, tally.watermark - time)
+        _set_due(state, slot, due)
     cascade.rooted |= is_root
     if is_root:
         parent = ROOT
@@ -141,8 +147,7 @@ def _apply(rules, state, batch, i, opened):
         if cascade.count == rules.growth_first and (outlived or np.isnan(cascade.due)):  # it wakes
             cascade.next_age = len(rules.ages) - 1
             begin = cascade.latest if outlived else cascade.published
-            cascade.due = begin + rules.ages[-1]
-            push_timer(state, cascade.due, slot)
+            _set_due(state, slot, begin + rules.ages[-1])
     return ACCEPTED
 
 
@@ -159,7 +164,7 @@ def _open(rules, state, key, time):
     cascade.key = key
     cascade.published = time
     cascade.latest = time
-    cascade.due = time + rules.ages[0]
+    cascade.behind = max(0.0, tally.watermark - time)
     cascade.count = 0
     cascade.kept = 0
     cascade.first = -1
@@ -176,7 +181,7 @@ def _open(rules, state, key, time):
     tally.keys += 1
     tally.live += 1
     link_newest(state, slot)
-    push_timer(state, cascade.due, slot)
+    _set_due(state, slot, time + rules.ages[0])
     return slot
 
 
@@ -288,6 +293,14 @@ def _count_rest(rules, state, cascade, event, time):
 
 
 @njit(cache=True)
+def _set_due(state, slot, time):
+    """Sets the event time of a cascade's next trigger; one that began late is waited for."""
+    cascade = state.slots[slot]
+    cascade.due = time
+    push_timer(state, time + cascade.behind, slot)
+
+
+@njit(cache=True)
 def _has_room(rules, state):
     """Whether two more records and one more closed cascade can be written out."""
     tally = state.tally[0]
@@ -306,10 +319,11 @@ def _fire_due(rules, state, cause):
     while tally.timers > 0 and state.timers[0].time < tally.watermark:
         if not _has_room(rules, state):
             return False
-        time, slot = state.timers[0].time, state.timers[0].slot
+        goes_off, slot = state.timers[0].time, state.timers[0].slot
         pop_timer(state)
         cascade = state.slots[slot]
-        if cascade.due != time:
+        time = cascade.due
+        if time + cascade.behind != goes_off:
             continue
         k = cascade.next_age
         # One that woke late ends at a time of its own.
@@ -330,8 +344,7 @@ def _fire_due(rules, state, cause):
             _close(state, slot)
         else:
             cascade.next_age = k + 1
-            cascade.due = cascade.published + rules.ages[k + 1]
-            push_timer(state, cascade.due, slot)
+            _set_due(state, slot, cascade.published + rules.ages[k + 1])
     return True
 
 

@@ -29,7 +29,8 @@ SLOT = np.dtype(
         ("key", "u8"),
         ("published", "f8"),
         ("latest", "f8"),  # the latest event time
-        ("due", "f8"),  # when its next timer goes off; nan while the slot is free
+        ("due", "f8"),  # event time of its next trigger; nan while the slot is free
+        ("behind", "f8"),  # how late it began: so much later its timers go off
         ("count", "i8"),
         ("next_growth", "i8"),
         ("kept", "i4"),
@@ -61,7 +62,7 @@ EVENTS = np.dtype(
 # One row for a cascade with more events than are kept.
 REST = np.dtype([("counts", "i4", _BINS), ("recent", "u8", RECENT)], align=True)
 
-# An entry of the heap of timers; void unless `time` is still what the slot has due.
+# An entry of the heap of timers; void unless `time` is still when the slot's goes off.
 TIMER = np.dtype([("time", "f8"), ("slot", "i4")])
 
 # What fired: one row a record, pointing into the packed columns.

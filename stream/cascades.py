@@ -17,9 +17,13 @@ Who owns what
 Rules
     growth   the n-th distinct event of a cascade triggers at once (n = 10, 20, 40, ...). The
              snapshot holds the events that have arrived.
-    age      a trigger at publication + age fires when the watermark (the latest event time of the
-             partition less the allowed lateness) has passed it, and holds the events up to that
-             age. Cascades smaller than the first growth trigger are passed over.
+    age      a trigger at publication + age fires when the watermark (how far event time has come,
+             by `stream.event_clock`, less the allowed lateness) has passed it, and holds the events
+             up to that age. Cascades smaller than the first growth trigger are passed over.
+    behind   a cascade that begins behind the watermark, as those of a sender that is slow do, has
+             all its triggers so much later: its count at an age is true, not what of it has come by
+             then. One that would begin more than `max_lateness` behind is refused (`TOO_OLD`), and
+             so is an event that would move its publication further back than that.
     outcome  likewise at the horizons; the last one closes the cascade.
     dormant  one that is smaller than the first growth trigger at its last horizon is not closed. If
              it wakes after that, it is followed for as long again, and ends with an outcome at that
@@ -48,6 +52,7 @@ from stream import cascade_kernel as kernel
 from stream.cascade_saving import restored, saved
 from stream.cascade_state import SLOT, bytes_of, empty_state, with_room
 from stream.checkpoint_file import Arrays, packed
+from stream.event_clock import EventClock
 from stream.settings import Settings
 from topics.hashing import hash_ids
 from topics.records import BIN_EDGES, CascadeOutcome, CascadeSnapshot, SocialEvent
@@ -60,6 +65,7 @@ class Verdict(IntEnum):
     DUPLICATE = kernel.DUPLICATE
     CLOSED = kernel.CLOSED
     BEFORE_ROOT = kernel.BEFORE_ROOT
+    TOO_OLD = kernel.TOO_OLD
     IN_FUTURE = kernel.IN_FUTURE
 
 
@@ -87,6 +93,7 @@ class CascadeStore:
             takes_snapshot=np.isin(ages, settings.snapshot_ages),
             takes_outcome=np.isin(ages, settings.horizons),
             lateness=float(settings.allowed_lateness),
+            oldest=float(settings.max_lateness),
             skew=float(settings.clock_skew),
             growth_first=settings.growth_first,
             growth_factor=float(settings.growth_factor),
@@ -95,17 +102,20 @@ class CascadeStore:
             bin_edges=BIN_EDGES,
         )
         self._state = empty_state(settings.max_events, settings.max_cascades)
+        self._clock = EventClock(settings)
         self._names: list[str | None] = []
 
-    def ingest(self, events: Sequence[SocialEvent], received: NDArray[np.float64]) -> Ingested:
+    def ingest(self, events: Sequence[SocialEvent], latest: NDArray[np.float64]) -> Ingested:
         """Takes in a batch in the order of the log.
 
         Args:
             events: valid records.
-            received: Kafka timestamp of each in unix seconds, shape (len(events),); an event
-                later than that (and the clock skew) is refused.
+            latest: unix seconds by which each has happened (`stream.stamps`), shape
+                (len(events),); an event later than that (and the clock skew) is refused.
         """
         n = len(events)
+        time = np.fromiter([event.timestamp for event in events], np.float64, n)
+        believed = time <= latest + self._rules.skew
         names = [event.cascade_id for event in events]
         batch = kernel.Batch(
             cascade=hash_ids(names),
@@ -113,14 +123,16 @@ class CascadeStore:
             user=hash_ids([event.user_id for event in events]),
             parent=_hash_optional([event.parent_id or "" for event in events]),
             parent_user=_hash_optional([event.parent_user_id or "" for event in events]),
-            time=np.fromiter([event.timestamp for event in events], np.float64, n),
+            time=time,
             root=np.fromiter([event.kind == "post" for event in events], np.bool_, n),
-            received=received,
+            believed=believed,
+            clock=self._clock.take(time, believed, np.full(n, -np.inf))[1],
         )
         return self._run(batch, names, -np.inf)
 
     def advance(self, watermark: float) -> list[Fired]:
         """Moves the watermark to at least `watermark` (unix seconds) without an event."""
+        self._clock.advance(watermark + self._rules.lateness)
         return self._run(_NO_EVENTS, [], watermark).fired
 
     def graph(self, cascade_id: str) -> nx.DiGraph:
@@ -153,12 +165,13 @@ class CascadeStore:
         arrays = saved(self._state)
         used = arrays["slots"].nbytes // SLOT.itemsize
         names = msgspec.msgpack.encode(self._names[:used])
-        return {**arrays, "names": packed(names)}
+        return {**arrays, **self._clock.save(), "names": packed(names)}
 
     def restore(self, arrays: Arrays) -> None:
         """Makes an empty store of the same settings answer as the one that was saved."""
         names = msgspec.msgpack.decode(arrays["names"].tobytes(), type=list[str | None])
         self._state = restored(arrays, self._rules.max_events, self._rules.max_cascades)
+        self._clock.restore(arrays)
         self._names = names
 
     @property
@@ -275,5 +288,6 @@ _NO_EVENTS = kernel.Batch(
     parent_user=_NO_HASHES,
     time=np.empty(0),
     root=np.empty(0, np.bool_),
-    received=np.empty(0),
+    believed=np.empty(0, np.bool_),
+    clock=np.empty(0),
 )

@@ -10,13 +10,14 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream import keys
+from stream.broker import BrokerError, configured
 from stream.heartbeats import parted
 from stream.kafka_security import connection
 from stream.noticed import lately
 from stream.notices import KINDS
 from stream.pacing import pace_fetches
 from stream.settings import Settings
-from topics.catalogue import EDGE_REQUESTS, ROLE_NOTICES, SOCIAL_EVENTS, Topic
+from topics.catalogue import BROKER, EDGE_REQUESTS, ROLE_NOTICES, SOCIAL_EVENTS, STAMPED_BY, Topic
 from topics.codecs import DecodeError
 from topics.records import RoleNotice
 
@@ -39,6 +40,7 @@ async def found_on_topics(settings: Settings, topics: Iterable[str]) -> list[Fou
     for topic in INPUTS:
         if topic.name in there:
             found += await _or_why_not(placed(settings, topic), topic)
+            found += await _or_why_not(stamped(settings, topic), topic)
     return found
 
 
@@ -57,6 +59,25 @@ async def noticed(settings: Settings) -> list[Found]:
         place = notice.role, notice.instance, notice.kind, notice.topic, notice.partition
         latest[place] = notice
     return [(summary.text, summary.to_do) for summary in lately(latest.values(), time.time())]
+
+
+async def stamped(settings: Settings, topic: Topic) -> list[Found]:
+    """Whether the messages of an input topic have their senders' stamps.
+
+    Raises:
+        KafkaError: the broker does not answer.
+    """
+    by = await configured(settings, topic.name, STAMPED_BY)
+    if by in (None, BROKER):
+        return []
+    return [
+        (
+            f"{topic.name}: messages are stamped by their senders ({by}), whose clocks may be "
+            "wrong: which are of the future then hangs on when they are read",
+            f"kafka-configs.sh --alter --entity-type topics --entity-name {topic.name} "
+            f"--add-config {STAMPED_BY}={BROKER}",
+        )
+    ]
 
 
 async def placed(settings: Settings, topic: Topic) -> list[Found]:
@@ -134,5 +155,5 @@ async def newest(
 async def _or_why_not(finding: Awaitable[list[Found]], topic: Topic) -> list[Found]:
     try:
         return await finding
-    except KafkaError as error:
+    except (KafkaError, BrokerError) as error:
         return [(f"{topic.name}: its newest messages cannot be read ({error})", "")]

@@ -1,8 +1,8 @@
 """The heart: sends heartbeats into every partition of the input topics.
 
 It is outside of every role that it tells of, the gateway too, which only reads. One is enough;
-more do no harm. A beat that the broker is slow to take, or cannot take, is as old as its moment:
-the next waits until it is through.
+more do no harm. A beat is as old as the broker's taking of it, where the broker stamps the topic;
+one that it cannot take holds up the next until it is through.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ encoding. A request that cannot be used goes to `dead.letters` with the reason.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from aiokafka import ConsumerRecord
@@ -20,6 +21,7 @@ from stream.histories import EdgeHistories, Verdict
 from stream.intake import decode
 from stream.notices import Noticed
 from stream.settings import Settings, load
+from stream.stamps import Stamps, noticed, objection
 from topics.catalogue import EDGE_REQUESTS, EDGE_WINDOWS
 from topics.records import EdgeRequest, EdgeWindow
 
@@ -33,38 +35,39 @@ class EdgePartition:
     own; `dropped` ones were beyond a bound; `windows` counts messages, parts each for themselves.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self.histories = EdgeHistories(settings)
         self.counters = {"accepted": 0, "late": 0, "dropped": 0, "dead_letters": 0, "windows": 0}
         self.depends_on: Mapping[str, str] = {
             name: str(getattr(settings, name))
             for name in (
-                "window", "allowed_lateness", "clock_skew", "idle_advance", "max_objects",
-                "max_window_objects", "max_window_requests", "event_bytes",
+                "window", "allowed_lateness", "max_lateness", "clock_skew", "clock_witnesses",
+                "idle_advance", "max_objects", "max_window_objects", "max_window_requests",
+                "event_bytes",
             )
         }  # fmt: skip
         self.noticed: list[Noticed] = []
         self._settings = settings
+        self._clock = clock
         self._last_timestamp_ms = 0
 
     def process(self, records: Sequence[ConsumerRecord]) -> list[Output]:
         """Closed windows and dead letters of the next records of the partition."""
-        largest = self._settings.event_bytes
         with spans.stage("decode"):
-            messages, requests, received, refused, heartbeats = decode(
-                records, EDGE_REQUESTS, ROLE, largest
+            messages, requests, stamps, refused, heartbeats = decode(
+                records, EDGE_REQUESTS, ROLE, self._settings, self._clock()
             )
         self.noticed += keys.noticed(messages, requests, EDGE_REQUESTS)
         with spans.stage("state"):
-            verdicts, closed = self.histories.ingest(requests, received)
+            verdicts, closed = self.histories.ingest(requests, stamps.latest)
         outputs = refused + [
-            self._output(window, messages[cause].timestamp, messages[cause].headers)
+            self._output(window, stamps.ms[cause], messages[cause].headers)
             for window, cause in closed
         ]
-        outputs += self._refusals(requests, verdicts, messages)
+        outputs += self._refusals(requests, verdicts, messages, stamps)
         self._count(verdicts, len(refused))
         if messages:
-            self._last_timestamp_ms = messages[-1].timestamp
+            self._last_timestamp_ms = stamps.ms[-1]
         return outputs + passed_on(heartbeats, EDGE_WINDOWS)
 
     def idle(self, now: float) -> list[Output]:
@@ -94,26 +97,33 @@ class EdgePartition:
         requests: Sequence[EdgeRequest],
         verdicts: NDArray[np.int8],
         records: Sequence[ConsumerRecord],
+        stamps: Stamps,
     ) -> list[Output]:
-        """Dead letters of requests that decode but cannot be true."""
-        skew = f"{self._settings.clock_skew:g} s"
-        return [
-            dead_letter(
-                records[i],
-                ROLE,
-                "InFutureError",
-                f"timestamp {requests[i].timestamp} is more than {skew} later than the message "
-                f"itself ({records[i].timestamp / 1000}); send unix seconds of the request",
-            )
-            for i in np.flatnonzero(verdicts == Verdict.IN_FUTURE).tolist()
-        ]
+        """Dead letters of requests that decode but cannot be true, or come too late to count."""
+        outputs = []
+        for i in np.flatnonzero(verdicts >= Verdict.TOO_OLD).tolist():
+            timestamp = requests[i].timestamp
+            if verdicts[i] == Verdict.IN_FUTURE:
+                error, message = objection(records[i], timestamp, float(stamps.latest[i]))
+            else:
+                error = "TooOldError"
+                message = (
+                    f"timestamp {timestamp} is more than {self._settings.max_lateness:g} s "
+                    "(setting max_lateness) behind what this partition holds by now; correct the "
+                    "clock of the sender, or send what is older first or into topics of its own"
+                )
+            outputs.append(dead_letter(records[i], ROLE, error, message))
+        self.noticed += noticed(
+            records, verdicts == Verdict.IN_FUTURE, verdicts == Verdict.TOO_OLD, "requests"
+        )
+        return outputs
 
     def _count(self, verdicts: NDArray[np.int8], refused: int) -> None:
         of = np.bincount(verdicts, minlength=len(Verdict))
         self.counters["accepted"] += int(of[Verdict.ACCEPTED] + of[Verdict.LATE])
         self.counters["late"] += int(of[Verdict.LATE])
         self.counters["dropped"] += int(of[Verdict.DROPPED])
-        self.counters["dead_letters"] += refused + int(of[Verdict.IN_FUTURE])
+        self.counters["dead_letters"] += refused + int(of[Verdict.TOO_OLD :].sum())
 
 
 def main(settings: Settings) -> None:

@@ -6,13 +6,14 @@ windows it closed. What it answers depends on the log alone, not on where batche
 Rules
     window     number floor(time / length) since 1970, for each edge; one without requests is
                never published.
-    watermark  the latest event time of the partition less the allowed lateness. A window is
-               closed, and published once, when the watermark has reached its end.
+    watermark  how far event time has come (`stream.event_clock`), less the allowed lateness. A
+               window is closed, and published once, when the watermark has reached its end.
     order      requests keep the order in which they arrived.
     late       a request whose window is closed counts in the first window that is not, so that
-               every request is counted once and nothing published is ever contradicted.
-    future     a request later than its message (and the clock skew) is refused: one wrong clock
-               would close the windows of every edge.
+               every request is counted once and nothing published is ever contradicted. One that
+               is more than `max_lateness` behind the watermark is refused (`TOO_OLD`): an older
+               log would be counted as what is asked for now.
+    future     a request later than it can be (`stream.stamps`, and the clock skew) is refused.
     bounds     requests beyond the bounds of objects and requests a window are dropped and counted.
     repeats    a request carries no id, so one that was sent twice is counted twice.
     idle       with `idle_advance` set, event time is taken to be never further than that behind
@@ -33,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.checkpoint_file import Arrays
+from stream.event_clock import EventClock
 from stream.settings import Settings
 from stream.window import OpenWindow
 from topics.records import EdgeRequest, EdgeWindow
@@ -49,7 +51,8 @@ class Verdict(IntEnum):
     ACCEPTED = 0
     LATE = 1  # accepted into a later window
     DROPPED = 2  # beyond a bound
-    IN_FUTURE = 3
+    TOO_OLD = 3
+    IN_FUTURE = 4
 
 
 class Closed(NamedTuple):
@@ -72,13 +75,13 @@ class EdgeHistories:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._windows: dict[int, OpenWindow] = {}
-        self._latest = 0.0  # event time
+        self._clock = EventClock(settings, 0.0)
         self._first_open = 0  # number of the first window that is not closed
 
     @property
     def watermark(self) -> float:
         """Event time, unix seconds, up to which windows are closed."""
-        return self._latest - self._settings.allowed_lateness
+        return self._clock.watermark
 
     @property
     def open_windows(self) -> int:
@@ -88,17 +91,17 @@ class EdgeHistories:
     def save(self) -> dict[str, NDArray]:
         """A copy of all that the answers depend on, for `restore`."""
         arrays = {
-            "latest": np.array([self._latest]),
             "first_open": np.array([self._first_open]),
             "numbers": np.array(list(self._windows), np.int64),
         }
+        arrays |= self._clock.save()
         for number, window in self._windows.items():
             arrays |= {f"{number}.{name}": array for name, array in window.save().items()}
         return arrays
 
     def restore(self, arrays: Arrays) -> None:
         """Makes histories of the same settings, empty ones, answer as those that were saved."""
-        self._latest = float(arrays["latest"][0])
+        self._clock.restore(arrays)
         self._first_open = int(arrays["first_open"][0])
         for number in arrays["numbers"].tolist():
             self._windows[number] = window = OpenWindow(number, self._settings)
@@ -111,34 +114,33 @@ class EdgeHistories:
                 }
             )
 
-    def ingest(self, requests: Sequence[EdgeRequest], received: NDArray[np.float64]) -> Ingested:
+    def ingest(self, requests: Sequence[EdgeRequest], latest: NDArray[np.float64]) -> Ingested:
         """Takes in a batch in the order of the log.
 
         Args:
             requests: valid records.
-            received: Kafka timestamp of each in unix seconds, shape (len(requests),); a request
-                later than that (and the clock skew) is refused.
+            latest: unix seconds by which each has happened (`stream.stamps`), shape
+                (len(requests),); a request later than that (and the clock skew) is refused.
         """
         count = len(requests)
         if not count:
             return Ingested(np.zeros(0, np.int8), [])
         settings = self._settings
         times = np.fromiter(map(_TIMESTAMP, requests), np.float64, count)
-        refused = times > received + settings.clock_skew
-        clock = np.maximum.accumulate(np.where(refused, 0.0, times))
-        clock = np.maximum(clock, self._latest)
-        earlier = np.concatenate([[self._latest], clock[:-1]])
+        believed = times <= latest + settings.clock_skew
+        wall = np.full(count, -np.inf)
         if settings.idle_advance > 0:
             # A request's own Kafka timestamp counts before it does, as `advance` would have.
-            wall = np.maximum.accumulate(received - settings.idle_advance)
-            clock, earlier = np.maximum(clock, wall), np.maximum(earlier, wall)
-        first_open = self._closed_before(clock)
-        before = self._closed_before(earlier)
+            wall = np.where(believed, latest - settings.idle_advance, -np.inf)
+        earlier, clock = self._clock.take(times, believed, wall)
+        before, first_open = self._closed_before(earlier), self._closed_before(clock)
         numbers = np.floor_divide(times, settings.window).astype(np.int64)
         verdicts = np.where(numbers < before, Verdict.LATE, Verdict.ACCEPTED).astype(np.int8)
-        verdicts[refused] = Verdict.IN_FUTURE
+        too_old = times < earlier - settings.allowed_lateness - settings.max_lateness
+        verdicts[too_old] = Verdict.TOO_OLD
+        verdicts[~believed] = Verdict.IN_FUTURE
         self._add(requests, np.maximum(numbers, before), verdicts)
-        self._latest, self._first_open = float(clock[-1]), int(first_open[-1])
+        self._first_open = int(first_open[-1])
         closed = [
             Closed(window, int(np.searchsorted(first_open, number, side="right")))
             for number, window in self._close()
@@ -154,8 +156,8 @@ class EdgeHistories:
         """
         if self._settings.idle_advance <= 0:
             return []
-        self._latest = max(self._latest, now - self._settings.idle_advance)
-        self._first_open = int(self._closed_before(np.array([self._latest]))[0])
+        self._clock.advance(now - self._settings.idle_advance)
+        self._first_open = int(self._closed_before(np.array([self._clock.time]))[0])
         return [window for _, window in self._close()]
 
     def _closed_before(self, clock: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -171,7 +173,7 @@ class EdgeHistories:
         verdicts: NDArray[np.int8],
     ) -> None:
         """Puts the requests that are not refused into the windows with the given numbers."""
-        chosen = np.flatnonzero(verdicts != Verdict.IN_FUTURE)
+        chosen = np.flatnonzero(verdicts < Verdict.TOO_OLD)
         chosen = chosen[np.argsort(numbers[chosen], kind="stable")]
         pairs = list(map(_PAIR, requests))
         sizes = np.array([size or 0 for size in map(_SIZE, requests)], np.int64)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 from aiokafka import ConsumerRecord
-from numpy.typing import NDArray
 
 from stream.consumer import Output, dead_letter
 from stream.heartbeats import parted
+from stream.settings import Settings
+from stream.stamps import Stamps, stamps
 from topics.catalogue import Topic
 
 
@@ -20,20 +20,27 @@ class Intake(NamedTuple):
     Attributes:
         messages: the usable ones, in order.
         records: what is in them, one for each.
-        received: their Kafka timestamps in unix seconds, shape (len(messages),).
+        stamps: what their Kafka timestamps are worth.
         refused: the dead letters.
         heartbeats: to be passed on, once what came before them is published.
     """
 
     messages: Sequence[ConsumerRecord]
     records: list[Any]
-    received: NDArray[np.float64]
+    stamps: Stamps
     refused: list[Output]
     heartbeats: list[ConsumerRecord]
 
 
-def decode(messages: Sequence[ConsumerRecord], topic: Topic, role: str, largest: int) -> Intake:
-    """Decodes a batch; a message of more than `largest` bytes is refused unread."""
+def decode(
+    messages: Sequence[ConsumerRecord], topic: Topic, role: str, settings: Settings, now: float
+) -> Intake:
+    """Decodes a batch; a message of more than `event_bytes` is refused unread.
+
+    Args:
+        now: this worker's clock, unix seconds.
+    """
+    largest = settings.event_bytes
     values = [message.value for message in messages]
     refused: list[Output] = []
     heartbeats: list[ConsumerRecord] = []
@@ -65,6 +72,5 @@ def decode(messages: Sequence[ConsumerRecord], topic: Topic, role: str, largest:
         ]
         undecodable = {position for position, _ in bad}
         messages = [message for i, message in enumerate(messages) if i not in undecodable]
-    timestamps = [message.timestamp for message in messages]
-    received = np.fromiter(timestamps, np.float64, len(messages)) / 1000
-    return Intake(messages, records, received, refused, heartbeats)
+    stamped = stamps(messages, records, now, settings.clock_skew)
+    return Intake(messages, records, stamped, refused, heartbeats)

@@ -40,7 +40,7 @@ from topics.records import LetterRedriven
 
 MAX_ROUNDS = 3
 # Errors that a look at the message alone finds again if they are still there.
-_SEEN_IN_THE_MESSAGE = ("DecodeError", "OversizedError", "InFutureError")
+_SEEN_IN_THE_MESSAGE = ("DecodeError", "OversizedError", "InFutureError", "MessageTimeError")
 
 
 class Objection(NamedTuple):

@@ -117,8 +117,15 @@ class Settings:
     allowed_lateness: Duration = _setting(
         Duration(30), "how far events may be out of order; age snapshots wait for this long"
     )
+    max_lateness: Duration = _setting(
+        Duration(3_600),
+        "a cascade that begins, or a request that comes, further behind its partition is refused",
+    )
     clock_skew: Duration = _setting(
         Duration(60), "an event this far before its root, or in the future, is still believed"
+    )
+    clock_witnesses: int = _setting(
+        3, "records, of the latest eight, that have to come past a jump before event time does"
     )
     growth_first: int = _setting(10, "the first snapshot by growth; fewer events say little")
     growth_factor: float = _setting(2.0, "each next snapshot by growth at this multiple")
@@ -324,6 +331,8 @@ class Settings:
             raise SettingsError(f"trace_share: got {self.trace_share}; expected 0 to 1")
         if self.edge_burst < 0:
             raise SettingsError(f"edge_burst: got {self.edge_burst}; expected 0 or more")
+        if not 1 <= self.clock_witnesses <= 8:
+            raise SettingsError(f"clock_witnesses: got {self.clock_witnesses}; expected 1 to 8")
         if self.growth_factor <= 1:
             raise SettingsError(f"growth_factor: got {self.growth_factor}; expected more than 1")
         if not 0 < self.cache_share <= 1:

@@ -1,6 +1,6 @@
 """Timers of cascades: a binary heap by time, in an array of the state.
 
-An entry is void unless its time is still what its slot has due, so a timer is moved by pushing
+An entry is void unless its time is still when its slot's goes off, so a timer is moved by pushing
 another one.
 """
 

@@ -7,7 +7,8 @@ encoding. An event that cannot be used goes to `dead.letters` with the reason.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from aiokafka import ConsumerRecord
@@ -21,6 +22,7 @@ from stream.consumer import IngestRole, Output, dead_letter, passed_on
 from stream.intake import decode
 from stream.notices import Noticed
 from stream.settings import Settings, load
+from stream.stamps import Stamps, noticed, objection
 from topics.catalogue import CASCADE_OUTCOMES, CASCADE_SNAPSHOTS, SOCIAL_EVENTS, Topic
 from topics.records import CascadeOutcome, SocialEvent
 
@@ -30,7 +32,7 @@ ROLE = "tracker"
 class TrackedPartition:
     """The cascades of one partition of `social.events`. A `PartitionHandler`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self.store = CascadeStore(settings)
         self.counters = {
             "accepted": 0, "duplicate": 0, "closed": 0, "dead_letters": 0,
@@ -39,35 +41,36 @@ class TrackedPartition:
         self.depends_on: Mapping[str, str] = {
             name: str(getattr(settings, name))
             for name in (
-                "snapshot_ages", "horizons", "allowed_lateness", "clock_skew", "growth_first",
-                "growth_factor", "max_events", "max_cascades", "event_bytes",
+                "snapshot_ages", "horizons", "allowed_lateness", "max_lateness", "clock_skew",
+                "clock_witnesses", "growth_first", "growth_factor", "max_events", "max_cascades",
+                "event_bytes",
             )
         } | {"layout": LAYOUT}  # fmt: skip
         self.noticed: list[Noticed] = []
         self._settings = settings
+        self._clock = clock
         self._last_timestamp_ms = 0
 
     def process(self, records: Sequence[ConsumerRecord]) -> list[Output]:
         """Snapshots, outcomes and dead letters of the next records of the partition."""
-        largest = self._settings.event_bytes
         with spans.stage("decode"):
-            messages, events, received, refused, heartbeats = decode(
-                records, SOCIAL_EVENTS, ROLE, largest
+            messages, events, stamps, refused, heartbeats = decode(
+                records, SOCIAL_EVENTS, ROLE, self._settings, self._clock()
             )
         self.noticed += keys.noticed(messages, events, SOCIAL_EVENTS)
         with spans.stage("state"):
-            verdicts, fired = self.store.ingest(events, received)
-        outputs = refused + self._encode(fired, messages)
-        outputs += self._refusals(events, verdicts, messages)
+            verdicts, fired = self.store.ingest(events, stamps.latest)
+        outputs = refused + self._encode(fired, messages, stamps.ms)
+        outputs += self._refusals(events, verdicts, messages, stamps)
         self._count(verdicts, len(refused))
         if messages:
-            self._last_timestamp_ms = messages[-1].timestamp
+            self._last_timestamp_ms = stamps.ms[-1]
         return outputs + passed_on(heartbeats, CASCADE_SNAPSHOTS, CASCADE_OUTCOMES)
 
     def idle(self, now: float) -> list[Output]:
         """What comes due as the watermark follows the wall clock `now`, unix seconds."""
         fired = self.store.advance(now - self._settings.allowed_lateness)
-        return self._encode(fired, ())
+        return self._encode(fired, (), ())
 
     def save(self) -> dict[str, NDArray]:
         """A copy of the store, and what `idle` goes by."""
@@ -79,10 +82,12 @@ class TrackedPartition:
         self._last_timestamp_ms = int(arrays["last_timestamp_ms"][0])
         self._count_of_store()
 
-    def _encode(self, fired: Iterable[Fired], records: Sequence[ConsumerRecord]) -> list[Output]:
+    def _encode(
+        self, fired: Iterable[Fired], records: Sequence[ConsumerRecord], stamps_ms: Sequence[int]
+    ) -> list[Output]:
         outputs = []
         for record, cause in fired:
-            timestamp_ms = records[cause].timestamp if records else self._last_timestamp_ms
+            timestamp_ms = stamps_ms[cause] if records else self._last_timestamp_ms
             headers: tuple[tuple[str, bytes], ...] = ()
             topic: Topic = CASCADE_OUTCOMES
             if isinstance(record, CascadeOutcome):
@@ -102,32 +107,44 @@ class TrackedPartition:
         events: Sequence[SocialEvent],
         verdicts: NDArray[np.int8],
         records: Sequence[ConsumerRecord],
+        stamps: Stamps,
     ) -> list[Output]:
-        """Dead letters of events that decode but cannot be true."""
-        skew = f"{self._settings.clock_skew:g} s"
+        """Dead letters of events that decode but cannot be true, or come too late to be counted."""
         outputs = []
         for i in np.flatnonzero(verdicts >= Verdict.BEFORE_ROOT).tolist():
-            if verdicts[i] == Verdict.BEFORE_ROOT:
-                message = (
-                    f"timestamp {events[i].timestamp} is more than {skew} before the root of "
-                    f"cascade {events[i].cascade_id!r}; correct the clock of the sender"
-                )
-            else:
-                message = (
-                    f"timestamp {events[i].timestamp} is more than {skew} later than the message "
-                    f"itself ({records[i].timestamp / 1000}); send unix seconds of the event"
-                )
-            error = Verdict(verdicts[i]).name.title().replace("_", "") + "Error"
+            error, message = self._objection(
+                events[i], Verdict(verdicts[i]), records[i], float(stamps.latest[i])
+            )
             outputs.append(dead_letter(records[i], ROLE, error, message))
+        self.noticed += noticed(
+            records, verdicts == Verdict.IN_FUTURE, verdicts == Verdict.TOO_OLD, "cascades"
+        )
         return outputs
+
+    def _objection(
+        self, event: SocialEvent, verdict: Verdict, message: ConsumerRecord, latest: float
+    ) -> tuple[str, str]:
+        """Class of error, and what is wrong with the event and what to do."""
+        if verdict is Verdict.IN_FUTURE:
+            return objection(message, event.timestamp, latest)
+        if verdict is Verdict.BEFORE_ROOT:
+            return "BeforeRootError", (
+                f"timestamp {event.timestamp} is more than {self._settings.clock_skew:g} s before "
+                f"the root of cascade {event.cascade_id!r}; correct the clock of the sender"
+            )
+        return "TooOldError", (
+            f"cascade {event.cascade_id!r} would begin at {event.timestamp}, more than "
+            f"{self._settings.max_lateness:g} s (setting max_lateness) behind what this partition "
+            "holds by now; correct the clock of the sender, or send what is older first or into "
+            "topics of its own"
+        )
 
     def _count(self, verdicts: NDArray[np.int8], refused: int) -> None:
         of = np.bincount(verdicts, minlength=len(Verdict))
         self.counters["accepted"] += int(of[Verdict.ACCEPTED])
         self.counters["duplicate"] += int(of[Verdict.DUPLICATE])
         self.counters["closed"] += int(of[Verdict.CLOSED])
-        impossible = of[Verdict.BEFORE_ROOT] + of[Verdict.IN_FUTURE]
-        self.counters["dead_letters"] += refused + int(impossible)
+        self.counters["dead_letters"] += refused + int(of[Verdict.BEFORE_ROOT :].sum())
         self._count_of_store()
 
     def _count_of_store(self) -> None:

@@ -31,6 +31,8 @@ from topics.records import (
 
 HOUR = 3_600_000
 DAY = 24 * HOUR
+# Who stamps the messages of a topic: whoever sends them, unless the brokers are told to.
+STAMPED_BY, BROKER = "message.timestamp.type", "LogAppendTime"
 Cleanup = Literal["delete", "compact", "compact,delete"]
 
 
@@ -49,6 +51,7 @@ class Topic:
     description: str
     public: bool = True
     partitioned: bool = True  # False: always one partition, whatever the deployment's setting
+    stamped_by_broker: bool = False  # the clocks of those who write it are not to be relied on
     codec: Codec[Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -59,6 +62,8 @@ class Topic:
         settings: dict[str, str] = {"cleanup.policy": self.cleanup}
         if self.retention_ms is not None:
             settings["retention.ms"] = str(self.retention_ms)
+        if self.stamped_by_broker:
+            settings[STAMPED_BY] = BROKER
         return settings
 
 
@@ -68,12 +73,14 @@ SOCIAL_EVENTS = Topic(
     "Posts, shares, replies and views, as they happen. Keyed by cascade so that the events of one "
     "cascade stay in order. Retention has to outlast a cascade's life: state is rebuilt from here. "
     "A header `traceparent` (W3C Trace Context) is carried on to the forecast.",
+    stamped_by_broker=True,
 )  # fmt: skip
 EDGE_REQUESTS = Topic(
     "edge.requests", "edge_id", EdgeRequest, "json", "delete", 1 * DAY,
     ("edge servers", "heart"), ("historian",),
     "The request log of the edges. Keyed by edge. A header `traceparent` (W3C Trace Context) of "
     "the request that closes a window is carried on to its decisions.",
+    stamped_by_broker=True,
 )  # fmt: skip
 CASCADE_SNAPSHOTS = Topic(
     "cascade.snapshots", "cascade_id", CascadeSnapshot, "msgpack", "delete", 1 * DAY,

@@ -31,6 +31,7 @@ class _Cascade:
     next_growth: int = 0
     next_age: int = 0
     ends: float | None = None  # of one that woke late
+    behind: float = 0.0
     dormant: bool = False
 
     @property
@@ -46,30 +47,50 @@ class ReferenceStore:
         self.ages = sorted({*settings.snapshot_ages, *settings.horizons})
         self.live: OrderedDict[str, _Cascade] = OrderedDict()
         self.closed: set[str] = set()
-        self.watermark = -math.inf
+        self.clock = -math.inf
+        self.witnessed: list[float] = []
         self.fired: list[CascadeSnapshot | CascadeOutcome] = []
 
-    def take(self, event: SocialEvent, received: float) -> str:
+    @property
+    def watermark(self) -> float:
+        return self.clock - self.settings.allowed_lateness
+
+    def _witness(self, time: float) -> None:
+        settings = self.settings
+        if time < self.watermark - settings.clock_skew:
+            return
+        self.witnessed = [*self.witnessed, time][-8:]
+        agreeing = sum(other >= time - settings.clock_skew for other in self.witnessed)
+        reached = sorted(self.witnessed, reverse=True)[: settings.clock_witnesses]
+        if agreeing >= settings.clock_witnesses:
+            self.clock = max(self.clock, time)
+        elif len(reached) == settings.clock_witnesses:
+            self.clock = max(self.clock, reached[-1])
+
+    def take(self, event: SocialEvent, latest: float) -> str:
         """What becomes of the event; all that is due by then is fired."""
-        verdict = self._apply(event, received)
+        verdict = self._apply(event, latest)
         self._fire_due()
         return verdict
 
-    def _apply(self, event: SocialEvent, received: float) -> str:
+    def _apply(self, event: SocialEvent, latest: float) -> str:
         settings = self.settings
-        if event.timestamp > received + settings.clock_skew:
+        if event.timestamp > latest + settings.clock_skew:
             return "IN_FUTURE"
-        self.watermark = max(self.watermark, event.timestamp - settings.allowed_lateness)
+        self._witness(event.timestamp)
         self._fire_due()
         if event.cascade_id in self.closed:
             return "CLOSED"
         cascade = self.live.get(event.cascade_id)
         if cascade is None:
+            if event.timestamp < self.watermark - settings.max_lateness:
+                return "TOO_OLD"
             if len(self.live) >= settings.max_cascades:
                 idle, _ = self.live.popitem(last=False)
                 self.closed.add(idle)
             cascade = _Cascade(event.cascade_id, event.timestamp)
             cascade.next_growth = settings.growth_first
+            cascade.behind = max(0.0, self.watermark - event.timestamp)
             self.live[event.cascade_id] = cascade
         end = cascade.published + self.ages[-1] if cascade.ends is None else cascade.ends
         if cascade.count >= settings.growth_first and event.timestamp > end:
@@ -79,6 +100,8 @@ class ReferenceStore:
             return "DUPLICATE"
         if cascade.rooted and event.timestamp < cascade.published - settings.clock_skew:
             return "BEFORE_ROOT"
+        if event.timestamp < cascade.published - settings.max_lateness:
+            return "TOO_OLD"
         parent = self._parent(cascade, event)
         before = cascade.published
         soon = event.timestamp <= before + self.ages[0]
@@ -87,6 +110,8 @@ class ReferenceStore:
             cascade.dormant = False
         elif not cascade.rooted:
             cascade.published = min(before, event.timestamp)
+        if cascade.published != before or cascade.kept == []:
+            cascade.behind = max(cascade.behind, self.watermark - event.timestamp)
         cascade.dormant &= cascade.published == before
         if len(cascade.kept) < settings.max_events:
             depth = 0 if parent == -1 else 1 if parent == -2 else cascade.kept[parent].depth + 1
@@ -110,7 +135,7 @@ class ReferenceStore:
 
     def _fire_due(self) -> None:
         while True:
-            due = [(self._due(c), c.name) for c in self.live.values() if not c.dormant]
+            due = [(self._due(c) + c.behind, c.name) for c in self.live.values() if not c.dormant]
             due = [pair for pair in due if pair[0] < self.watermark]
             if not due:
                 return

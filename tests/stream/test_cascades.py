@@ -24,6 +24,7 @@ SMALL = load(
     horizons="64,256",
     allowed_lateness="4",
     clock_skew="2",
+    clock_witnesses=1,  # one event alone moves the clock; more of them: `test_event_clock`
     max_events=10,
     max_cascades=6,
 )
@@ -89,11 +90,12 @@ def logs(draw: st.DrawFn, disorder: float = 12.0) -> list[SocialEvent]:
 
 
 @settings(max_examples=100, deadline=None)
-@given(logs(), st.lists(st.integers(1, 40), min_size=1))
+@given(logs(), st.lists(st.integers(1, 40), min_size=1), st.integers(1, 3), st.integers(6, 90))
 def test_the_kernel_answers_like_the_reference(
-    log: list[SocialEvent], batch_sizes: list[int]
+    log: list[SocialEvent], batch_sizes: list[int], witnesses: int, oldest: int
 ) -> None:
-    reference, store = ReferenceStore(SMALL), CascadeStore(SMALL)
+    small = SMALL.having(clock_witnesses=witnesses, max_lateness=oldest)
+    reference, store = ReferenceStore(small), CascadeStore(small)
     received = np.array([NOW if i % 17 else 90.0 for i in range(len(log))])
     expected, expected_fired = [], []
     for i, one in enumerate(log):

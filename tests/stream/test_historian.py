@@ -9,7 +9,7 @@ from stream.settings import Settings
 from topics.catalogue import DEAD_LETTERS, EDGE_REQUESTS, EDGE_WINDOWS
 from topics.records import EdgeRequest
 
-SETTINGS = Settings(window=10.0, allowed_lateness=0.0, clock_skew=5.0)
+SETTINGS = Settings(window=10.0, allowed_lateness=0.0, clock_skew=5.0, clock_witnesses=1)
 
 
 def message(offset: int, value: bytes | EdgeRequest | None, timestamp: int) -> ConsumerRecord:
@@ -63,7 +63,10 @@ def test_bad_requests_become_dead_letters_and_harm_no_other() -> None:
         (str(record.offset).encode(), record.value) for record in bad
     ]
     reasons = {dict(o.headers)["offset"]: dict(o.headers)["message"].decode() for o in letters}
-    assert "more than 5 s later than the message itself (20.0)" in reasons[b"5"]
+    assert (
+        "timestamp 26.0 is 6 s later than the message itself (20.0, by the sender's clock)"
+        in reasons[b"5"]
+    )
     assert "edge_id" in reasons[b"2"]
     (window,) = [o for o in outputs if o.topic == EDGE_WINDOWS.name]
     assert EDGE_WINDOWS.codec.decode(window.value).objects == ["a", "b"]

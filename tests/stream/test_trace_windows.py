@@ -25,7 +25,9 @@ def test_windows_are_those_of_the_historian(pairs: list[tuple[int, int]], sized:
     codes = [code for code, _ in pairs]
     sizes = {code: 10 * code + 1 for code in range(6)} if sized else None
     trace = trace_of(codes, times, sizes)
-    histories = EdgeHistories(Settings(window=Duration(LENGTH), allowed_lateness=Duration(0)))
+    histories = EdgeHistories(
+        Settings(window=Duration(LENGTH), allowed_lateness=Duration(0), clock_witnesses=1)
+    )
     requests = [
         EdgeRequest("edge", f"o{code}", time, size=sizes[code] if sizes else None)
         for code, time in zip(codes, times.tolist(), strict=True)

@@ -11,7 +11,12 @@ from topics.catalogue import CASCADE_OUTCOMES, CASCADE_SNAPSHOTS, DEAD_LETTERS, 
 from topics.records import SocialEvent
 
 SMALL = load(
-    environment={}, growth_first=3, snapshot_ages="64", horizons="128", allowed_lateness="4"
+    environment={},
+    growth_first=3,
+    snapshot_ages="64",
+    horizons="128",
+    allowed_lateness="4",
+    clock_witnesses=1,
 )
 
 

@@ -18,9 +18,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Events:
-    """Sends so many events, and the requests that lie between them."""
+    """Sends so many events, and the requests that lie between them; compressed by the codec."""
 
     count: int
+    codec: str | None = None
+
+
+@dataclass(frozen=True)
+class Abort:
+    """Sends so many events in a transaction that is aborted: nobody is to count them."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Recreate:
+    """Ends the log of events, deletes its topic and makes it again; a new world goes on there."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +91,8 @@ class Pause:
     instance: str = "0"
 
 
-Step = Events | Kill | Stop | Start | Freeze | Wake | Pause
+Step = Events | Abort | Recreate | Kill | Stop | Start | Freeze | Wake | Pause
 
-events, kill, stop, start = Events, Kill, Stop, Start
+events, abort, recreate = Events, Abort, Recreate
+kill, stop, start = Kill, Stop, Start
 freeze, wake, pause = Freeze, Wake, Pause

@@ -1,8 +1,9 @@
-"""What scenarios send: a seeded log of events and requests with repeats and impossible ones in it.
+"""What scenarios send: a seeded log of events and requests with repeats and impossible ones in it,
+and some from clocks that lie.
 
 The log is simulated, or recorded where files are given, and in order of event time. So that an
 account can be closed exactly, it is known of each message what is to become of it: counted, a
-repeat, or a dead letter. A log is ended by one event and one request for each partition, days
+repeat, or a dead letter. A log is ended by a few events and requests for each partition, days
 later: every cascade gets its final outcome and every window is closed.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 import random
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -21,15 +23,17 @@ import msgspec
 from stream.settings import Settings
 from stream.sources.messages import EVENTS, REQUESTS, Message
 from stream.sources.replay import CascadeReplay, RequestReplay
-from stream.sources.simulate import Simulation
+from stream.sources.simulate import START, Simulation
 from topics.records import EdgeRequest, SocialEvent
 
-REPEATED, BAD = 0.01, 0.002  # shares of the messages
+REPEATED, BAD, LYING = 0.01, 0.002, 0.002  # shares of the messages
+HONEST = 500  # messages before the first lie of a log: there is nothing yet to hold one against
+_DAY = 86_400.0
 
 
-def simulated(seed: int) -> Iterator[Message]:
-    """Traffic without end: about as many events as requests."""
-    world = Simulation(seed=seed, cascades_per_second=1.0, requests_per_second=20.0)
+def simulated(seed: int, start: float = START) -> Iterator[Message]:
+    """Traffic without end from `start` on, unix seconds: about as many events as requests."""
+    world = Simulation(seed=seed, cascades_per_second=1.0, requests_per_second=20.0, start=start)
     return chain.from_iterable(world)
 
 
@@ -55,6 +59,7 @@ class SentLog:
     bad: Counter[str] = field(default_factory=Counter)
     repeats: int = 0
     _latest: float = 0.0
+    _begun: int = 0  # messages sent when the log of events was begun
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -72,7 +77,11 @@ class SentLog:
             if chance < BAD:
                 self.bad[message.topic] += 1
                 copies.append(message._replace(value=message.value[:-9]))
-            elif chance < BAD + REPEATED and message.topic == EVENTS:
+            elif chance < BAD + LYING:
+                if self.sent.total() - self._begun > HONEST:
+                    self.bad[message.topic] += 1
+                    copies.append(self._lie(message))
+            elif chance < BAD + LYING + REPEATED and message.topic == EVENTS:
                 self.repeats += 1
                 copies.append(message)
             for copy in copies:
@@ -80,13 +89,43 @@ class SentLog:
                 left -= copy.topic == EVENTS
                 yield copy
 
+    def _lie(self, message: Message) -> Message:
+        """The message as a clock makes it that is days ahead of ours, or a year behind."""
+        ahead = self._random.random() < 0.5
+        when = time.time() + 3 * _DAY if ahead else message.timestamp - 400 * _DAY
+        record = msgspec.json.decode(message.value) | {"timestamp": when}
+        if message.topic == EVENTS:
+            record["event_id"] += "-lie"
+            if not ahead:
+                record["cascade_id"] += "-lie"
+        return message._replace(value=msgspec.json.encode(record), timestamp=when)
+
+    def begin_again(self, settings: Settings) -> None:
+        """A new world, later than all of the old one, whose log is begun on an empty topic."""
+        self.seed += 1
+        self._latest = self._end(settings)
+        self._begun = self.sent.total()
+        self.source = simulated(self.seed, self._latest + 1)
+
+    def unheard(self, count: int) -> Iterator[Message]:
+        """Events of now that are to be taken back."""
+        for number in range(count):
+            name = f"unheard-{self._random.getrandbits(32)}"
+            event = SocialEvent(name, f"{name}:{number}", "nobody", self._latest, "post")
+            yield Message(EVENTS, name.encode(), msgspec.json.encode(event), self._latest)
+
+    def _end(self, settings: Settings) -> float:
+        """When everything that has begun by now is over."""
+        return self._latest + 2 * settings.horizons[-1] + settings.allowed_lateness + 1
+
     def ends(self, settings: Settings) -> Iterable[tuple[int, Message]]:
         """What closes everything, each beside the partition that it is for."""
         encode = msgspec.json.encode
-        time = self._latest + 2 * settings.horizons[-1] + settings.allowed_lateness + 1
+        end = self._end(settings)
         for number in range(settings.partitions):
-            name = f"end-{number}"
-            event = SocialEvent(name, name, "nobody", time, "post")
-            yield number, Message(EVENTS, name.encode(), encode(event), time)
-            request = EdgeRequest(name, "nothing", time)
-            yield number, Message(REQUESTS, name.encode(), encode(request), time)
+            name = f"end-{self.seed}-{number}"
+            for witness in range(settings.clock_witnesses):
+                event = SocialEvent(name, f"{name}:{witness}", "nobody", end, "post")
+                yield number, Message(EVENTS, name.encode(), encode(event), end)
+                request = EdgeRequest(name, "nothing", end)
+                yield number, Message(REQUESTS, name.encode(), encode(request), end)

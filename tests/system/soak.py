@@ -4,10 +4,13 @@
 
 Two workers of each role on a broker on loopback get simulated traffic while they are killed
 anywhere and at points of a batch, frozen past their session, held still, stopped and added, and
-while the broker stands still for seconds, once for a minute. Then the log is ended, and all that
-was sent has to be accounted for by the outputs: counted once, a repeat, or a dead letter. Another
-broker gets the same log, message for message, with one worker a role and nothing else happening;
-what both runs said has to be the same (`tests.system.sameness` says by what, and what may differ).
+while the broker stands still for seconds, once for a minute. Some senders compress, by any codec,
+some have clocks that are days ahead or a year behind, some take back what they sent in a
+transaction, and once the topic of events is deleted and made again. Then the log is ended, and all
+that was sent has to be accounted for by the outputs: counted once, a repeat, or a dead letter.
+Another broker gets the same log, message for message, with one worker a role and nothing else
+happening; what both runs said has to be the same (`tests.system.sameness` says by what, and what
+may differ).
 
 The seed is printed at once and gives the same traffic and the same misfortunes again, though not
 at the same moments: those hang on the machine. Exit code 1 where anything differs.
@@ -36,7 +39,18 @@ from stream.gateway.roles import ROLES
 from stream.settings import Settings
 from tests.system.mortal_role import POINTS
 from tests.system.sameness import SHOWN, accounts, differences
-from tests.system.scenario import Step, events, freeze, kill, pause, start, stop, wake
+from tests.system.scenario import (
+    Step,
+    abort,
+    events,
+    freeze,
+    kill,
+    pause,
+    recreate,
+    start,
+    stop,
+    wake,
+)
 from tests.system.sent_log import SentLog, simulated
 from tests.system.stage import SETTINGS, Played, Stage, feeding, finish, opened, undisturbed
 
@@ -47,7 +61,7 @@ _TELL_SECONDS = 30.0
 def misfortunes(seed: int, workers: int) -> Iterator[list[Step]]:
     """Without end: some events, then something that goes wrong, and what ends it."""
     chance = random.Random(seed)
-    minute = chance.randrange(5, 15)  # when the broker is away for a minute
+    minute, anew = chance.sample(range(5, 15), 2)  # the broker is away; the topic is made again
     number = 0
     while True:
         number += 1
@@ -58,10 +72,14 @@ def misfortunes(seed: int, workers: int) -> Iterator[list[Step]]:
         if number == minute:
             yield [few, pause("broker", 60)]
             continue
+        if number == anew:
+            yield [few, recreate(), more]
+            continue
         kind = chance.choices(
-            ["kill", "kill at", "freeze", "freeze at", "still", "stop", "broker"],
-            [5, 5, 2, 2, 1, 2, 1],
+            ["kill", "kill at", "freeze", "freeze at", "still", "stop", "broker", "codec", "abort"],
+            [5, 5, 2, 2, 1, 2, 1, 2, 2],
         )[0]
+        codec = chance.choice(["gzip", "snappy", "lz4", "zstd"])
         yield {
             "kill": [few, kill(role, instance)],
             "kill at": [kill(role, instance, chance.choice(POINTS)), few],
@@ -75,6 +93,8 @@ def misfortunes(seed: int, workers: int) -> Iterator[list[Step]]:
             "still": [few, pause(role, chance.uniform(0.5, 4), instance)],
             "stop": [few, stop(role, instance), more, start(role, instance)],
             "broker": [few, pause("broker", chance.uniform(1, 10))],
+            "codec": [kill(role, instance), events(chance.randrange(50, 300), codec)],
+            "abort": [few, abort(chance.randrange(1, 50)), kill(role, instance), more],
         }[kind]
 
 
@@ -86,11 +106,11 @@ async def disturb(
         for role in ROLES:
             for instance in range(options.workers):
                 stage.start(role, str(instance))
-        async with feeding(stage) as producer:
+        async with feeding(stage) as senders:
             began = told = time.monotonic()
             for steps in misfortunes(options.seed, options.workers):
                 for step in steps:
-                    await stage.take(step, sent, producer)
+                    await stage.take(step, sent, senders)
                     if time.monotonic() - told > _TELL_SECONDS:
                         told = time.monotonic()
                         await tell(stage, sent, told - began)
@@ -100,7 +120,7 @@ async def disturb(
                 # Not faster than that: the machine is to spend its time on misfortunes.
                 await asyncio.sleep(max(0.0, sent.sent.total() / options.rate - spent))
             console.print("ending the log; what waits is worked off")
-            return await finish(stage, sent, producer)
+            return await finish(stage, sent, senders)
 
 
 async def tell(stage: Stage, sent: SentLog, spent: float) -> None:
@@ -183,7 +203,7 @@ async def run(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         console.print(f"{gone.role}-{gone.instance} ended with {gone.code}:", style="yellow")
         console.print(gone.tail[-1_500:], markup=False)
     console.print(f"{disturbed.steps} steps are over; now the same log, undisturbed")
-    plain = await undisturbed(disturbed.held, folder / "undisturbed", ROLES, settings)
+    plain = await undisturbed(disturbed, folder / "undisturbed", ROLES, settings)
     return summary(options, sent, disturbed, plain)
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,19 +27,23 @@ from stream.calibrator import GROUP as CALIBRATOR
 from stream.gateway.roles import ROLES, _DescribeGroups, reads
 from stream.pacing import pace_fetches
 from stream.settings import Duration, Settings
+from stream.sources.messages import Message
 from tests.system.environment import environment
 from tests.system.mortal_role import POINTS, Traps
 from tests.system.scenario import (
+    Abort,
     Events,
     Freeze,
     Kill,
     Pause,
+    Recreate,
     Start,
     Step,
     Stop,
     Wake,
 )
 from tests.system.sent_log import SentLog
+from tests.system.tracker_log import stamped_by_senders
 from topics.catalogue import CATALOGUE, EDGE_REQUESTS, FORECAST_SCORES, SOCIAL_EVENTS
 
 log = logging.getLogger(__name__)
@@ -147,6 +151,7 @@ class Stage:
         settings: those of the workers.
         exits: workers that ended by themselves.
         kills: blows dealt, by role and point.
+        past_logs: the events of topics that were deleted, one list a topic.
     """
 
     def __init__(
@@ -156,6 +161,7 @@ class Stage:
         self.folder = folder
         self.exits: list[Exit] = []
         self.kills: Counter[str] = Counter()
+        self.past_logs: list[list[ConsumerRecord]] = []
         self.steps = 0
         self._broker = broker
         self._random = random.Random(seed)
@@ -218,12 +224,19 @@ class Stage:
 
     # ------------------------------------------------------------------ the steps
 
-    async def take(self, step: Step, sent: SentLog, producer: AIOKafkaProducer) -> None:
+    async def take(self, step: Step, sent: SentLog, senders: Senders) -> None:
         """Takes one step."""
         self.steps += 1
         match step:
-            case Events(count):
-                await self._send(count, sent, producer)
+            case Events(count, codec):
+                await self._send(count, sent, await senders.compressing(codec))
+                if codec:
+                    self.kills[f"compressed by {codec}"] += 1
+            case Abort(count):
+                await senders.abort(sent.unheard(count))
+                self.kills["transaction aborted"] += 1
+            case Recreate():
+                await self._begin_again(sent, await senders.compressing(None))
             case Kill(role, instance, None):
                 await self._progress(role)
                 self._workers[role, instance].signal(signal.SIGKILL)
@@ -286,10 +299,15 @@ class Stage:
     async def _send(self, count: int, sent: SentLog, producer: AIOKafkaProducer) -> None:
         """Sends, then waits for a share of it to be worked off, and for what is far behind."""
         before = sent.sent[SOCIAL_EVENTS.name]
+        now = time.time()
         acknowledged = [
-            await producer.send(message.topic, message.value, key=message.key)
+            await producer.send(
+                message.topic, message.value, key=message.key,
+                # A clock that is ahead stamps the message likewise.
+                timestamp_ms=round(message.timestamp * 1000) if message.timestamp > now else None,
+            )
             for message in sent.take(count)
-        ]
+        ]  # fmt: skip
         await asyncio.gather(*acknowledged)
         share = self._random.random()
         target = before + share * (sent.sent[SOCIAL_EVENTS.name] - before)
@@ -300,6 +318,33 @@ class Stage:
 
         await self._until(enough, "the events are not worked off")
         await asyncio.sleep(self._random.random() * 0.05)
+
+    async def _begin_again(self, sent: SentLog, producer: AIOKafkaProducer) -> None:
+        """Ends the log of events, and has a new one begin on a topic made again."""
+        await self.drain()
+        for worker in self.workers:
+            worker.disarm()
+        for partition, message in sent.ends(self.settings):
+            if message.topic == SOCIAL_EVENTS.name:
+                await producer.send_and_wait(
+                    message.topic, message.value, key=message.key, partition=partition
+                )
+        await self.drain()
+        self.past_logs.append(await self._read(SOCIAL_EVENTS.name))
+        await self.recreate_events()
+        sent.begin_again(self.settings)
+        self.kills["topic recreated"] += 1
+        self._before.pop("tracker", None)
+
+    async def recreate_events(self) -> None:
+        """Deletes the topic of events and makes it again."""
+        admin = await self._connected()
+        while True:
+            await admin.delete_topics([SOCIAL_EVENTS.name])
+            # A consumer that asked for it in between has made it, with one partition.
+            if SOCIAL_EVENTS.name in await create_topics(self.settings):
+                break
+        await stamped_by_senders(self.settings)
 
     async def _progress(self, role: str) -> None:
         """Returns once the role has worked since its last misfortune, or has nothing to do."""
@@ -416,8 +461,9 @@ class Stage:
         ends = await self.ends([name])
         records: list[ConsumerRecord] = []
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.settings.kafka, auto_offset_reset="earliest"
-        )
+            bootstrap_servers=self.settings.kafka, auto_offset_reset="earliest",
+            isolation_level="read_committed",
+        )  # fmt: skip
         pace_fetches(consumer)
         async with consumer:
             consumer.assign(list(ends))
@@ -442,6 +488,7 @@ async def opened(settings: Settings, folder: Path, seed: int = 0) -> AsyncIterat
         checkpoints = str(folder / "checkpoints")
         settings = settings.having(kafka=address, data_dir=folder, checkpoint_url=checkpoints)
         await create_topics(settings)
+        await stamped_by_senders(settings)  # so that the second run can have the same stamps
         stage = Stage(settings, folder, broker, seed)
         supervisor = asyncio.create_task(stage.supervise())
         try:
@@ -457,6 +504,7 @@ class Played:
     """What came of a scenario."""
 
     held: dict[str, list[ConsumerRecord]]
+    past_logs: list[list[ConsumerRecord]]
     exits: list[Exit]
     codes: dict[str, int]
     kills: Counter[str]
@@ -464,8 +512,9 @@ class Played:
     steps: int
 
 
-async def finish(stage: Stage, sent: SentLog, producer: AIOKafkaProducer) -> Played:
+async def finish(stage: Stage, sent: SentLog, senders: Senders) -> Played:
     """Ends the log, lets everything be worked off, stops all, and reads what was said."""
+    producer = await senders.compressing(None)
     await stage.drain()
     for worker in stage.workers:
         worker.disarm()
@@ -480,7 +529,9 @@ async def finish(stage: Stage, sent: SentLog, producer: AIOKafkaProducer) -> Pla
 async def _over(stage: Stage) -> Played:
     codes = await stage.stop_all()
     held = await stage.held()
-    return Played(held, stage.exits, codes, stage.kills, stage.restarts, stage.steps)
+    return Played(
+        held, stage.past_logs, stage.exits, codes, stage.kills, stage.restarts, stage.steps
+    )
 
 
 async def play(
@@ -496,41 +547,85 @@ async def play(
         for role, count in workers.items():
             for instance in range(count):
                 stage.start(role, str(instance))
-        async with feeding(stage) as producer:
+        async with feeding(stage) as senders:
             for step in steps:
-                await stage.take(step, sent, producer)
-            return await finish(stage, sent, producer)
+                await stage.take(step, sent, senders)
+            return await finish(stage, sent, senders)
+
+
+class Senders:
+    """What sends the log: once each, in order, however long the broker is away."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._producers: dict[str | None, AIOKafkaProducer] = {}
+
+    async def compressing(self, codec: str | None) -> AIOKafkaProducer:
+        """The one that compresses by this codec."""
+        if codec not in self._producers:
+            producer = self._producers[codec] = self._made(compression_type=codec)
+            await producer.start()
+        return self._producers[codec]
+
+    async def abort(self, messages: Iterable[Message]) -> None:
+        """Sends messages in a transaction that is aborted once the broker has them."""
+        async with self._made(transactional_id="soak") as producer:
+            await producer.begin_transaction()
+            for message in messages:
+                await producer.send_and_wait(message.topic, message.value, key=message.key)
+            await producer.abort_transaction()
+
+    async def stop(self) -> None:
+        """Disconnects all."""
+        await asyncio.gather(*(producer.stop() for producer in self._producers.values()))
+
+    def _made(self, **options: str | None) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            bootstrap_servers=self._settings.kafka, enable_idempotence=True,
+            request_timeout_ms=300_000, **options,
+        )  # fmt: skip
 
 
 @asynccontextmanager
-async def feeding(stage: Stage) -> AsyncIterator[AIOKafkaProducer]:
-    """What sends the log: once each, in order, however long the broker is away."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=stage.settings.kafka, enable_idempotence=True, request_timeout_ms=300_000
-    )
-    async with producer:
-        yield producer
+async def feeding(stage: Stage) -> AsyncIterator[Senders]:
+    """Who sends, while steps are taken."""
+    senders = Senders(stage.settings)
+    try:
+        yield senders
+    finally:
+        await senders.stop()
 
 
 async def undisturbed(
-    held: Mapping[str, Sequence[ConsumerRecord]],
+    played: Played,
     folder: Path,
     roles: Iterable[str],
     settings: Settings = SETTINGS,
 ) -> Played:
-    """Plays the log that a broker holds, message for message where it lay, and nothing else."""
+    """Plays the log that a run left, message for message in its partition, and nothing else."""
+    held = played.held
+    logs = [*played.past_logs, held[SOCIAL_EVENTS.name]]
     async with opened(settings, folder) as stage:
-        async with feeding(stage) as producer:
-            acknowledged = [
-                await producer.send(
-                    record.topic, record.value, key=record.key,
-                    partition=record.partition, timestamp_ms=record.timestamp,
-                )
-                for topic in (SOCIAL_EVENTS, EDGE_REQUESTS)
-                for record in held[topic.name]
-            ]  # fmt: skip
-            await asyncio.gather(*acknowledged)
-        for role in roles:
-            stage.start(role)
-        await stage.drain()
+        async with feeding(stage) as senders:
+            await _replay(held[EDGE_REQUESTS.name], senders)
+            for number, events in enumerate(logs):
+                if number:
+                    await stage.recreate_events()
+                await _replay(events, senders)
+                if not number:
+                    for role in roles:
+                        stage.start(role)
+                await stage.drain()
         return await _over(stage)
+
+
+async def _replay(records: Iterable[ConsumerRecord], senders: Senders) -> None:
+    producer = await senders.compressing(None)
+    acknowledged = [
+        await producer.send(
+            record.topic, record.value, key=record.key,
+            partition=record.partition, timestamp_ms=record.timestamp,
+        )
+        for record in records
+    ]  # fmt: skip
+    await asyncio.gather(*acknowledged)

@@ -31,7 +31,7 @@ async def same_as_undisturbed(
     """Plays a scenario, holds it against the undisturbed run, and says what came of it."""
     log = SentLog(simulated(seed=7), seed=7)
     played = await play(steps, log, folder / "disturbed", dict.fromkeys(roles, workers), seed=7)
-    plain = await undisturbed(played.held, folder / "undisturbed", roles)
+    plain = await undisturbed(played, folder / "undisturbed", roles)
     told = differences(played.held, plain.held)
     assert {kind: wrong[:SHOWN] for kind, wrong in told.items() if wrong} == {}
     for topic, account in accounts(log, played.held).items():
@@ -115,17 +115,17 @@ async def test_roles_wait_for_a_broker_that_is_away_and_health_says_so(tmp_path:
     async with opened(settings, tmp_path / "disturbed") as stage:
         for role in [*roles, "gateway"]:
             stage.start(role)
-        async with feeding(stage) as producer:
-            await stage.take(events(500), log, producer)
+        async with feeding(stage) as senders:
+            await stage.take(events(500), log, senders)
             assert await told(settings, lambda notes: "has not answered" not in notes)
-            away = asyncio.create_task(stage.take(pause("broker", 60), log, producer))
+            away = asyncio.create_task(stage.take(pause("broker", 60), log, senders))
             assert await told(settings, lambda notes: "has not answered for" in notes)
             await away
-            await stage.take(events(500), log, producer)
+            await stage.take(events(500), log, senders)
             assert await told(settings, lambda notes: "has not answered" not in notes)
-            played = await finish(stage, log, producer)
+            played = await finish(stage, log, senders)
     assert played.exits == [] and played.restarts == 0, "they were to wait"
-    plain = await undisturbed(played.held, tmp_path / "undisturbed", roles)
+    plain = await undisturbed(played, tmp_path / "undisturbed", roles)
     assert not any(differences(played.held, plain.held).values())
     assert all(account.closed for account in accounts(log, played.held).values())
 

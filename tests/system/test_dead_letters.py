@@ -15,6 +15,7 @@ from stream.cli import app
 from stream.redrive import redrive
 from tests.system.conftest import Cluster
 from tests.system.test_tracker import BAD, GOOD, cluster_of, encode, tracked
+from tests.system.tracker_log import stamped_by_senders
 from topics.catalogue import CASCADE_SNAPSHOTS, DEAD_LETTERS, REDRIVEN_LETTERS, SOCIAL_EVENTS
 
 pytestmark = pytest.mark.system
@@ -57,6 +58,7 @@ async def test_bad_records_are_listed_kept_back_and_go_back_once_they_are_good(
     root = encode(**GOOD | {"cascade_id": "rooted", "event_id": "root", "kind": "post"})
     bad = [root, *(value for value, _, _ in BAD.values())]
     async with cluster_of(tmp_path, partitions=2, growth_first=2) as cluster:
+        await stamped_by_senders(cluster.settings)
         await cluster.publish(SOCIAL_EVENTS, [("key", value) for value in bad])
         tracker = cluster.start("tracker")
         await letters(cluster, len(BAD))

@@ -15,6 +15,7 @@ from stream.doctor import Finding, examine
 from stream.notices import KINDS
 from tests.system import environment
 from tests.system.conftest import Cluster
+from tests.system.tracker_log import stamped_by_senders
 from topics.catalogue import EDGE_REQUESTS, ROLE_NOTICES, SOCIAL_EVENTS
 from topics.heartbeat import KEY
 from topics.records import EdgeRequest, RoleNotice, SocialEvent
@@ -44,6 +45,14 @@ async def test_topics_missing_or_of_another_size(bare_cluster: Cluster) -> None:
     await create_topics(bare_cluster.settings)
     findings = await examine(bare_cluster.settings.having(partitions=8))
     assert "social.events: has 4 partitions; the setting says 8" in told(findings, "warning")
+
+
+async def test_input_that_is_stamped_by_its_senders(cluster: Cluster) -> None:
+    await stamped_by_senders(cluster.settings, [EDGE_REQUESTS])
+    findings = await examine(cluster.settings)
+    assert "edge.requests: messages are stamped by their senders" in told(findings, "warning")
+    assert "message.timestamp.type=LogAppendTime" in told(findings, "warning")
+    assert "social.events" not in told(findings, "warning")
 
 
 async def test_topics_that_cannot_be_joined(cluster: Cluster) -> None:

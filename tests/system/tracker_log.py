@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from stream.broker import create_topics, embedded
+from stream.broker import connect_admin, create_topics, embedded
 from stream.cascades import CascadeStore
 from stream.settings import Settings
 from stream.sources.messages import Message
 from stream.sources.simulate import Simulation
 from tests.system.conftest import Cluster
-from topics.catalogue import CASCADE_SNAPSHOTS, SOCIAL_EVENTS, Topic
+from topics.catalogue import CASCADE_SNAPSHOTS, EDGE_REQUESTS, SOCIAL_EVENTS, STAMPED_BY, Topic
 from topics.records import CascadeSnapshot
 
 EVENTS = 12_000
+INPUT = (SOCIAL_EVENTS, EDGE_REQUESTS)
 
 
 def simulated(count: int = EVENTS) -> list[Message]:
@@ -52,6 +54,19 @@ async def cluster_of(folder: Path, **settings: Any) -> AsyncIterator[Cluster]:
             yield cluster
         finally:
             cluster.close()
+
+
+async def stamped_by_senders(settings: Settings, topics: Iterable[Topic] = INPUT) -> None:
+    """Makes the broker keep the stamps that messages of these topics come with."""
+    wanted = [
+        ConfigResource(
+            ConfigResourceType.TOPIC, topic.name, topic.configs() | {STAMPED_BY: "CreateTime"}
+        )
+        for topic in topics
+    ]
+    admin = await connect_admin(settings)
+    await admin.alter_configs(wanted)
+    await admin.close()
 
 
 async def send(cluster: Cluster, messages: list[Message]) -> None:

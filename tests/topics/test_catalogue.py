@@ -7,10 +7,12 @@ import msgspec
 import pytest
 
 from topics.catalogue import (
+    BROKER,
     CACHE_DECISIONS,
     CATALOGUE,
     DEAD_LETTERS,
     SHADOW_FORECASTS,
+    STAMPED_BY,
     Topic,
     decision_key,
 )
@@ -56,7 +58,8 @@ def test_a_key_that_names_a_field_names_one_of_the_record(any_topic: Topic) -> N
 @TOPICS
 def test_settings_for_the_broker(any_topic: Topic) -> None:
     configs = any_topic.configs()
-    assert set(configs) <= {"cleanup.policy", "retention.ms"}
+    assert set(configs) <= {"cleanup.policy", "retention.ms", STAMPED_BY}
+    assert (configs.get(STAMPED_BY) == BROKER) == ("heart" in any_topic.writers), "input alone"
     assert ("delete" in configs["cleanup.policy"]) == ("retention.ms" in configs)
 
 
