@@ -23,6 +23,8 @@ from topics.records import EdgeWindow
 _ENVELOPE_BYTES = 256
 _REQUEST_BYTES = 4
 _OBJECT_BYTES = 4 + 8 + 3
+# An id that is longer takes the room of two objects, or of as many as its length comes to.
+_ID_LENGTH = 256
 
 
 class _PairCodes(dict[tuple[str, str], int]):
@@ -32,13 +34,16 @@ class _PairCodes(dict[tuple[str, str], int]):
         super().__init__()
         self._settings = settings
         self.objects: dict[str, int] = {}  # objects of each edge
+        self._room = settings.max_window_objects
 
     def __missing__(self, pair: tuple[str, str]) -> int:
         edge = pair[0]
         known = self.objects.get(edge, 0)
         code = len(self)
-        if known >= self._settings.max_objects or code >= self._settings.max_window_objects:
+        room = 1 + (len(pair[1]) - 1) // _ID_LENGTH
+        if known >= self._settings.max_objects or room > self._room:
             return -1
+        self._room -= room
         self.objects[edge] = known + 1
         self[pair] = code
         return code

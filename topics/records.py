@@ -20,6 +20,16 @@ INEXACT = 1 << 53  # from here on a float holds no count exactly
 Id = Annotated[
     str, Meta(min_length=1, max_length=256, description="Identifier, 1 to 256 characters.")
 ]
+# Of an object: the target of a request, which may be signed, or come with its host.
+LONGEST_OBJECT = 2_048
+ObjectId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=LONGEST_OBJECT,
+        description=f"Identifier of an object, 1 to {LONGEST_OBJECT} characters.",
+    ),
+]
 # Made of an identifier and a little more.
 DerivedId = Annotated[str, Meta(min_length=1, max_length=320)]
 Label = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -63,7 +73,7 @@ class EdgeRequest(msgspec.Struct, frozen=True, gc=False):
     """One request that an edge served. Topic `edge.requests`."""
 
     edge_id: Id
-    object_id: Id
+    object_id: ObjectId
     timestamp: Timestamp
     size: Annotated[int, Meta(ge=0, lt=1 << 50, description="Bytes of the object.")] | None = None
     hit: bool | None = None
@@ -355,7 +365,7 @@ class EdgeWindow(msgspec.Struct, frozen=True):
     length: Annotated[float, Meta(gt=0, lt=YEAR_2100, description="Seconds.")]
     part: Count
     parts: Annotated[int, Meta(ge=1, lt=INEXACT)]
-    objects: Annotated[list[Id], Meta(max_length=1 << 24)]
+    objects: Annotated[list[ObjectId], Meta(max_length=1 << 24)]
     count: Packed
     size: Packed
     order: Packed
@@ -393,7 +403,7 @@ class CacheDecision(msgspec.Struct, frozen=True, tag_field="record", tag="decisi
     """
 
     edge_id: Id
-    object_id: Id
+    object_id: ObjectId
     verdict: Literal["admit", "prefetch"]
     score: Annotated[
         Logarithm, Meta(description="log of the expected requests in the next window.")

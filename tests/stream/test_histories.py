@@ -178,6 +178,18 @@ def test_what_is_beyond_a_bound_is_dropped_and_said() -> None:
         assert published == [name for name in kept if name]
 
 
+def test_a_long_id_takes_the_room_of_several_objects() -> None:
+    signed = "/v?" + "s" * 2_045
+    names = [signed, "a", signed, "b" * 256, "c" * 257, "d", "e"]
+    batch = [EdgeRequest("lyon", name, 1.0) for name in names]
+    end = [EdgeRequest("lyon", "f", 90.0)]
+    verdicts, closed = ingest(
+        EdgeHistories(replace(SETTINGS, max_window_objects=8 + 1 + 1 + 1)), batch + end
+    )
+    assert closed[0][0].objects == [signed, "a", "b" * 256, "d"]
+    assert [verdict == Verdict.DROPPED for verdict in verdicts] == [0, 0, 0, 0, 1, 0, 1, 0]
+
+
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=400), st.integers(1_000, 4_000))
 @example([0, 1, 2, 10, 27, 36, 37, 38, 39, 40], 1_000)
 def test_large_windows_are_cut_in_order_of_requests(order: list[int], limit: int) -> None:

@@ -18,6 +18,7 @@ END = 4_102_444_800.0  # the year 2100
 EVENT = {"cascade_id": "c", "event_id": "e", "user_id": "u", "timestamp": 1.0, "kind": "post"}
 REQUEST = {"edge_id": "e", "object_id": "o", "timestamp": 1.0}
 IDENTIFIER = (["x", LONGEST, "é" * 256, "a b\n"], ["", LONGEST + "x"])
+OBJECT = (["x", "/" + "é" * 2_047], ["", "/" + "x" * 2_048])
 OPTIONAL = ([None, *IDENTIFIER[0]], IDENTIFIER[1])
 TIME = ([0, 0.0, 1, math.nextafter(END, 0)], [-1, math.nextafter(0, -1), END, 1e300])
 # The inputs, written out: what outsiders may send, and what they may not.
@@ -31,7 +32,7 @@ INPUTS: list[tuple[Topic, dict[str, Any], str, tuple[list[Any], list[Any]]]] = [
     (SOCIAL_EVENTS, EVENT, "parent_user_id", OPTIONAL),
     (SOCIAL_EVENTS, EVENT, "content_id", OPTIONAL),
     (EDGE_REQUESTS, REQUEST, "edge_id", IDENTIFIER),
-    (EDGE_REQUESTS, REQUEST, "object_id", IDENTIFIER),
+    (EDGE_REQUESTS, REQUEST, "object_id", OBJECT),
     (EDGE_REQUESTS, REQUEST, "timestamp", TIME),
     (EDGE_REQUESTS, REQUEST, "size", ([None, 0, (1 << 50) - 1], [-1, 1 << 50, 0.5])),
     (EDGE_REQUESTS, REQUEST, "hit", ([None, True, False], [0, 1])),
