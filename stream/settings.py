@@ -154,7 +154,9 @@ class Settings:
         1_000, "edges a partition that are ranked; the one silent longest makes room for a new one"
     )
     max_window_objects: int = _setting(
-        1_000_000, "objects of all edges in one window of a partition; some 300 MB at the bound"
+        1_000_000,
+        "objects of all edges in one window of a partition, one more for each 256 characters of "
+        "their ids; some 300 MB at the bound",
     )
     max_window_requests: int = _setting(
         20_000_000, "requests of all edges in one window of a partition; 100 MB at the bound"
@@ -181,7 +183,9 @@ class Settings:
     edge_host: str = _setting("127.0.0.1", "its address; decisions are nobody else's business")
     edge_clients: int = _setting(256, "requests to the agent at once; more are refused")
     edge_decisions: int = _setting(
-        200_000, "decisions kept, some 170 MB at the bound; as many as objects are ranked"
+        200_000,
+        "decisions kept, some 170 MB at the bound, 600 MB where ids are as long as they may be; as "
+        "many as objects are ranked",
     )
     edge_changes: int = _setting(5_000, "changes told in one answer, about half a megabyte")
     edge_stale_after: Duration = _setting(
@@ -195,6 +199,10 @@ class Settings:
     )
     edge_server: str = _setting(
         "", "URL of the cache, http://127.0.0.1:80, for the agent to prefetch through; empty: none"
+    )
+    edge_site: str = _setting(
+        "",
+        "host that clients name, to prefetch for them; empty: edge_server's, or the object's own",
     )
     edge_prefetch_rate: float = _setting(2.0, "objects a second prefetched at most")
     edge_varnish: str = _setting(
@@ -313,12 +321,17 @@ class Settings:
                 f"edge_socket_mode: got {self.edge_socket_mode!r}; expected three octal digits "
                 "such as 660"
             )
-        for name in ("edge_server", "edge_varnish"):
-            if not re.fullmatch(r"(http://[^/\s]+)?", getattr(self, name)):
+        for name, scheme in (("edge_server", "https?"), ("edge_varnish", "http")):
+            if not re.fullmatch(rf"({scheme}://[^/?#@\s]+)?", getattr(self, name)):
                 raise SettingsError(
                     f"{name}: got {getattr(self, name)!r}; expected http://host:port without a "
                     "path, or nothing"
                 )
+        if not re.fullmatch(r"[\w.:\[\]-]*", self.edge_site, re.ASCII):
+            raise SettingsError(
+                f"edge_site: got {self.edge_site!r}; expected a host as clients name it, "
+                "www.example.com, or nothing"
+            )
         if self.log_format not in ("", "text", "json"):
             raise SettingsError(
                 f"log_format: got {self.log_format!r}; expected text, json or nothing"

@@ -29,7 +29,6 @@ from rich.console import Console
 from rich.live import Live
 
 from stream import board, broker
-from stream.children import Child
 from stream.gateway import address
 from stream.heart import Heart
 from stream.observer import Observer
@@ -38,7 +37,6 @@ from stream.progress import READS, Progress
 from stream.settings import Settings
 from stream.sources.feed import Sent, connect, feed
 from stream.sources.messages import Source
-from stream.stopping import when_told
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS
 from topics.errors import TidecastError
 
@@ -87,15 +85,7 @@ class Plan:
 
 
 class Run:
-    """One run of `tidecast up`. `go` returns its summary.
-
-    Ctrl-C ends the sending, and what was sent is worked off. A second one, SIGTERM and the end of
-    the terminal do not wait for that. In either case the roles finish and commit what they are at,
-    and the broker ends last.
-
-    Attributes:
-        is_hurried: told to end without waiting until what was sent is worked off.
-    """
+    """One run of `tidecast up`. `go` returns its summary."""
 
     def __init__(self, plan: Plan, settings: Settings, console: Console) -> None:
         self._plan = plan
@@ -104,8 +94,7 @@ class Run:
         self._roles: list[RoleProcess] = []
         self._status = board.Status()
         self._rates = board.Rates()
-        self._interrupted = asyncio.Event()  # no more is sent
-        self.is_hurried = False
+        self._interrupted = asyncio.Event()
         self._heart: Heart | None = None
         # Set while the role is not too far behind.
         self._room = {role: asyncio.Event() for role in AHEAD}
@@ -118,8 +107,10 @@ class Run:
             UpError: what was sent was not worked off in time.
             BrokerError: the broker did not start.
         """
-        when_told(self._end)
-        async with self._running_broker() as (settings, needs):
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._interrupted.set)
+        async with self._running_broker() as settings:
             settings = address.with_free_port(settings)
             self._status.kafka = settings.kafka
             self._status.page = address.url(settings.http_host, settings.http_port)
@@ -128,12 +119,12 @@ class Run:
             self._progress = Progress(settings)
             await self._observer.start()
             await self._progress.start()
-            await self._look()
             try:
                 # Whoever runs it here reads their files, and the last lines of one that died.
                 settings = settings.having(log_format=settings.log_format or "text")
-                for role in (*READS, GATEWAY):
-                    self._roles.append(RoleProcess(role, settings, self._plan.folder, needs))
+                self._roles = [
+                    RoleProcess(role, settings, self._plan.folder) for role in (*READS, GATEWAY)
+                ]
                 self._console.print(f"live page: {self._status.page}")
                 drained = await self._feed_and_drain(settings)
             finally:
@@ -143,23 +134,18 @@ class Run:
                 await self._progress.stop()
         return self._summary(exits, drained)
 
-    def _end(self, number: signal.Signals) -> None:
-        """Ends the run as a signal asks."""
-        self.is_hurried = number != signal.SIGINT or self._interrupted.is_set()
-        self._interrupted.set()
-
     @asynccontextmanager
-    async def _running_broker(self) -> AsyncIterator[tuple[Settings, Sequence[Child]]]:
-        """The settings, with a broker that has the topics, and its process where it is ours."""
+    async def _running_broker(self) -> AsyncIterator[Settings]:
+        """The settings with a broker that runs and has the topics."""
         if self._plan.kafka is not None:
             settings = self._settings.having(kafka=self._plan.kafka)
             await broker.create_topics(settings)
-            yield settings, ()
+            yield settings
             return
-        with broker.embedded(self._plan.folder / "broker") as (address, process):
+        with broker.embedded(self._plan.folder / "broker") as (address, _):
             settings = self._settings.having(kafka=address)
             await broker.create_topics(settings, bounded=True)
-            yield settings, (process,)
+            yield settings
 
     async def _feed_and_drain(self, settings: Settings) -> bool:
         """True when all that was sent has been worked off."""
@@ -273,21 +259,17 @@ class Run:
                         f"{role.role} ended by itself (exit {role.exit_code}); its last lines, "
                         f"of {role.log}:\n{role.tail()}"
                     )
-            await self._look()
+            self._status.positions = {role: await self._progress.of(role) for role in READS}
             self._rates.update(self._status.positions)
             self._note_room()
             await asyncio.sleep(_TICK)
 
-    async def _look(self) -> None:
-        """Notes where the roles are."""
-        self._status.positions = {role: await self._progress.of(role) for role in READS}
-
     async def _drain(self) -> bool:
         """Waits until every role has read all there is and all answers have come in."""
         deadline = time.monotonic() + _DRAIN_SECONDS
-        while time.monotonic() < deadline and not self.is_hurried:
+        while time.monotonic() < deadline:
             if await self._progress.drained() and await self._observer.caught_up():
-                await self._look()
+                self._status.positions = {role: await self._progress.of(role) for role in READS}
                 return True
             await asyncio.sleep(_TICK)
         return False

@@ -18,6 +18,7 @@ import asyncio
 import errno
 import logging
 import os
+import signal
 import socket
 import stat
 import time
@@ -38,7 +39,6 @@ from stream.edge.service import Service
 from stream.edge.table import EdgeTable
 from stream.edge.varnish import VarnishFill
 from stream.settings import Settings, load
-from stream.stopping import when_told
 from topics.errors import TidecastError
 
 log = logging.getLogger(__name__)
@@ -106,17 +106,18 @@ def tcp_socket(host: str, port: int) -> socket.socket:
     Raises:
         EdgeError: the address is taken, or not of this machine.
     """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), backlog=_BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise EdgeError(
-            f"edge_host, edge_port: {host}:{port} cannot be opened ({error}); name another port, "
-            "or 0 for none"
+            f"edge_host, edge_port: {host} port {port} cannot be opened ({error}); name an address "
+            "of this machine and a port that is free, or 0 for none"
         ) from error
 
 
 async def serve(settings: Settings) -> None:
-    """Runs the agent until it is told to stop.
+    """Runs the agent until SIGTERM or SIGINT.
 
     Raises:
         EdgeError: no edge is named, or a socket cannot be opened.
@@ -165,7 +166,9 @@ def _listeners(settings: Settings) -> list[socket.socket]:
 async def _until_stopped(parts: Sequence[Part]) -> None:
     """Runs the parts until a signal says to stop, or one of them fails."""
     stop = asyncio.Event()
-    when_told(lambda _: stop.set())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
     tasks = [asyncio.create_task(part.run()) for part in parts]
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -179,7 +182,7 @@ async def _until_stopped(parts: Sequence[Part]) -> None:
 
 
 def main(settings: Settings) -> None:
-    """Runs the agent until it is told to stop."""
+    """Runs the agent until SIGTERM or SIGINT."""
     telemetry.setup(settings, "edge-agent")
     asyncio.run(serve(settings))
 

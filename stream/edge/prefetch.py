@@ -1,9 +1,10 @@
 """Has the cache fetch, before they are asked for, the objects whose verdict says so.
 
-The agent asks the cache itself, as a client would: the cache fetches the object from its origin
-and, knowing the verdict, stores it. Each object is fetched once for as long as its decision is in
-force, however often that is renewed, one after the other and at a bounded rate. A prefetch that
-fails is counted and not repeated: the first client who asks does the same.
+The agent asks the cache itself, as a client would, and under the host that clients name: the cache
+fetches the object from its origin and, knowing the verdict, stores it where they will find it. Each
+object is fetched once for as long as its decision is in force, however often that is renewed, one
+after the other and at a bounded rate. A prefetch that fails is counted and not repeated: the first
+client who asks does the same.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from typing import NamedTuple
 
 import aiohttp
+from aiohttp.hdrs import HOST
 from yarl import URL
 
 from stream.edge.metrics import Metrics
 from stream.edge.news import News
 from stream.edge.table import Change, EdgeTable
-from stream.edge.target import is_target
+from stream.edge.target import target
 from stream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,6 +31,14 @@ _SETTLE_SECONDS = 2.0
 _FETCH_SECONDS = 30.0
 _IDLE_SECONDS = 1.0
 _CHUNK = 1 << 16
+
+
+class _Prefetch(NamedTuple):
+    """An object that waits to be fetched."""
+
+    due: float  # by the monotonic clock, seconds
+    url: URL
+    host: str  # empty: the cache's own
 
 
 class Prefetcher:
@@ -46,7 +57,7 @@ class Prefetcher:
         self._metrics = metrics
         self._news = news
         self._cursor = ""
-        self._waiting: dict[str, float] = {}  # when each may be fetched, in order
+        self._waiting: dict[str, _Prefetch] = {}  # in order
         self._fetched: set[str] = set()  # and still to be prefetched by their decisions
 
     async def run(self) -> None:
@@ -55,12 +66,12 @@ class Prefetcher:
         async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session:
             while True:
                 self._take_in()
-                name = self._due()
-                if name is None:
+                due = self._due()
+                if due is None:
                     await self._news.wait(_IDLE_SECONDS)
                     continue
                 started = time.monotonic()
-                await self._fetch(session, name)
+                await self._fetch(session, *due)
                 pause = 1 / self._settings.edge_prefetch_rate - (time.monotonic() - started)
                 await asyncio.sleep(max(0.0, pause))
 
@@ -82,30 +93,48 @@ class Prefetcher:
             self._waiting.pop(name, None)
             self._fetched.discard(name)
         elif name not in self._fetched and name not in self._waiting:
-            if is_target(name):
-                self._waiting[name] = time.monotonic() + _SETTLE_SECONDS
+            waiting = self._prefetch(name)
+            if waiting is not None:
+                self._waiting[name] = waiting
             else:
                 self._metrics.unaddressable.inc()
 
-    def _due(self) -> str | None:
+    def _prefetch(self, name: str) -> _Prefetch | None:
+        """How an object is asked for, if it can be."""
+        found = target(name)
+        if found is None:
+            return None
+        url = URL(self._settings.edge_server + found.path, encoded=True)
+        if url.raw_path_qs != found.path:  # an empty query would be left out
+            return None
+        host = found.host or self._settings.edge_site
+        return _Prefetch(time.monotonic() + _SETTLE_SECONDS, url, host)
+
+    def _due(self) -> tuple[str, _Prefetch] | None:
         """The object to be fetched next, if one may be."""
         if not self._waiting or not self._table.obeying(time.time()):
             return None
-        name, when = next(iter(self._waiting.items()))
-        if when > time.monotonic():
+        name, waiting = next(iter(self._waiting.items()))
+        if waiting.due > time.monotonic():
             return None
         del self._waiting[name]
-        return name if self._wanted(name) else None
+        return (name, waiting) if self._wanted(name) else None
 
     def _wanted(self, name: str) -> bool:
         held = self._table.look_up(name, time.time())
         return held is not None and held.verdict == "prefetch"
 
-    async def _fetch(self, session: aiohttp.ClientSession, name: str) -> None:
+    async def _fetch(self, session: aiohttp.ClientSession, name: str, prefetch: _Prefetch) -> None:
         self._fetched.add(name)
+        host = prefetch.host
         try:
-            target = URL(self._settings.edge_server + name, encoded=True)
-            async with session.get(target, allow_redirects=False) as answer:
+            async with session.get(
+                prefetch.url,
+                allow_redirects=False,
+                headers={HOST: host} if host else None,
+                # With https the certificate is the site's, not that of the cache's address.
+                server_hostname=URL(f"//{host}").host if host else None,
+            ) as answer:
                 async for _ in answer.content.iter_chunked(_CHUNK):
                     pass
                 answer.raise_for_status()

@@ -1,5 +1,9 @@
 """Objects as targets of requests.
 
+An object's id is the target of its requests: `/v/17.mp4?hd=1`; with the host before it where one
+cache serves several sites: `a.example/v/17.mp4`. The cache's configuration decides which, and says
+the same in its log of requests, hence in the decisions.
+
 Decisions come from a log that anyone may have written to, and some of what they name is put into
 requests by the agent itself. Only what a client could have asked for goes there.
 """
@@ -7,14 +11,31 @@ requests by the agent itself. Only what a client could have asked for goes there
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
-_TARGET = re.compile("/[!-~]{0,2047}")  # printable ASCII without spaces
+from topics.records import LONGEST_OBJECT
+
+_HOST = r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
+# Printable ASCII without spaces, and without a fragment, which no client sends.
+_OBJECT = re.compile(rf"({_HOST})?(/[!\"$-~]*)")
 
 
-def is_target(object_id: str) -> bool:
-    """Whether an object's id is a path, with its query, as it stands in a request.
+class Target(NamedTuple):
+    """What a client asks for."""
 
-    >>> is_target("/v/17.mp4?hd=1"), is_target("17"), is_target("/a b"), is_target("/a\\r\\nb")
-    (True, False, False, False)
+    host: str  # empty: of the one site that there is
+    path: str  # with its query
+
+
+def target(object_id: str) -> Target | None:
+    """The target that an object's id is, if it is one.
+
+    >>> target("/v/17.mp4?hd=1"), target("a.example/v/17.mp4")
+    (Target(host='', path='/v/17.mp4?hd=1'), Target(host='a.example', path='/v/17.mp4'))
+    >>> target("17"), target("/a b"), target("/a\\r\\nb"), target("/a#b"), target("b@a.example/")
+    (None, None, None, None, None)
     """
-    return _TARGET.fullmatch(object_id) is not None
+    found = _OBJECT.fullmatch(object_id)
+    if found is None or len(object_id) > LONGEST_OBJECT:
+        return None
+    return Target(found[1] or "", found[2])

@@ -5,8 +5,8 @@ object under a name of its own, with the time to live that the decision has; `ti
 there when the object itself is not in the cache. So expiry, bounds and speed are Varnish's, and no
 request waits for the agent.
 
-    PUT    /.tidecast/decision<object>   stores a decision: X-Tidecast-Verdict, X-Tidecast-TTL
-    DELETE /.tidecast/decision<object>   the object returns to the default
+    PUT    /.tidecast/decision?<object>  stores a decision: X-Tidecast-Verdict, X-Tidecast-TTL
+    DELETE /.tidecast/decision?<object>  the object returns to the default
     DELETE /.tidecast/decision           all do
     PUT    /.tidecast/mark               Varnish now has everything that agent X-Tidecast-Mark has
     GET    /.tidecast/mark               404 if it has not, or has been restarted since
@@ -27,7 +27,7 @@ from yarl import URL
 from stream.edge.metrics import Metrics
 from stream.edge.news import News
 from stream.edge.table import Change, EdgeTable
-from stream.edge.target import is_target
+from stream.edge.target import target
 from stream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ _AT_ONCE = 8  # connections to Varnish
 _ASK_SECONDS = 2.0  # between two looks whether Varnish still has what it was told
 _RETRY_SECONDS = 1.0
 _ANSWER_SECONDS = 5.0
+_DECISION = "/.tidecast/decision"
 
 
 class FillError(Exception):
@@ -104,7 +105,7 @@ class VarnishFill:
             page = self._table.page(self._cursor, time.time())
             if page.reset:
                 self._marked = False
-                await self._send(session, "DELETE", "")
+                await self._request(session, "DELETE", _DECISION, {})
             for start in range(0, len(page.changes), _AT_ONCE):
                 await asyncio.gather(
                     *(self._tell(session, change) for change in page.changes[start:][:_AT_ONCE])
@@ -116,7 +117,7 @@ class VarnishFill:
             self._marked = True
 
     async def _tell(self, session: aiohttp.ClientSession, change: Change) -> None:
-        if not is_target(change.object_id):
+        if target(change.object_id) is None:
             self._metrics.unaddressable.inc()
         elif change.verdict is None or change.expires_in <= 0:
             await self._send(session, "DELETE", change.object_id)
@@ -131,7 +132,7 @@ class VarnishFill:
         if change is not None and change.verdict is not None:
             headers["X-Tidecast-Verdict"] = change.verdict
             headers["X-Tidecast-TTL"] = f"{change.expires_in:.3f}s"
-        await self._request(session, method, "/.tidecast/decision" + name, headers)
+        await self._request(session, method, f"{_DECISION}?{name}", headers)
 
     async def _request(
         self, session: aiohttp.ClientSession, method: str, target: str, headers: dict[str, str]

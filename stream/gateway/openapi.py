@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from stream.gateway.api import ENDPOINTS, Endpoint
-from stream.problems import MEDIA, Problem
+from stream.gateway.problems import MEDIA
+from stream.gateway.views import Problem
 
 _REF = "#/components/schemas/{name}"
 _REASONS = {

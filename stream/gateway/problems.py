@@ -1,19 +1,20 @@
-"""Answers that say why there is no other, as Starlette gives them."""
+"""Answers that say why there is no other: problem details (RFC 9457)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
 from starlette.responses import Response
 
-from stream.problems import MEDIA, Refusal
+from stream.gateway.views import Problem
+
+MEDIA = "application/problem+json"
 
 
 def problem(
     status: int, title: str, detail: str, headers: Mapping[str, str] | None = None
 ) -> Response:
     """A problem as a response."""
-    refusal = Refusal(status, title, detail)
-    return Response(
-        refusal.encode(), status, {"cache-control": "no-store", **(headers or {})}, MEDIA
-    )
+    body = msgspec.json.encode(Problem(title, status, detail))
+    return Response(body, status, {"cache-control": "no-store", **(headers or {})}, MEDIA)

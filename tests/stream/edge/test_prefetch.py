@@ -28,11 +28,13 @@ class Cache:
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
+        self.hosts: dict[str, str] = {}
         self.times: list[float] = []
         self.url = ""
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked[request.raw_path] += 1
+        self.hosts[request.raw_path] = request.headers["Host"]
         self.times.append(time.monotonic())
         return web.Response(status=500 if request.path == "/broken" else 200, body=b"x" * 10_000)
 
@@ -61,7 +63,7 @@ async def test_what_is_to_be_prefetched_is_fetched_once_and_no_faster_than_allow
     wanted = [f"/v/{number}?a=%20b" for number in range(12)] + ["/broken"]
     for name in wanted:
         table.decide(decision(name, verdict="prefetch"))
-    for name in ("no path", "/a\r\nX: 1", "/a b"):
+    for name in ("no path", "/a\r\nX: 1", "/a b", "/a#b", "/a?"):
         table.decide(decision(name, verdict="prefetch"))
     table.decide(decision("/admitted"))
     metrics = Metrics(registry, table)
@@ -93,4 +95,34 @@ async def test_what_is_to_be_prefetched_is_fetched_once_and_no_faster_than_allow
     assert cache.asked == Counter(wanted) + Counter([wanted[0]])
     assert registry.get_sample_value("tidecast_edge_agent_prefetched_total") == len(wanted)
     assert registry.get_sample_value("tidecast_edge_agent_prefetch_failures_total") == 1
-    assert registry.get_sample_value("tidecast_edge_agent_unaddressable_total") == 3
+    assert registry.get_sample_value("tidecast_edge_agent_unaddressable_total") == 5
+
+
+@pytest.mark.parametrize(
+    ("site", "hosts"),
+    [
+        ("", {"/v": None, "/w": "a.example", "/x": "b.example:8080"}),
+        ("www.example", {"/v": "www.example", "/w": "a.example", "/x": "b.example:8080"}),
+    ],
+)
+async def test_an_object_is_fetched_under_the_host_that_clients_name(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, site: str, hosts: dict[str, str | None]
+) -> None:
+    monkeypatch.setattr(prefetch, "_SETTLE_SECONDS", 0.0)
+    settings = Settings(edge_server=cache.url, edge_site=site, edge_prefetch_rate=1000.0)
+    table, news = EdgeTable(settings, life="a"), News()
+    table.complete = True
+    for name in ("/v", "a.example/w", "b.example:8080/x"):
+        table.decide(decision(name, verdict="prefetch"))
+    table.close(epoch(0, time.time()), time.time())
+    metrics = Metrics(CollectorRegistry(), table)
+    running = asyncio.create_task(Prefetcher(settings, table, metrics, news).run())
+    try:
+        started = time.monotonic()
+        while len(cache.hosts) < 3:
+            await asyncio.sleep(0.02)
+            assert time.monotonic() - started < 30
+    finally:
+        running.cancel()
+    own = cache.url.removeprefix("http://")
+    assert cache.hosts == {path: host or own for path, host in hosts.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import stat
 import time
 from collections.abc import AsyncIterator
@@ -140,45 +139,6 @@ async def test_what_is_not_a_look_up_is_refused(agent: Agent, body: bytes, statu
         assert answer.status == status
 
 
-@pytest.mark.parametrize(
-    ("path", "allowed"),
-    [
-        ("/decision?object=a", "GET, HEAD"),
-        ("/decisions", "POST"),
-        ("/changes", "GET, HEAD"),
-        ("/obeyed", "GET, HEAD"),
-        ("/status", "GET, HEAD"),
-        ("/metrics", "GET, HEAD"),
-    ],
-)
-async def test_what_a_path_does_not_take_is_said_with_what_it_takes(
-    agent: Agent, path: str, allowed: str
-) -> None:
-    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
-        if method in allowed:
-            continue
-        async with agent.client.request(method, f"http://agent{path}") as answer:
-            assert (answer.status, answer.headers["allow"]) == (405, allowed), method
-            assert answer.content_type == "application/problem+json"
-            body = await answer.read()
-            assert method == "HEAD" or json.loads(body)["status"] == 405
-    if "HEAD" in allowed:
-        async with (
-            agent.client.get(f"http://agent{path}") as got,
-            agent.client.head(f"http://agent{path}") as head,
-        ):
-            assert (head.status, await head.read()) == (got.status, b"")
-            assert head.content_type == got.content_type
-
-
-async def test_what_is_not_there_is_said(agent: Agent) -> None:
-    async with agent.client.post("http://agent/nothing") as answer:
-        assert answer.status == 404
-        assert await answer.json(content_type="application/problem+json") == {
-            "title": "nothing here", "status": 404, "detail": "got POST /nothing",
-        }  # fmt: skip
-
-
 @pytest.mark.parametrize("query", ["wait=soon", "wait=-1", "wait=nan", "wait=61"])
 async def test_a_wait_that_is_not_allowed_is_refused(agent: Agent, query: str) -> None:
     async with agent.client.get(f"http://agent/changes?{query}") as answer:
@@ -268,8 +228,22 @@ def test_a_path_too_long_for_a_socket_is_refused_with_what_to_do(tmp_path: Path)
 def test_a_port_that_is_taken_is_refused_with_what_to_do() -> None:
     with tcp_socket("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
-        with pytest.raises(EdgeError, match="name another port"):
+        with pytest.raises(EdgeError, match=f"127.0.0.1 port {port} cannot .* a port that is free"):
             tcp_socket("127.0.0.1", port)
+
+
+async def test_it_is_asked_over_ipv6() -> None:
+    settings = SETTINGS.having(edge_host="::1", edge_port=9180)
+    table, registry, news = EdgeTable(settings, life="1"), CollectorRegistry(), News()
+    service = Service(settings, table, Metrics(registry, table), news, None)
+    runner = web.AppRunner(service.application(), access_log=None)
+    await runner.setup()
+    listener = tcp_socket(settings.edge_host, 0)
+    await web.SockSite(runner, listener).start()
+    url = f"http://[::1]:{listener.getsockname()[1]}/status"
+    async with aiohttp.ClientSession() as client, client.get(url) as answer:
+        assert (await answer.json())["edge"] == "lyon"
+    await runner.cleanup()
 
 
 async def test_an_agent_that_has_no_edge_or_that_nobody_could_ask_does_not_start() -> None:
