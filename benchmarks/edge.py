@@ -48,7 +48,9 @@ from topics.catalogue import CACHE_DECISIONS, decision_key
 WARM_UP = 200
 MIB = 1 << 20
 PLAIN = """      rewrite_by_lua_block {
-        return ngx.exec(require("tidecast").stores(ngx.var.request_uri) and "@kept" or "@refused")
+        local stored = ngx.var.personal == "0" and require("tidecast").stores(ngx.var.object)
+          and require("tidecast_storable").may_be()
+        return ngx.exec(stored and "@kept" or "@refused")
       }
 """
 

@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from stream.broker import free_port
-from tests.system.edge_http import Client, Origin
+from tests.system.edge_http import Client, Port
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy" / "edge"
 _START_SECONDS = 20.0
@@ -88,6 +89,24 @@ class EdgeServer:
         client.close()
         return status
 
+    def send(self, request: bytes) -> bytes:
+        """All that comes back for bytes that need be no request."""
+        with socket.create_connection(("127.0.0.1", self.port), _START_SECONDS) as connection:
+            connection.sendall(request)
+            return b"".join(iter(lambda: connection.recv(4096), b""))
+
+    def logged(self, count: int) -> list[bytes]:
+        """Its log of requests, as `edge.requests` is to have them, once it has so many lines."""
+        deadline = time.monotonic() + _START_SECONDS
+        while len(lines := self._lines()) < count:
+            assert time.monotonic() < deadline, lines
+            time.sleep(0.05)
+        return lines
+
+    def _lines(self) -> list[bytes]:
+        """The log of requests as it is now."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Ends it, and what it has started."""
         if self._process is not None:
@@ -115,14 +134,13 @@ class Nginx(EdgeServer):
     def __init__(
         self,
         folder: Path,
-        origin: Origin,
+        origin: Port,
         socket: Path,
         changes: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(folder)
         source = DEPLOY / "nginx"
-        shutil.copy(source / "tidecast.lua", folder)
-        shutil.copy(source / "tidecast_cache.conf", folder)
+        shutil.copytree(source, folder, dirs_exist_ok=True)
         self._cache = folder / "objects"
         self.requests = folder / "requests.json"
         text = configured(
@@ -154,6 +172,9 @@ class Nginx(EdgeServer):
         (folder / "nginx.conf").write_text(text)
         self._start([str(NGINX), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")])
 
+    def _lines(self) -> list[bytes]:
+        return self.requests.read_bytes().splitlines()
+
     def held(self) -> int:
         return sum(len(files) for _, _, files in os.walk(self._cache))
 
@@ -182,14 +203,14 @@ class Varnish(EdgeServer):
     Args:
         store: bytes of the store `main`.
         rest: of the store `rest`; the least that Varnish allows is 1 MiB.
-        changes: of tidecast.vcl.
+        changes: of the two files of VCL.
 
     """
 
     def __init__(
         self,
         folder: Path,
-        origin: Origin,
+        origin: Port,
         agent_port: int,
         listener: int,
         store: int,
@@ -198,17 +219,18 @@ class Varnish(EdgeServer):
     ) -> None:
         super().__init__(folder)
         source = DEPLOY / "varnish"
-        agent = {'.port = "9180"': f'.port = "{agent_port}"'}
-        text = configured((source / "tidecast.vcl").read_text(), {**agent, **(changes or {})})
-        (folder / "tidecast.vcl").write_text(text)
-        text = configured(
-            (source / "default.vcl").read_text(),
-            {
-                '.port = "8081"': f'.port = "{origin.port}"',
-                '"/etc/varnish/tidecast.vcl"': f'"{folder}/tidecast.vcl"',
-            },
-        )
-        (folder / "default.vcl").write_text(text)
+        shutil.copytree(source, folder, dirs_exist_ok=True)
+        own = {
+            '.port = "9180"': f'.port = "{agent_port}"',
+            '.port = "8081"': f'.port = "{origin.port}"',
+            '"/etc/varnish/tidecast.vcl"': f'"{folder}/tidecast.vcl"',
+            **(changes or {}),
+        }
+        names = ("tidecast.vcl", "default.vcl")
+        parted = "\n# ---\n"
+        text = parted.join((source / name).read_text() for name in names)
+        for name, part in zip(names, configured(text, own).split(parted), strict=True):
+            (folder / name).write_text(part)
         self._name = str(folder / "n")
         self._listener = listener
         self._command = [
@@ -217,9 +239,18 @@ class Varnish(EdgeServer):
                 "-a", f"127.0.0.1:{self.port}", "-a", f"tidecast=127.0.0.1:{listener}",
                 "-s", f"main=malloc,{store}", "-s", f"rest=malloc,{rest}",
                 "-s", "decisions=malloc,4m", "-p", "lru_interval=0",
-                "-p", "shortlived=0",
+                "-p", "shortlived=0", "-p", "vsl_reclen=3k", "-p", "nuke_limit=100000",
         ]  # fmt: skip
         self.start()
+
+    def _lines(self) -> list[bytes]:
+        # Of the whole log in memory, with the command that default.vcl tells.
+        told = subprocess.run(
+            ["varnishncsa", "-d", "-n", self._name, "-j", "-q", "VCL_Log:object",
+             "-f", str(self.folder / "requests.format")],
+            check=True, capture_output=True, timeout=20,
+        )  # fmt: skip
+        return told.stdout.splitlines()
 
     def start(self) -> None:
         """Starts it, after `close` anew: with nothing in its cache."""
@@ -228,7 +259,7 @@ class Varnish(EdgeServer):
     def decides(self, target: str) -> bool:
         """Whether it holds a decision about an object."""
         client = Client(self._listener)
-        status, headers, _ = client.get("/.tidecast/decision" + target)
+        status, headers, _ = client.get("/.tidecast/decision?" + target)
         client.close()
         return status == 200 and bool(headers["X-Tidecast-Verdict"])
 

@@ -116,7 +116,7 @@ async def test_varnish_is_told_everything_again_after_a_restart_and_by_its_agent
 
         for method in ("PUT", "DELETE", "GET"):
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-            connection.request(method, "/.tidecast/decision/v/1", headers={"X-Tidecast-TTL": "1h"})
+            connection.request(method, "/.tidecast/decision?/v/1", headers={"X-Tidecast-TTL": "1h"})
             assert connection.getresponse().status == 404
             connection.close()
         assert server.decides("/v/1")

@@ -17,13 +17,16 @@
 # is `uncacheable`: that makes a hit-for-miss object, which for two minutes keeps the object out
 # although it may be admitted meanwhile, and sends all who ask at once to the origin. So many who
 # ask at once still make one fetch, and a refusal is over when the next decision comes: at the
-# latest, a brief life later.
+# latest, a brief life later. What does not want it whole (a range, a HEAD, a copy to be compared)
+# does not store it either, and goes on to the origin as it is.
 #
 # Whether decisions are obeyed at all is the health of the backend `tidecast`. An agent that is
 # dead, stale or has not told Varnish everything is sick, and everything goes into `main`, as
 # without it.
 #
-# The object's id, on `edge.requests` and in the decisions, is `req.url`.
+# What becomes of a miss is all that decisions make a difference to: an object is found under the
+# same name whether they are obeyed or not, its URL, host and scheme. The object's id, on
+# `edge.requests` and in the decisions, is what the sub `tidecast_object` says that it is.
 
 vcl 4.1;
 
@@ -46,6 +49,7 @@ sub vcl_recv {
   if (req.restarts == 0) {
     # What a client says of decisions is not heard.
     unset req.http.X-Tidecast-Step;
+    unset req.http.X-Tidecast-Object;
     if (req.url ~ "^/\.tidecast/") {
       if (local.socket != "tidecast") {
         return (synth(404));
@@ -62,6 +66,15 @@ sub vcl_recv {
       return (hash);
     }
     unset req.http.X-Tidecast-Verdict;
+    # Nor what the origin may answer by, and is in no name: one could plant for the others what it
+    # asks for. The scheme is in the name, and comes from who ends TLS before this.
+    unset req.http.X-Forwarded-Host;
+    unset req.http.X-Forwarded-Port;
+    unset req.http.Forwarded;
+    if (req.http.X-Forwarded-Proto != "https") {
+      set req.http.X-Forwarded-Proto = "http";
+    }
+    call tidecast_object;
   } elsif (req.http.X-Tidecast-Step == "PUT" || req.http.X-Tidecast-Step == "ask") {
     return (hash);
   }
@@ -69,13 +82,15 @@ sub vcl_recv {
 
 sub vcl_hash {
   if (req.http.X-Tidecast-Step == "ask") {
-    hash_data("/.tidecast/decision" + req.url);
+    hash_data("/.tidecast/decision?" + req.http.X-Tidecast-Object);
     return (lookup);
   }
-  if (req.http.X-Tidecast-Step) {
+  if (req.http.X-Tidecast-Step && req.http.X-Tidecast-Step != "told") {
     hash_data(req.url);
     return (lookup);
   }
+  # Varnish's own sub goes on with URL and host.
+  hash_data(req.http.X-Forwarded-Proto);
 }
 
 sub vcl_purge {
@@ -114,6 +129,13 @@ sub vcl_miss {
     set req.http.X-Tidecast-Step = "ask";
     return (restart);
   }
+  if (req.http.X-Tidecast-Verdict == "none" && (
+    req.method == "HEAD" || req.http.If-None-Match || req.http.If-Modified-Since ||
+    (req.http.Range && req.http.Range != "bytes=0-")
+  )) {
+    set req.http.X-Tidecast-Step = "part";
+    return (pass);
+  }
 }
 
 sub vcl_backend_fetch {
@@ -136,6 +158,16 @@ sub vcl_backend_error {
 }
 
 sub vcl_backend_response {
+  if (beresp.http.Cache-Control ~ "(?i)(must|proxy)-revalidate") {
+    set beresp.grace = 0s;
+  }
+  # A date that is none, as `0`, is in the past (RFC 9111, 5.3); Varnish would take its default.
+  if (
+    beresp.http.Expires && beresp.http.Cache-Control !~ "(?i)(max-age|s-maxage)=" &&
+    std.time(beresp.http.Expires, now) <= now
+  ) {
+    set beresp.ttl = 0s;
+  }
   if (bereq.http.X-Tidecast-Verdict == "none") {
     set beresp.storage = storage.rest;
     if (beresp.ttl > 60s) {
@@ -143,7 +175,47 @@ sub vcl_backend_response {
     }
     set beresp.grace = 0s;
     set beresp.keep = 0s;
+    # What a store has no room for would break off in the middle: it goes by the cache.
+    if (
+      std.bytes(beresp.http.Content-Length + "B", 0B) >
+      storage.rest.free_space + storage.rest.used_space
+    ) {
+      set beresp.uncacheable = true;
+    }
   } else {
     set beresp.storage = storage.main;
+    if (
+      std.bytes(beresp.http.Content-Length + "B", 0B) >
+      storage.main.free_space + storage.main.used_space
+    ) {
+      set beresp.ttl = 60s;
+      set beresp.uncacheable = true;
+    }
+  }
+}
+
+# What `edge.requests` is to have, for varnishncsa: only requests that a cache can spare the origin.
+sub vcl_deliver {
+  if (
+    (!obj.uncacheable || req.http.X-Tidecast-Step == "part") &&
+    (!req.http.X-Tidecast-Step || req.http.X-Tidecast-Step ~ "^(told|part)$") &&
+    (
+      resp.status == 200 || resp.status == 203 || resp.status == 206 || resp.status == 300 ||
+      resp.status == 301 || resp.status == 302 || resp.status == 304 || resp.status == 308
+    ) &&
+    !resp.http.Set-Cookie && resp.http.Cache-Control !~ "(?i)no-store|no-cache|private" &&
+    req.http.X-Tidecast-Object ~ "^[!-~]{1,2048}$"
+  ) {
+    std.log("object:" + req.http.X-Tidecast-Object);
+    if (obj.hits > 0) {
+      std.log("hit:true");
+    } else {
+      std.log("hit:false");
+    }
+    if (req.method == "GET" && resp.status == 200 && resp.http.Content-Length) {
+      std.log("size:" + resp.http.Content-Length);
+    } else {
+      std.log("size:null");
+    }
   }
 }
