@@ -17,8 +17,8 @@ import ipaddress
 import math
 import re
 from collections import OrderedDict
-from typing import NamedTuple
 
+from stream.problems import Refusal
 from stream.secret import Secret, read_secret
 from stream.settings import HTTP_SERVERS, Settings
 from topics.errors import TidecastError
@@ -39,15 +39,6 @@ HEADERS = {
 
 class AccessError(TidecastError, ValueError):
     """A server would be open to others, and nobody has said that it may."""
-
-
-class Refusal(NamedTuple):
-    """Why a request is not answered."""
-
-    status: int
-    title: str
-    detail: str
-    headers: dict[str, str] = {}  # noqa: RUF012 - nobody changes it
 
 
 class Rates:
@@ -97,7 +88,7 @@ class Access:
 
         Args:
             client: its address.
-            host: its Host header.
+            host: its Host header; empty where it has none, as HTTP/1.0 allows.
             authorization: its Authorization header.
             now: in seconds, by any clock that goes forward.
             public: what it asks for tells nothing and needs no token.
@@ -128,7 +119,7 @@ class Access:
         )
 
     def _is_ours(self, host: str) -> bool:
-        if self._names is None:
+        if self._names is None or not host:  # no browser leaves it out
             return True
         name = _without_port(host)
         return name in self._names or _address(name) is not None

@@ -51,6 +51,7 @@ from stream.notices import Notices
 from stream.pacing import pace_fetches
 from stream.refusals import Refusals
 from stream.settings import Settings
+from stream.stopping import when_told
 from topics.catalogue import Topic
 from topics.heartbeat import is_heartbeat
 
@@ -417,15 +418,23 @@ def _tell_failed(received: Sequence[Received]) -> None:
     )  # fmt: skip
 
 
+class _Worker(faust.Worker):
+    """Stops at what every process here stops at; Faust's own knows nothing of a terminal."""
+
+    def install_signal_handlers(self) -> None:
+        super().install_signal_handlers()
+        when_told(self._schedule_shutdown)
+
+
 def run(application: Application) -> None:
-    """Runs the application until SIGTERM or SIGINT.
+    """Runs the application until it is told to stop.
 
     Raises:
         BrokerError: a topic is missing, or the broker did not answer.
-        SystemExit: 0 after a signal, 1 when the application failed; the log says why.
+        SystemExit: 0 when it was told to, 1 when the application failed; the log says why.
     """
     asyncio.run(check_role(application.given, application.role))
-    worker = faust.Worker(application, override_logging=False, quiet=True)
+    worker = _Worker(application, override_logging=False, quiet=True)
     worker.spinner = None
     log.info("%s starts on %s", application.role, application.given.kafka)
     try:

@@ -19,7 +19,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from aiokafka.errors import (
     for_code,
 )
 
+from stream.children import Child
 from stream.kafka_security import connection, why_not
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE, DEAD_LETTERS, Topic
@@ -42,6 +43,8 @@ from topics.errors import TidecastError
 log = logging.getLogger(__name__)
 
 _START_SECONDS = 20.0
+_SAVE_SECONDS = 10.0
+_TAIL = 5
 _RETRY_SECONDS = 2.0
 _BOUNDED_BYTES = 16 << 20
 
@@ -112,44 +115,87 @@ def command(port: int, folder: Path, host: str = "127.0.0.1") -> list[str]:
 
 @contextmanager
 def embedded(
-    folder: Path, port: int | None = None
-) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    folder: Path, port: int | None = None, save: bool = False
+) -> Iterator[tuple[str, Child]]:
     """A running embedded broker: its address, and its process. Stopped on leaving.
+
+    It does not outlive this process, however that ends.
 
     Args:
         folder: for its data and its log; made if missing.
         port: any free one when not given.
+        save: has it write what it holds to the disk before it ends, for up to ten seconds; else
+            the last second or two are lost.
 
     Raises:
-        BrokerError: it did not come up; its last lines are in the message.
+        BrokerError: it did not come up; says why.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
-    output = folder / "broker.log"
-    with output.open("wb") as sink:
-        process = subprocess.Popen(
-            command(port, folder), stdout=sink, stderr=subprocess.STDOUT, start_new_session=True
+    _see_that_it_is_free(port)
+    output = log_file(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        sink = output.open("wb")
+    except OSError as error:
+        raise BrokerError(
+            f"the embedded broker's folder {folder} cannot be written to ({error.strerror}); name "
+            "another, with --folder or --logs"
+        ) from error
+    patience = _SAVE_SECONDS if save else 0.0
+    with sink:
+        process = Child(
+            command(port, folder), patience=patience, stdout=sink, stderr=subprocess.STDOUT
         )
     try:
         _await_port(port, process, output)
         yield f"127.0.0.1:{port}", process
     finally:
-        # Not a gentle stop: that would write all it holds to the disk, for nobody.
-        process.kill()
-        process.wait()
+        _end(process, patience)
 
 
-def _await_port(port: int, process: subprocess.Popen[bytes], output: Path) -> None:
+def log_file(folder: Path) -> Path:
+    """Where the embedded broker of a folder writes what it has to say."""
+    return folder / "broker.log"
+
+
+def last_lines(output: Path) -> str:
+    """The last lines of the embedded broker's log."""
+    return "\n".join(output.read_text(errors="replace").strip().splitlines()[-_TAIL:])
+
+
+def _see_that_it_is_free(port: int) -> None:
+    # Whoever has it would be taken for the broker that is about to start.
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BrokerError(
+                f"the embedded broker cannot listen on 127.0.0.1 port {port} ({error.strerror}); "
+                "name another with --port, or end who has it"
+            ) from error
+
+
+def _await_port(port: int, process: Child, output: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.02)
-    lines = output.read_text(errors="replace").strip().splitlines()[-5:]
     raise BrokerError(
-        f"the embedded broker did not open port {port}; its last lines:\n" + "\n".join(lines)
+        f"the embedded broker did not open port {port}; its last lines:\n{last_lines(output)}"
     )
+
+
+def _end(process: Child, patience: float) -> None:
+    """Ends it; what it holds is written to the disk only where there is patience."""
+    if patience > 0:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+    process.kill()
+    process.wait()
 
 
 async def create_topics(settings: Settings, bounded: bool = False) -> list[str]:

@@ -232,13 +232,11 @@ def broker_command(
     """Runs the embedded Kafka-compatible broker in the foreground, and creates the topics.
 
     It holds everything in memory: for development and demonstrations. Production runs Kafka.
+    Ctrl-C, SIGTERM and the end of the terminal stop it: it saves what it holds, within ten seconds.
     """
-    from stream import broker
+    from stream.commands.broker import run_broker
 
-    with broker.embedded(folder, port) as (address, process):
-        created = broker.create_topics_now(_settings(address))
-        console.print(f"Kafka at {address}; {len(created)} topics created. Ctrl-C stops it.")
-        process.wait()
+    run_broker(_settings(), folder, port)
 
 
 # --------------------------------------------------------------------------- topics and health

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,6 +52,7 @@ from stream.pacing import pace_fetches
 from stream.recovery import Recovery, Stateful
 from stream.refusals import Refusals
 from stream.settings import Settings
+from stream.stopping import when_told
 from topics.catalogue import DEAD_LETTERS, Topic
 from topics.errors import TidecastError
 from topics.heartbeat import KEY, is_heartbeat
@@ -207,7 +207,7 @@ class IngestRole(ConsumerRebalanceListener):
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
-        """Consumes until SIGTERM or SIGINT, then finishes the batch in flight.
+        """Consumes until it is told to stop, then finishes the batch in flight.
 
         Raises:
             BrokerError: a topic is missing, or the broker is not there.
@@ -216,9 +216,7 @@ class IngestRole(ConsumerRebalanceListener):
         settings = self._settings
         telemetry.serve(self._registry, settings)
         await check_role(settings, self._role)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+        when_told(lambda _: self.stop())
         self._producer = AIOKafkaProducer(
             **connection(settings),
             acks="all",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import time
 from collections import Counter as Tally
 
@@ -21,6 +20,7 @@ from stream import telemetry
 from stream.broker import check_role, partitions
 from stream.kafka_security import connection
 from stream.settings import Settings, SettingsError, load
+from stream.stopping import when_told
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS
 from topics.heartbeat import KEY
 
@@ -98,9 +98,7 @@ class Heart:
 async def _run(settings: Settings, registry: CollectorRegistry) -> None:
     await check_role(settings, ROLE)
     heart = Heart(settings, registry)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, heart.stop)
+    when_told(lambda _: heart.stop())
     log.info("%s beats every %g s on %s", ROLE, settings.heartbeat, settings.kafka)
     await heart.run()
     log.info("%s stopped", ROLE)

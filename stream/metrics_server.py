@@ -1,28 +1,31 @@
 """Serves /metrics of a role: a thread that answers whatever the role's event loop is doing.
 
 As `prometheus_client.start_http_server`, and beyond it: a token, names and rates (`stream.access`),
-a bound on requests at once, and on how long one may take to be sent.
+HEAD, a bound on requests at once, and on how long one may take to be sent.
 """
 
 from __future__ import annotations
 
-import http
 import logging
 import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
-from stream.access import HEADERS, access
+from stream import listening
+from stream.access import HEADERS, Access, access
+from stream.problems import MEDIA, Refusal, wrong_method
 from stream.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_READING = ("GET", "HEAD")
 _AT_ONCE = 16
 _PATIENCE = 10.0  # seconds that a client may be silent in the middle of its request
 
@@ -64,38 +67,52 @@ def start(registry: CollectorRegistry, settings: Settings) -> WSGIServer:
 
     Raises:
         AccessError: others than this machine would reach it, and no token is set.
-        OSError: the port cannot be had.
+        ListenError: the port cannot be had.
     """
-    guard = access(settings, "metrics")
+    application = _application(registry, access(settings, "metrics"))
+    host, port = settings.metrics_host, settings.metrics_port
+    with listening.named(host, port, "the settings metrics_host and metrics_port (0: none)"):
+        server = make_server(host, port, application, _of_family(host), _Handler)
+    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    return server
+
+
+def _application(registry: CollectorRegistry, guard: Access) -> Callable[..., Iterable[bytes]]:
+    """The metrics, and why they are refused, by WSGI."""
     exposed = make_wsgi_app(registry)
 
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        refusal = guard.refusal(
+        method = environ["REQUEST_METHOD"]
+        refusal = _malformed(environ) or guard.refusal(
             environ["REMOTE_ADDR"],
             environ.get("HTTP_HOST", ""),
             environ.get("HTTP_AUTHORIZATION", ""),
             time.monotonic(),
         )
+        if refusal is None and method not in _READING:
+            refusal = wrong_method(method, environ["PATH_INFO"], _READING)
         if refusal is None:
+            began: list[Any] = []
+            found = exposed({**environ, "REQUEST_METHOD": "GET"}, lambda *told: began.extend(told))
+            (status, headers), body = began, b"".join(found)
+        else:
+            phrase = HTTPStatus(refusal.status).phrase
+            status, body = f"{refusal.status} {phrase}", refusal.encode()
+            headers = [("Content-Type", MEDIA), *refusal.headers.items()]
+        length = ("Content-Length", str(len(body)))
+        start_response(status, [*headers, length, *HEADERS.items()])
+        return [] if method == "HEAD" else [body]
 
-            def begin(status: str, headers: list[tuple[str, str]], *error: Any) -> Any:
-                return start_response(status, [*headers, *HEADERS.items()], *error)
+    return application
 
-            return exposed(environ, begin)
-        status = http.HTTPStatus(refusal.status)
-        headers = {"content-type": "text/plain; charset=utf-8", **HEADERS, **refusal.headers}
-        start_response(f"{status.value} {status.phrase}", list(headers.items()))
-        return [f"{refusal.title}: {refusal.detail}\n".encode()]
 
-    server = make_server(
-        settings.metrics_host,
-        settings.metrics_port,
-        application,
-        _of_family(settings.metrics_host),
-        _Handler,
-    )
-    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
-    return server
+def _malformed(environ: dict[str, Any]) -> Refusal | None:
+    """Why it is no request: HTTP/1.1 has one name of the server in each (RFC 9112, 3.2)."""
+    host = environ.get("HTTP_HOST")
+    is_missing = host is None and environ["SERVER_PROTOCOL"] == "HTTP/1.1"
+    if is_missing or "," in (host or ""):
+        return Refusal(400, "not a request", f"Host: got {host or 'none'}; expected one name")
+    return None
 
 
 def _of_family(host: str) -> type[_Server]:

@@ -1,7 +1,7 @@
 """The roles as processes of their own: started, watched, stopped.
 
 A role is `python -m stream.<role>` with its settings in the environment. Its output goes to a
-file of its own in the run's folder.
+file of its own in the run's folder. None outlives the process that started it (`stream.children`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream.broker import free_port
+from stream.children import Child
 from stream.secret import read_secret
 from stream.settings import PREFIX, Settings
 
@@ -30,9 +32,17 @@ class RoleProcess:
     Attributes:
         role: its name.
         metrics_url: where it exposes its metrics.
+
+    Args:
+        role: its name.
+        settings: what it is given, but for the address of its metrics and its folder.
+        folder: gets its log and its data.
+        needs: children that are not to end before it, such as its broker.
     """
 
-    def __init__(self, role: str, settings: Settings, folder: Path) -> None:
+    def __init__(
+        self, role: str, settings: Settings, folder: Path, needs: Sequence[Child] = ()
+    ) -> None:
         port = free_port()
         self.role = role
         self._token = read_secret("http_token", settings.http_token, settings.http_token_file)
@@ -43,13 +53,12 @@ class RoleProcess:
         environment[PREFIX + "METRICS_HOST"] = "127.0.0.1"
         environment[PREFIX + "DATA_DIR"] = str(folder / role)
         with self.log.open("wb") as sink:
-            # A session of its own: Ctrl-C reaches the parent alone, which stops its roles in order.
-            self._process = subprocess.Popen(
+            self._process = Child(
                 [sys.executable, "-m", f"stream.{role}"],
+                outlived_by=needs,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                start_new_session=True,
             )
 
     @property

@@ -402,7 +402,7 @@ def _output(change: Change, message: Received, produced_at: float, traceparent: 
 
 
 def main(settings: Settings) -> None:
-    """Runs the ranker until SIGTERM or SIGINT."""
+    """Runs the ranker until it is told to stop."""
     telemetry.setup(settings, ROLE)
     registry = CollectorRegistry()
     telemetry.serve(registry, settings)

@@ -227,7 +227,7 @@ async def check_partitions(settings: Settings) -> None:
 
 
 def main(settings: Settings) -> None:
-    """Runs the scorer until SIGTERM or SIGINT.
+    """Runs the scorer until it is told to stop.
 
     Raises:
         BrokerError: no broker answers, or a topic is missing.

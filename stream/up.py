@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.live import Live
 
 from stream import board, broker
+from stream.children import Child
 from stream.gateway import address
 from stream.heart import Heart
 from stream.observer import Observer
@@ -37,6 +38,7 @@ from stream.progress import READS, Progress
 from stream.settings import Settings
 from stream.sources.feed import Sent, connect, feed
 from stream.sources.messages import Source
+from stream.stopping import when_told
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS
 from topics.errors import TidecastError
 
@@ -85,7 +87,15 @@ class Plan:
 
 
 class Run:
-    """One run of `tidecast up`. `go` returns its summary."""
+    """One run of `tidecast up`. `go` returns its summary.
+
+    Ctrl-C ends the sending, and what was sent is worked off. A second one, SIGTERM and the end of
+    the terminal do not wait for that. In either case the roles finish and commit what they are at,
+    and the broker ends last.
+
+    Attributes:
+        is_hurried: told to end without waiting until what was sent is worked off.
+    """
 
     def __init__(self, plan: Plan, settings: Settings, console: Console) -> None:
         self._plan = plan
@@ -94,7 +104,8 @@ class Run:
         self._roles: list[RoleProcess] = []
         self._status = board.Status()
         self._rates = board.Rates()
-        self._interrupted = asyncio.Event()
+        self._interrupted = asyncio.Event()  # no more is sent
+        self.is_hurried = False
         self._heart: Heart | None = None
         # Set while the role is not too far behind.
         self._room = {role: asyncio.Event() for role in AHEAD}
@@ -107,10 +118,8 @@ class Run:
             UpError: what was sent was not worked off in time.
             BrokerError: the broker did not start.
         """
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._interrupted.set)
-        async with self._running_broker() as settings:
+        when_told(self._end)
+        async with self._running_broker() as (settings, needs):
             settings = address.with_free_port(settings)
             self._status.kafka = settings.kafka
             self._status.page = address.url(settings.http_host, settings.http_port)
@@ -119,12 +128,12 @@ class Run:
             self._progress = Progress(settings)
             await self._observer.start()
             await self._progress.start()
+            await self._look()
             try:
                 # Whoever runs it here reads their files, and the last lines of one that died.
                 settings = settings.having(log_format=settings.log_format or "text")
-                self._roles = [
-                    RoleProcess(role, settings, self._plan.folder) for role in (*READS, GATEWAY)
-                ]
+                for role in (*READS, GATEWAY):
+                    self._roles.append(RoleProcess(role, settings, self._plan.folder, needs))
                 self._console.print(f"live page: {self._status.page}")
                 drained = await self._feed_and_drain(settings)
             finally:
@@ -134,18 +143,23 @@ class Run:
                 await self._progress.stop()
         return self._summary(exits, drained)
 
+    def _end(self, number: signal.Signals) -> None:
+        """Ends the run as a signal asks."""
+        self.is_hurried = number != signal.SIGINT or self._interrupted.is_set()
+        self._interrupted.set()
+
     @asynccontextmanager
-    async def _running_broker(self) -> AsyncIterator[Settings]:
-        """The settings with a broker that runs and has the topics."""
+    async def _running_broker(self) -> AsyncIterator[tuple[Settings, Sequence[Child]]]:
+        """The settings, with a broker that has the topics, and its process where it is ours."""
         if self._plan.kafka is not None:
             settings = self._settings.having(kafka=self._plan.kafka)
             await broker.create_topics(settings)
-            yield settings
+            yield settings, ()
             return
-        with broker.embedded(self._plan.folder / "broker") as (address, _):
+        with broker.embedded(self._plan.folder / "broker") as (address, process):
             settings = self._settings.having(kafka=address)
             await broker.create_topics(settings, bounded=True)
-            yield settings
+            yield settings, (process,)
 
     async def _feed_and_drain(self, settings: Settings) -> bool:
         """True when all that was sent has been worked off."""
@@ -259,17 +273,21 @@ class Run:
                         f"{role.role} ended by itself (exit {role.exit_code}); its last lines, "
                         f"of {role.log}:\n{role.tail()}"
                     )
-            self._status.positions = {role: await self._progress.of(role) for role in READS}
+            await self._look()
             self._rates.update(self._status.positions)
             self._note_room()
             await asyncio.sleep(_TICK)
 
+    async def _look(self) -> None:
+        """Notes where the roles are."""
+        self._status.positions = {role: await self._progress.of(role) for role in READS}
+
     async def _drain(self) -> bool:
         """Waits until every role has read all there is and all answers have come in."""
         deadline = time.monotonic() + _DRAIN_SECONDS
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not self.is_hurried:
             if await self._progress.drained() and await self._observer.caught_up():
-                self._status.positions = {role: await self._progress.of(role) for role in READS}
+                await self._look()
                 return True
             await asyncio.sleep(_TICK)
         return False

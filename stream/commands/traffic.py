@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from rich.console import Console
 
 from stream import settings
 from stream.settings import Duration
+from stream.stopping import when_told
 
 if TYPE_CHECKING:
     from stream.sources.feed import Sent
@@ -259,8 +259,7 @@ async def _send(
 
     until = None if seconds is None else time.monotonic() + seconds
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    when_told(lambda _: stop.set())
     columns: Sequence[progress.ProgressColumn] = (
         progress.TextColumn("{task.description}"),
         progress.BarColumn(),

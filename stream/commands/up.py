@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ SIMULATED_SPEED = 60.0
 SIMULATED_CASCADES = 0.25  # a second of event time
 SIMULATED_REQUESTS = 50.0
 _RUN_TIME = "%Y%m%d-%H%M%S"
+_CLEAN = (0, -signal.SIGTERM)  # the latter: told to end before it had begun
 
 
 def run_up(
@@ -63,14 +65,15 @@ def run_up(
         traffic.append(Traffic(simulation, tuple(READS)))
         speed = speed or SIMULATED_SPEED
     plan = Plan(traffic, kafka, speed, seconds, folder)
-    summary = asyncio.run(Run(plan, settings, console).go())
+    run = Run(plan, settings, console)
+    summary = asyncio.run(run.go())
     encoded = orjson.dumps(summary, option=orjson.OPT_INDENT_2)
     if json_file is not None:
         json_file.write_bytes(encoded + b"\n")
     typer.echo(encoded.decode())
     console.print(f"logs of the run: {folder}")
-    failed = [role for role, code in summary["roles"].items() if code != 0]
-    if failed or not summary["drained"]:
+    failed = [role for role, code in summary["roles"].items() if code not in _CLEAN]
+    if failed or not (summary["drained"] or run.is_hurried):
         what = f"{', '.join(failed)} did not end cleanly" if failed else "not all was worked off"
         console.print(f"{what}; see the logs in {folder}", style="red")
         raise typer.Exit(1)

@@ -18,7 +18,6 @@ import asyncio
 import errno
 import logging
 import os
-import signal
 import socket
 import stat
 import time
@@ -39,6 +38,7 @@ from stream.edge.service import Service
 from stream.edge.table import EdgeTable
 from stream.edge.varnish import VarnishFill
 from stream.settings import Settings, load
+from stream.stopping import when_told
 from topics.errors import TidecastError
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def tcp_socket(host: str, port: int) -> socket.socket:
 
 
 async def serve(settings: Settings) -> None:
-    """Runs the agent until SIGTERM or SIGINT.
+    """Runs the agent until it is told to stop.
 
     Raises:
         EdgeError: no edge is named, or a socket cannot be opened.
@@ -166,9 +166,7 @@ def _listeners(settings: Settings) -> list[socket.socket]:
 async def _until_stopped(parts: Sequence[Part]) -> None:
     """Runs the parts until a signal says to stop, or one of them fails."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    when_told(lambda _: stop.set())
     tasks = [asyncio.create_task(part.run()) for part in parts]
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -182,7 +180,7 @@ async def _until_stopped(parts: Sequence[Part]) -> None:
 
 
 def main(settings: Settings) -> None:
-    """Runs the agent until SIGTERM or SIGINT."""
+    """Runs the agent until it is told to stop."""
     telemetry.setup(settings, "edge-agent")
     asyncio.run(serve(settings))
 

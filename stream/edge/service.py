@@ -28,6 +28,7 @@ from stream.edge.metrics import Metrics
 from stream.edge.news import News
 from stream.edge.table import EdgeTable, Held
 from stream.edge.varnish import VarnishFill
+from stream.problems import MEDIA, Refusal, wrong_method
 from stream.settings import Settings
 
 _BODY_BYTES = 1 << 20
@@ -74,7 +75,7 @@ class Service:
     def application(self) -> web.Application:
         """Routes to the handlers."""
         application = web.Application(
-            client_max_size=_BODY_BYTES, middlewares=[self._admitted, self._bounded]
+            client_max_size=_BODY_BYTES, middlewares=[_worded, self._admitted, self._bounded]
         )
         application.on_response_prepare.append(_mark)
         application.add_routes(
@@ -107,11 +108,7 @@ class Service:
                 time.monotonic(),
             )
             if refusal is not None:
-                return web.Response(
-                    status=refusal.status,
-                    text=f"{refusal.title}: {refusal.detail}\n",
-                    headers=refusal.headers,
-                )
+                return _refused(refusal)
         return await handler(request)
 
     @web.middleware
@@ -123,7 +120,14 @@ class Service:
         """Refuses what is beyond the bound on requests at once."""
         if self._answering >= self._settings.edge_clients:
             self._metrics.refused.inc()
-            answer = web.Response(status=503, text="as many requests as are allowed at once\n")
+            answer = _refused(
+                Refusal(
+                    503,
+                    "busy",
+                    "got as many requests as are allowed at once; the setting edge_clients",
+                    {"retry-after": "1"},
+                )
+            )
             answer.force_close()
             return answer
         self._answering += 1
@@ -235,6 +239,29 @@ class Service:
     async def _exposed(self, _: web.Request) -> web.Response:
         exposed = generate_latest(self._metrics.registry)
         return web.Response(body=exposed, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+@web.middleware
+async def _worded(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Has what is refused be said as every server here says it."""
+    try:
+        return await handler(request)
+    except web.HTTPMethodNotAllowed as error:
+        return _refused(wrong_method(error.method, request.path, error.allowed_methods))
+    except web.HTTPNotFound:
+        return _refused(Refusal(404, "nothing here", f"got {request.method} {request.path}"))
+    except web.HTTPClientError as error:
+        return _refused(Refusal(error.status, error.reason.lower(), (error.text or "").strip()))
+
+
+def _refused(refusal: Refusal) -> web.Response:
+    return web.Response(
+        status=refusal.status,
+        body=refusal.encode(),
+        headers={"Content-Type": MEDIA, **refusal.headers},
+    )
 
 
 async def _mark(_: web.Request, answer: web.StreamResponse) -> None:

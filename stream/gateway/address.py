@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import socket
 
+from stream import listening
+from stream.listening import ListenError
 from stream.settings import Settings
-from topics.errors import TidecastError
-
-
-class GatewayError(TidecastError):
-    """The gateway cannot serve."""
 
 
 def bind(settings: Settings) -> socket.socket:
     """A socket at the address of the settings.
 
     Raises:
-        GatewayError: it cannot be had.
+        ListenError: it cannot be had.
     """
     host, port = settings.http_host, settings.http_port
     bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind((host, port))
-    except OSError as error:
+        with listening.named(host, port, "the settings http_host and http_port (0: any free port)"):
+            bound.bind((host, port))
+    except ListenError:
         bound.close()
-        raise GatewayError(
-            f"cannot listen on {host} port {port} ({error.strerror}); give another with the "
-            "settings http_host and http_port (0: any free port)"
-        ) from error
+        raise
     return bound
 
 
@@ -37,7 +32,7 @@ def with_free_port(settings: Settings) -> Settings:
     try:
         with bind(settings) as bound:
             return settings.having(http_port=bound.getsockname()[1])
-    except GatewayError:
+    except ListenError:
         with bind(settings.having(http_port=0)) as bound:
             return settings.having(http_port=bound.getsockname()[1])
 

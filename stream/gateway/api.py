@@ -126,9 +126,10 @@ class Api:
                 return problem(503, "too many streams", str(error), {"retry-after": "10"})
             if isinstance(answered, Response):
                 return answered
-            status = 503 if isinstance(answered, Ready) and not answered.ready else 200
-            body = msgspec.json.encode(answered)
-            return Response(body, status, {"cache-control": "no-store"}, _JSON)
+            status, headers = 200, {"cache-control": "no-store"}
+            if isinstance(answered, Ready) and not answered.ready:
+                status, headers["retry-after"] = 503, "1"
+            return Response(msgspec.json.encode(answered), status, headers, _JSON)
 
         return handle
 

@@ -14,6 +14,7 @@ from stream.gateway.problems import problem
 
 # What tells nothing of the stream: the page, which asks for the token, what probes ask, the manual.
 _PUBLIC = ("/", "/api/ready", "/api/openapi.json")
+READING = ("GET", "HEAD")  # what every path of the gateway takes
 _LONGEST_QUERY = 2_000
 
 # The page loads nothing from elsewhere, runs no inline script, and is framed by no one.
@@ -51,6 +52,7 @@ class Guard:
                 headers.setdefault("cache-control", "no-cache")
             await send(message)
 
+        scope = _in_origin_form(scope)
         refusal = self._refusal(scope)
         await (refusal or self._app)(scope, receive, send_guarded)
 
@@ -66,6 +68,8 @@ class Guard:
         )
         if refusal is not None:
             return problem(*refusal)
+        if scope["method"] not in READING:
+            return None  # no path takes it, so nothing of its body is read
         if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
             return problem(413, "no body is read here", "got a body; every question is a GET")
         if len(scope["query_string"]) > _LONGEST_QUERY:
@@ -76,3 +80,24 @@ class Guard:
                 f"got {got:,} bytes; up to {_LONGEST_QUERY:,} are read",
             )
         return None
+
+
+def _in_origin_form(scope: Scope) -> Scope:
+    """The request as if its target were a path alone.
+
+    A target may be a whole URL, which a proxy sends as it was asked; its host then counts, and not
+    the header (RFC 9112, 3.2.2).
+    """
+    scheme, separator, rest = scope["path"].partition("://")
+    if not separator or scheme.lower() not in ("http", "https"):
+        return scope
+    host, slash, path = rest.partition("/")
+    if not host:
+        return scope
+    headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
+    return {
+        **scope,
+        "path": slash + path or "/",
+        "raw_path": (slash + path or "/").encode(),
+        "headers": [*headers, (b"host", host.encode("latin-1", "replace"))],
+    }

@@ -7,9 +7,14 @@ or for the rest of one that was begun: a few hundred such clients would keep all
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from stream.access import HEADERS
+from stream.problems import MEDIA, Refusal
 
 
 class Impatient(H11Protocol):
@@ -29,6 +34,22 @@ class Impatient(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._look.cancel()
         super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Says that it is no request as every other refusal is said, and hangs up."""
+        body = Refusal(400, "not a request", msg).encode()
+        headers = {
+            "content-type": MEDIA,
+            "content-length": str(len(body)),
+            "connection": "close",
+            **HEADERS,
+        }
+        answer = h11.Response(
+            status_code=400, headers=list(headers.items()), reason=HTTPStatus(400).phrase
+        )
+        for event in (answer, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event))
+        self.transport.close()
 
     def _look_again(self) -> None:
         """Hangs up if what was waited for at the last look has not come."""

@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from stream.gateway.api import ENDPOINTS, Endpoint
-from stream.gateway.problems import MEDIA
-from stream.gateway.views import Problem
+from stream.problems import MEDIA, Problem
 
 _REF = "#/components/schemas/{name}"
 _REASONS = {

@@ -1,20 +1,19 @@
-"""Answers that say why there is no other: problem details (RFC 9457)."""
+"""Answers that say why there is no other, as Starlette gives them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import msgspec
 from starlette.responses import Response
 
-from stream.gateway.views import Problem
-
-MEDIA = "application/problem+json"
+from stream.problems import MEDIA, Refusal
 
 
 def problem(
     status: int, title: str, detail: str, headers: Mapping[str, str] | None = None
 ) -> Response:
     """A problem as a response."""
-    body = msgspec.json.encode(Problem(title, status, detail))
-    return Response(body, status, {"cache-control": "no-store", **(headers or {})}, MEDIA)
+    refusal = Refusal(status, title, detail)
+    return Response(
+        refusal.encode(), status, {"cache-control": "no-store", **(headers or {})}, MEDIA
+    )

@@ -1,7 +1,7 @@
 """Runs the gateway: follows the topics, looks at the roles, answers over HTTP.
 
 start: topics checked -> port bound -> answering (readiness tells when lists are complete)
-stop (SIGTERM, SIGINT): streams end -> requests in flight are answered -> disconnected
+stop (`stream.stopping`): streams end -> requests in flight are answered -> disconnected
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import importlib.metadata
 import logging
-import signal
 import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,14 +32,16 @@ from stream.access import access
 from stream.follow import Follower
 from stream.gateway import address, openapi
 from stream.gateway.api import Api
-from stream.gateway.guard import Guard
+from stream.gateway.guard import READING, Guard
 from stream.gateway.health import Watch
 from stream.gateway.impatience import Impatient
 from stream.gateway.live import Live
 from stream.gateway.problems import problem
 from stream.gateway.state import READ, State
 from stream.heartbeats import parted
+from stream.problems import wrong_method
 from stream.settings import Settings
+from stream.stopping import when_told
 from topics.catalogue import EDGE_WINDOWS, Topic
 
 log = logging.getLogger(__name__)
@@ -63,11 +64,13 @@ def application(settings: Settings, api: Api, registry: CollectorRegistry) -> St
         return FileResponse(STATIC / "index.html")
 
     async def refuse(request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
+        path = request.scope["path"]
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            return problem(*wrong_method(request.method, path, READING))
         return problem(
-            status,
-            "nothing here" if status == 404 else "not this way",
-            f"got {request.method} {request.url.path}; /api/openapi.json lists what may be asked",
+            404,
+            "nothing here",
+            f"got {request.method} {path}; /api/openapi.json lists what may be asked",
         )
 
     middleware = [
@@ -139,12 +142,12 @@ class Gateway:
         self._state.places.take(topic, windows)
 
     async def run(self) -> None:
-        """Serves until SIGTERM or SIGINT.
+        """Serves until it is told to stop.
 
         Raises:
             BrokerError: a topic is missing, or the broker is not there.
             AccessError: others than this machine would reach it, and no token is set.
-            GatewayError: the port cannot be had.
+            ListenError: the port cannot be had.
         """
         settings, registry = self._settings, self._registry
         access(settings, "gateway")  # what may not be served is told before anything is
@@ -173,10 +176,8 @@ class Gateway:
             self._live.close()
             server.should_exit = True
 
-        loop = asyncio.get_running_loop()
         serving = asyncio.create_task(server.serve([bound]))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop)
+        when_told(lambda _: stop())
         background = [
             asyncio.create_task(work)
             for work in (

@@ -27,14 +27,6 @@ Wall = Annotated[float, Meta(description="Wall clock, unix seconds.")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
-class Problem(msgspec.Struct, frozen=True):
-    """Why there is no other answer (RFC 9457)."""
-
-    title: str
-    status: int
-    detail: Annotated[str, Meta(description="What was got, what is allowed, what to do.")]
-
-
 # --------------------------------------------------------------------------- cascades
 
 

@@ -48,7 +48,30 @@ def test_metrics_are_served_with_the_headers_and_no_leave_for_other_sites() -> N
         assert {name: answer.headers[name] for name in HEADERS} == HEADERS
         assert "access-control-allow-origin" not in answer.headers
         assert httpx2.get(url, headers={"host": "evil.example"}).status_code == 400
-        assert httpx2.post(url, content=b"x").status_code == 405
+
+
+def test_head_is_get_without_its_body_and_no_other_method_is_taken() -> None:
+    with served() as url:
+        got, head = httpx2.get(url), httpx2.head(url)
+        assert (head.status_code, head.content) == (200, b"")
+        for name in ("content-type", "content-length"):
+            assert head.headers[name] == got.headers[name]
+        for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
+            answer = httpx2.request(method, url, content=b"x")
+            assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD"), method
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.json()["status"] == 405
+        assert httpx2.request("BREW", url).status_code == 501
+
+
+def test_requests_as_proxies_send_them_are_understood() -> None:
+    with served() as url:
+        assert said(url, b"GET /metrics HTTP/1.0\r\n") == b"200"
+        assert said(url, b"GET /metrics HTTP/1.1\r\n") == b"400"  # without a Host
+        twice = b"Host: 127.0.0.1\r\nHost: 127.0.0.1\r\n"
+        assert said(url, b"GET /metrics HTTP/1.1\r\n" + twice) == b"400"
+        whole = b"GET http://127.0.0.1/metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        assert said(url, whole) == b"200"
 
 
 def test_elsewhere_the_token_is_asked_for() -> None:

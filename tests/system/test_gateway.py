@@ -14,7 +14,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream.broker import free_port
-from stream.gateway.address import GatewayError, bind, with_free_port
+from stream.gateway.address import bind, with_free_port
+from stream.listening import ListenError
 from stream.processes import RoleProcess
 from stream.settings import Settings
 from tests.stream.gateway.conftest import decision, epoch, forecast, outcome, snapshot
@@ -145,6 +146,6 @@ async def test_a_port_that_is_taken(cluster: Cluster) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         settings = dataclasses.replace(cluster.settings, http_port=port)
-        with pytest.raises(GatewayError, match=f"port {port} .*http_port"):
+        with pytest.raises(ListenError, match=f"port {port} .*http_port"):
             bind(settings)
         assert with_free_port(settings).http_port not in (0, port)

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ import pytest
 
 from stream.broker import create_topics_now, embedded
 from stream.processes import inherited
+from stream.progress import READS
 from stream.settings import Settings
 from tests.system.conftest import Cluster
 from topics.catalogue import CATALOGUE
@@ -127,15 +129,20 @@ def test_a_role_that_dies_is_named_with_its_last_lines(tmp_path: Path) -> None:
     assert roles_below(tmp_path) == []
 
 
-def test_ctrl_c_stops_everything_and_still_accounts_for_it(tmp_path: Path) -> None:
-    summary_file = tmp_path / "summary.json"
-    process = up(tmp_path / "runs", "--json", str(summary_file), **QUICK_MODELS)
+def await_line(process: subprocess.Popen[str], pattern: str) -> None:
+    """Reads what it writes until a line has the pattern."""
     assert process.stdout is not None
     seen = ""
-    while not re.search(r"running: sent [1-9]", seen):
+    while not re.search(pattern, seen):
         line = process.stdout.readline()
         assert line, seen
         seen += line
+
+
+def test_ctrl_c_stops_everything_and_still_accounts_for_it(tmp_path: Path) -> None:
+    summary_file = tmp_path / "summary.json"
+    process = up(tmp_path / "runs", "--json", str(summary_file), **QUICK_MODELS)
+    await_line(process, r"running: sent [1-9]")
     assert len(roles_below(tmp_path)) >= 6
     process.send_signal(signal.SIGINT)
     code, output = finish(process)
@@ -143,6 +150,34 @@ def test_ctrl_c_stops_everything_and_still_accounts_for_it(tmp_path: Path) -> No
     summary = json.loads(summary_file.read_text())
     assert summary["events_sent"] == summary["events_consumed"] > 0
     assert roles_below(tmp_path) == []
+
+
+def test_the_end_of_its_terminal_stops_everything_in_order(tmp_path: Path) -> None:
+    process = up(tmp_path / "runs", **QUICK_MODELS)
+    await_line(process, r"running: sent [1-9]")
+    os.killpg(process.pid, signal.SIGHUP)
+    code, output = finish(process)
+    assert code == 0, output
+    assert roles_below(tmp_path) == []
+    summary = json.loads(output[output.index("{") : output.rindex("}") + 1])
+    assert set(summary["roles"].values()) == {0}
+    for role in READS:  # with the broker still there, so that what is in flight is committed
+        (log,) = tmp_path.glob(f"runs/*/{role}.log")
+        told = log.read_text()
+        assert f"{role} stopped" in told and "ERROR" not in told, told
+
+
+@pytest.mark.parametrize("line", ["live page", r"running: sent [1-9]"])
+def test_nothing_outlives_a_parent_that_is_killed(tmp_path: Path, line: str) -> None:
+    process = up(tmp_path / "runs", **QUICK_MODELS)
+    await_line(process, line)
+    assert len(roles_below(tmp_path)) > 1
+    process.kill()
+    finish(process)
+    deadline = time.monotonic() + 60
+    while roles_below(tmp_path):
+        assert time.monotonic() < deadline, roles_below(tmp_path)
+        time.sleep(0.2)
 
 
 @pytest.mark.skipif(shutil.which("kcat") is None, reason="needs kcat (apt-get install kcat)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import stat
 import time
 from collections.abc import AsyncIterator
@@ -137,6 +138,45 @@ async def test_many_objects_are_looked_up_in_order(agent: Agent) -> None:
 async def test_what_is_not_a_look_up_is_refused(agent: Agent, body: bytes, status: int) -> None:
     async with agent.client.post("http://agent/decisions", data=BytesIO(body)) as answer:
         assert answer.status == status
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/decision?object=a", "GET, HEAD"),
+        ("/decisions", "POST"),
+        ("/changes", "GET, HEAD"),
+        ("/obeyed", "GET, HEAD"),
+        ("/status", "GET, HEAD"),
+        ("/metrics", "GET, HEAD"),
+    ],
+)
+async def test_what_a_path_does_not_take_is_said_with_what_it_takes(
+    agent: Agent, path: str, allowed: str
+) -> None:
+    for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"):
+        if method in allowed:
+            continue
+        async with agent.client.request(method, f"http://agent{path}") as answer:
+            assert (answer.status, answer.headers["allow"]) == (405, allowed), method
+            assert answer.content_type == "application/problem+json"
+            body = await answer.read()
+            assert method == "HEAD" or json.loads(body)["status"] == 405
+    if "HEAD" in allowed:
+        async with (
+            agent.client.get(f"http://agent{path}") as got,
+            agent.client.head(f"http://agent{path}") as head,
+        ):
+            assert (head.status, await head.read()) == (got.status, b"")
+            assert head.content_type == got.content_type
+
+
+async def test_what_is_not_there_is_said(agent: Agent) -> None:
+    async with agent.client.post("http://agent/nothing") as answer:
+        assert answer.status == 404
+        assert await answer.json(content_type="application/problem+json") == {
+            "title": "nothing here", "status": 404, "detail": "got POST /nothing",
+        }  # fmt: skip
 
 
 @pytest.mark.parametrize("query", ["wait=soon", "wait=-1", "wait=nan", "wait=61"])

@@ -127,10 +127,39 @@ def test_what_is_not_there(filled: TestClient) -> None:
         assert told in answer.json()["detail"]
 
 
-def test_nothing_can_be_written(filled: TestClient) -> None:
-    for method in ("POST", "PUT", "PATCH", "DELETE"):
-        assert filled.request(method, "/api/cascades").status_code == 405
-    assert filled.post("/api/cascades", content=b"x").status_code == 413
+EVERY_PATH = ("/", "/static/app.js", "/api/openapi.json", "/api/stream",
+              *(asked[0] for asked in ASKED.values()))  # fmt: skip
+
+
+@pytest.mark.parametrize("path", EVERY_PATH)
+def test_nothing_can_be_written(path: str, filled: TestClient) -> None:
+    for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"):
+        for body in (b"", b"x"):
+            answer = filled.request(method, path, content=body)
+            assert answer.status_code == 405, method
+            assert answer.headers["allow"] == "GET, HEAD"
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert "takes GET, HEAD" in answer.json()["detail"]
+    unknown = filled.request("BREW", path)
+    assert (unknown.status_code, unknown.json()["status"]) == (501, 501)
+
+
+@pytest.mark.parametrize("path", [path for path in EVERY_PATH if path != "/api/stream"])
+def test_head_is_get_without_its_body(path: str, filled: TestClient) -> None:
+    plain = {"accept-encoding": "identity"}
+    got, head = filled.get(path, headers=plain), filled.head(path, headers=plain)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    for name in ("content-type", "content-length", "cache-control"):
+        assert head.headers[name] == got.headers[name]
+
+
+def test_what_is_not_there_is_not_there_by_any_method(filled: TestClient) -> None:
+    for method in ("GET", "HEAD", "POST", "OPTIONS"):
+        assert filled.request(method, "/api/nope").status_code == 404
+
+
+def test_what_is_too_much_is_refused(filled: TestClient) -> None:
+    assert filled.request("GET", "/api/cascades", content=b"x").status_code == 413
     assert filled.get(f"/api/cascades?q={'x' * 3_000}").status_code == 414
 
 
@@ -145,6 +174,12 @@ def test_another_name_for_this_machine_is_refused(filled: TestClient) -> None:
     """Or a page of another site could read a gateway on loopback by rebinding its own name."""
     assert filled.get("/api/health", headers={"host": "evil.example"}).status_code == 400
     assert filled.get("/api/health", headers={"host": "localhost:8080"}).status_code == 200
+
+
+def test_while_it_reads_it_says_when_to_ask_again() -> None:
+    with client(Parts(loaded=0.5)) as reading:
+        answer = reading.get("/api/ready")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
 
 def test_with_a_token_what_tells_of_the_stream_needs_it() -> None:

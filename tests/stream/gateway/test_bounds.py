@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -46,6 +47,32 @@ async def test_who_sends_no_whole_request_is_hung_up_on(port: int) -> None:
     assert time.monotonic() - began >= 1.0
     answer = await said(port, ASKED + b"\r\n" + ASKED)  # nor those of a second request
     assert answer.count(b"HTTP/1.1 200") == 1
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        (b"GET /api/ready HTTP/1.0\r\n", b"200"),
+        (b"GET /api/ready HTTP/1.1\r\n", b"400"),  # without a Host
+        (b"GET http://127.0.0.1/api/ready HTTP/1.1\r\nHost: evil.example\r\n", b"200"),
+        (b"GET HTTP://localhost:8080?x HTTP/1.1\r\nHost: evil.example\r\n", b"200"),
+        (b"GET http://evil.example/api/ready HTTP/1.1\r\nHost: 127.0.0.1\r\n", b"400"),
+        (b"GET http:///api/ready HTTP/1.1\r\nHost: 127.0.0.1\r\n", b"404"),
+        (b"POST http://127.0.0.1/api/ready HTTP/1.1\r\nHost: 127.0.0.1\r\n", b"405"),
+        (b"no request\r\n", b"400"),
+    ],
+)
+async def test_requests_as_proxies_send_them_are_understood(
+    port: int, request_line: bytes, status: bytes
+) -> None:
+    answer = await said(port, request_line + b"Connection: close\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.split()[1] == status
+    assert b"x-content-type-options: nosniff" in head.lower()
+    assert f"content-length: {len(body)}".encode() in head.lower()
+    if status != b"200":
+        assert b"content-type: application/problem+json" in head.lower()
+        assert json.loads(body)["status"] == int(status)
 
 
 async def test_headers_are_bounded(port: int) -> None:
