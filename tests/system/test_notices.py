@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from stream.doctor_input import noticed
 from tests.system.conftest import PATIENCE, Cluster
+from tests.system.environment import environment
 from topics.catalogue import CASCADE_SNAPSHOTS, EDGE_REQUESTS, ROLE_NOTICES, SOCIAL_EVENTS
 from topics.heartbeat import KEY
 from topics.records import EdgeRequest, RoleNotice, SocialEvent
@@ -65,3 +68,36 @@ async def test_requests_under_their_objects_are_noticed(cluster: Cluster) -> Non
     assert "where 'lyon' is expected: it is the object_id" in found["foreign_key", 0].message
     historian.terminate()
     assert await asyncio.to_thread(historian.wait, time.monotonic() + PATIENCE) == 0
+
+
+async def test_a_model_role_publishes_what_its_thread_notices_and_the_last_at_the_end(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    settings = cluster.settings.having(data_dir=tmp_path / "noticing")
+    role = await asyncio.create_subprocess_exec(
+        sys.executable, str(Path(__file__).with_name("noticing_role.py")),
+        env=environment(settings),
+    )  # fmt: skip
+    try:
+        await cluster.publish(CASCADE_SNAPSHOTS, [("c", b"1")])
+        [first] = await cluster.read(ROLE_NOTICES, lambda records: len(records) >= 1)
+        assert first.key.startswith(b'["forecaster","records_lost","cascade.snapshots",')
+        # No time to publish these but the end.
+        await cluster.publish(CASCADE_SNAPSHOTS, [("c", b"2"), ("c", b"3")])
+        await _until_committed(cluster, 3)
+        role.terminate()
+        assert await asyncio.wait_for(role.wait(), PATIENCE) == 0
+    finally:
+        if role.returncode is None:
+            role.kill()
+            await role.wait()
+    found = [ROLE_NOTICES.codec.decode(r.value) for r in await cluster.read(ROLE_NOTICES)]
+    assert [found[0].count, found[-1].count] == [1, 3]
+    assert (found[-1].message, found[-1].offset) == ("Noticed.", 2)
+
+
+async def _until_committed(cluster: Cluster, count: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while sum((await cluster.committed("forecaster", CASCADE_SNAPSHOTS)).values()) < count:
+        assert time.monotonic() < deadline, "the messages were not worked off"
+        await asyncio.sleep(0.1)
