@@ -50,7 +50,7 @@ from stream.membership import Membership
 from stream.notices import Notices
 from stream.pacing import pace_fetches
 from stream.refusals import Refusals
-from stream.settings import Settings
+from stream.settings import Settings, SettingsError
 from stream.stopping import when_told
 from topics.catalogue import Topic
 from topics.heartbeat import is_heartbeat
@@ -176,13 +176,22 @@ class Application(faust.App):
         role: names the consumer group (`settings.group(role)`), the member and its folder.
         settings: of this process.
         registry: gets the number of partitions assigned, and the ages of heartbeats.
+
+    Raises:
+        SettingsError: `data_dir` cannot be written to.
     """
 
     logger = _FAUST
 
     def __init__(self, role: str, settings: Settings, registry: CollectorRegistry) -> None:
         folder = settings.data_dir / f"{role}-{settings.instance}"
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(
+                f"data_dir: {folder} cannot be made ({error.strerror}); name a folder that the "
+                f"{role} may write to"
+            ) from error
         super().__init__(
             settings.group(role),
             broker=";".join(f"kafka://{host.strip()}" for host in settings.kafka.split(",")),

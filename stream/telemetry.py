@@ -21,8 +21,9 @@ def setup(settings: Settings, role: str) -> None:
     Raises:
         SpansError: spans are asked for, and what exports them is not installed.
     """
-    handler = logging.StreamHandler(sys.stderr)
-    kind = settings.log_format or ("text" if sys.stderr.isatty() else "json")
+    on_terminal = sys.stderr is not None and sys.stderr.isatty()  # it may be closed
+    handler = logging.StreamHandler(sys.stderr) if sys.stderr else logging.NullHandler()
+    kind = settings.log_format or ("text" if on_terminal else "json")
     handler.setFormatter(JsonLines(role, settings.instance) if kind == "json" else TextLines())
     logging.basicConfig(level=settings.log_level.upper(), handlers=[handler], force=True)
     # These announce every connection and every rebalance twice over.

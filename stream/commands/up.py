@@ -16,7 +16,7 @@ from stream.progress import READS
 from stream.settings import Settings
 from stream.sources.replay import CascadeReplay, RequestReplay
 from stream.sources.simulate import Simulation
-from stream.up import Plan, Run, Traffic
+from stream.up import Plan, Run, Traffic, UpError
 
 # The simulated world of a demonstration: a window of five minutes passes in five seconds, and
 # the live cascades of two days, once they are all there, fit into a few hundred megabytes.
@@ -41,10 +41,19 @@ def run_up(
     seed: int,
     logs: Path,
 ) -> None:
-    """Runs everything, prints the summary, and exits with 1 when something is wrong with it."""
+    """Runs everything, prints the summary, and exits with 1 when something is wrong with it.
+
+    Raises:
+        UpError: the folder of its logs cannot be made, or what `Run.go` raises.
+    """
     console = Console(stderr=True, highlight=False)
     folder = logs / time.strftime(_RUN_TIME)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UpError(
+            f"the run's folder {folder} cannot be made ({error.strerror}); name another with --logs"
+        ) from error
     if json_file is not None:
         json_file.touch()  # fails now rather than after the run
     traffic: list[Traffic] = []

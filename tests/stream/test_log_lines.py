@@ -94,3 +94,16 @@ def test_a_role_writes_json_unless_a_person_looks(asked: str, is_json: bool) -> 
         assert (told["role"], told["instance"], told["trace_id"]) == ("tracker", "3", "ab")
     else:
         assert line.endswith("INFO x: begun [trace ab]")
+
+
+@pytest.mark.parametrize("sink", ["2>&-", "2>/dev/full"])
+def test_a_log_that_cannot_be_written_stops_nothing(sink: str) -> None:
+    program = (
+        "import logging; from stream import telemetry; from stream.settings import Settings; "
+        "telemetry.setup(Settings(), 'tracker'); logging.getLogger('x').info('begun'); print('on')"
+    )
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -c "$1" {sink}', sys.executable, program],
+        stdout=subprocess.PIPE, timeout=120,
+    )  # fmt: skip
+    assert done.stdout == b"on\n"
