@@ -49,6 +49,8 @@ from stream.kafka_security import connection
 from stream.membership import Membership
 from stream.notices import Notices
 from stream.pacing import pace_fetches
+from stream.reader import COMMITTED
+from stream.record_batches import harden
 from stream.refusals import Refusals
 from stream.settings import Settings, SettingsError
 from stream.stopping import when_told
@@ -105,6 +107,8 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
+        harden()
+        consumer._isolation_level = COMMITTED  # Faust's is bound to transactions of its own
         pace_fetches(consumer)
         return consumer
 
@@ -139,6 +143,7 @@ class _Consumer(driver.Consumer):
     def _to_message(self, tp: TP, record: Any) -> Any:
         message = super()._to_message(tp, record)
         message.tenure = self.app.tenure
+        message.timestamp_ms = record.timestamp  # Faust's own is a float
         return message
 
 
@@ -223,8 +228,8 @@ class Application(faust.App):
         self._give_up: Callable[[], None] = lambda: None
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix=role)
         self._heartbeats = Passed(role, registry)
-        self._refusals = Refusals()
         self.notices = Notices(role, settings.instance, registry)
+        self._refusals = Refusals(self.notices)
         self.task(self._tell_notices)
         self._partitions = Gauge(
             f"tidecast_{role}_partitions", "Partitions assigned", registry=registry
@@ -279,9 +284,7 @@ class Application(faust.App):
     async def _work(self, messages: Sequence[Any], compute: Compute) -> list[Received]:
         """One batch: computed, published, committed. Empty where others have it by now."""
         received = [
-            Received(
-                m.topic, m.partition, m.offset, round(m.timestamp * 1000), m.key, m.value, m.headers
-            )
+            Received(m.topic, m.partition, m.offset, m.timestamp_ms, m.key, m.value, m.headers)
             for m in messages
         ]
         began = time.time()

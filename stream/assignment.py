@@ -89,8 +89,12 @@ class Partition:
         for result, total in self.handler.counters.items():
             metrics.results.labels(result).inc(total - self._counted.get(result, 0))
         self._counted = dict(self.handler.counters)
-        self._progress.reached(self.point.offset)
         return outputs
+
+    def come_to(self, offset: int) -> None:
+        """All before `offset` is taken in; what lies behind the last record is none."""
+        self.point = Point(max(offset, self.point.offset), self.point.mark)
+        self._progress.reached(self.point.offset)
 
 
 class Assignment:

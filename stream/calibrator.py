@@ -19,7 +19,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from aiokafka import (
-    AIOKafkaConsumer,
     AIOKafkaProducer,
     ConsumerRebalanceListener,
     ConsumerRecord,
@@ -33,9 +32,9 @@ from stream.all_to_one import AllToOne
 from stream.drift import ErrorDrift
 from stream.heartbeats import parted
 from stream.kafka_security import connection
-from stream.pacing import pace_fetches
 from stream.past import END, reread_here
 from stream.quality import Quality
+from stream.reader import reader
 from stream.scoring import increment_log2, own_point
 from stream.settings import Settings
 from topics.catalogue import FORECAST_SCORES, MODEL_CALIBRATION, calibration_key
@@ -191,19 +190,16 @@ class Calibrator(ConsumerRebalanceListener):
     async def _follow(self) -> None:
         settings = self._settings
         producer = AIOKafkaProducer(**connection(settings), acks="all")
-        self._consumer = AIOKafkaConsumer(
-            **connection(settings),
+        self._consumer = reader(
+            settings,
             group_id=settings.group(GROUP),
             client_id=f"{settings.group(GROUP)}.{settings.instance}",
             group_instance_id=f"{GROUP}-{settings.instance}",
-            enable_auto_commit=False,
             auto_offset_reset="earliest",
             partition_assignment_strategy=(AllToOne,),
             session_timeout_ms=int(settings.session_timeout * 1000),
             heartbeat_interval_ms=int(settings.session_timeout * 100),
-            check_crcs=False,  # TCP has checked
         )
-        pace_fetches(self._consumer)
         async with producer, self._consumer:
             self._consumer.subscribe([FORECAST_SCORES.name], listener=self)
             while True:

@@ -30,7 +30,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from aiokafka import (
-    AIOKafkaConsumer,
     AIOKafkaProducer,
     ConsumerRebalanceListener,
     ConsumerRecord,
@@ -44,11 +43,13 @@ from stream.assignment import Assignment, Partition
 from stream.broker import check_role, may_pass
 from stream.delivery import Delivery
 from stream.heartbeats import Passed
+from stream.held_back import HeldBack
 from stream.kafka_security import connection
 from stream.logs import Logs
 from stream.marks import Point
 from stream.notices import Noticed, Notices
-from stream.pacing import pace_fetches
+from stream.reader import position, reader, stable_end
+from stream.record_batches import Unreadable
 from stream.recovery import Recovery, Stateful
 from stream.refusals import Refusals
 from stream.settings import Settings
@@ -67,6 +68,9 @@ _METADATA_MS = 10_000  # how soon a topic that is there again is noticed
 REDRIVEN = "redriven"
 REDRIVEN_FROM = "redriven_from"
 _LONGEST_MARK = 40  # bytes; a longer one is none of ours
+# Bytes of a dead letter's key, value and message at most. It has to pass where its message did: but
+# headers come on top of that, and it may be of a batch that unpacked to many times its size.
+_LETTER_KEY, _LETTER_VALUE, _LETTER_MESSAGE = 100_000, 800_000, 4_000
 
 
 class ConsumerError(TidecastError):
@@ -111,27 +115,41 @@ class PartitionHandler(Stateful, Protocol):
 
 
 def dead_letter(record: ConsumerRecord, role: str, error: str, message: str) -> Output:
-    """The record as it came, with where it was from and what is wrong with it as headers."""
-    headers = {
+    """The record as it came, with where it was from and what is wrong with it as headers.
+
+    What is larger than a message may be is cut, which a header says. In place of records that
+    cannot be read it holds their batch, and says so, whatever the caller made of those bytes.
+    """
+    key, value = record.key, record.value
+    extent = {}
+    if isinstance(value, Unreadable):
+        error, message = value.error, value.told(record.topic, record.partition)
+        extent = {"first_offset": str(value.first)}
+        value = bytes(value)
+    if len(key or b"") > _LETTER_KEY or len(value or b"") > _LETTER_VALUE:
+        extent["cut"] = f"{len(key or b'')}/{len(value or b'')}"
+        key = key and key[:_LETTER_KEY]
+        value = value and value[:_LETTER_VALUE]
+    headers = extent | {
         "topic": record.topic,
         "partition": str(record.partition),
         "offset": str(record.offset),
         "timestamp": str(record.timestamp),
         "role": role,
         "error": error,
-        "message": message,
+        "message": message[:_LETTER_MESSAGE],
     }
     place = f"{record.topic}/{record.partition}/{record.offset}"
     marks = tuple(
-        (name, value)
-        for name, value in record.headers
-        if name in (REDRIVEN, REDRIVEN_FROM) and len(value) <= _LONGEST_MARK
+        (name, mark)
+        for name, mark in record.headers
+        if name in (REDRIVEN, REDRIVEN_FROM) and mark and len(mark) <= _LONGEST_MARK
     )
     return Output(
         DEAD_LETTERS.name,
-        record.key,
-        record.value,
-        record.timestamp,
+        key,
+        value,
+        _not_ahead(record.timestamp),
         (
             *((name, text.encode()) for name, text in headers.items()),
             (traces.TRACEPARENT, traces.of(record.headers, place)),
@@ -143,10 +161,15 @@ def dead_letter(record: ConsumerRecord, role: str, error: str, message: str) -> 
 def passed_on(heartbeats: Sequence[Timed], *topics: Topic) -> list[Output]:
     """Heartbeats as messages of each of the topics, as old as they are."""
     return [
-        Output(topic.name, KEY, None, heartbeat.timestamp)
+        Output(topic.name, KEY, None, _not_ahead(heartbeat.timestamp))
         for heartbeat in heartbeats
         for topic in topics
     ]
+
+
+def _not_ahead(timestamp_ms: int) -> int:
+    """The timestamp, or now: brokers may refuse a later one, and with it all that the role does."""
+    return min(timestamp_ms, round(time.time() * 1000))
 
 
 class Metrics:
@@ -200,8 +223,9 @@ class IngestRole(ConsumerRebalanceListener):
         self._metrics = Metrics(self._registry, role)
         self._recovery = Recovery(topic, settings.group(role), settings, self._registry)
         self._heartbeats = Passed(role, self._registry)
-        self._refusals = Refusals()
         self._notices = Notices(role, settings.instance, self._registry)
+        self._refusals = Refusals(self._notices)
+        self._held_back = HeldBack(self._notices)
         self._failure: Exception | None = None
         self._batch = asyncio.Lock()  # a rebalance waits for the batch in flight
         self._stop = asyncio.Event()
@@ -224,20 +248,17 @@ class IngestRole(ConsumerRebalanceListener):
             max_batch_size=settings.message_bytes,
             max_request_size=2 * settings.message_bytes,
         )
-        self._consumer = AIOKafkaConsumer(
-            **connection(settings),
+        self._consumer = reader(
+            settings,
             group_id=settings.group(self._role),
             client_id=f"{settings.group(self._role)}.{settings.instance}",
             group_instance_id=f"{self._role}-{settings.instance}",
-            enable_auto_commit=False,
             auto_offset_reset="none",  # who is out of range has lost something
             metadata_max_age_ms=_METADATA_MS,
             session_timeout_ms=int(settings.session_timeout * 1000),
             heartbeat_interval_ms=int(settings.session_timeout * 100),
             max_partition_fetch_bytes=settings.fetch_bytes,
-            check_crcs=False,  # TCP has checked
         )
-        pace_fetches(self._consumer)
         self._delivery = Delivery(
             self._producer, self._consumer, settings, self._stop.is_set,
             self._metrics.outputs, self._metrics.publish, self._note_published,
@@ -282,7 +303,6 @@ class IngestRole(ConsumerRebalanceListener):
             await assignment.check(fetched)
             with spans.stage("batch", if_any=fetched):
                 outputs: list[tuple[int, Output]] = []
-                ends: dict[TopicPartition, Point] = {}
                 with self._metrics.compute.time():
                     for source, records in fetched.items():
                         partition = assignment.partitions[source]
@@ -290,11 +310,9 @@ class IngestRole(ConsumerRebalanceListener):
                             (source.partition, output)
                             for output in partition.process(records, self._metrics)
                         ]
-                        if records[-1].offset >= partition.emit_from:
-                            ends[source] = partition.point
                         self._tell_noticed(source, partition.handler)
-                        self._note_lag(source, records[-1].offset)
                     outputs += self._tick_idle()
+                ends = self._come_further()
                 if outputs or ends:
                     await self._delivery.begin(outputs, ends)
                 else:
@@ -351,10 +369,25 @@ class IngestRole(ConsumerRebalanceListener):
             and partition.point.offset <= self._delivery.committed(source)
         ]
 
-    def _note_lag(self, source: TopicPartition, offset: int) -> None:
-        end = self._consumer.highwater(source)
-        if end is not None:
-            self._metrics.lag.labels(source.partition).set(end - offset - 1)
+    def _come_further(self) -> dict[TopicPartition, Point]:
+        """The places that may be committed now, once what came before them is published.
+
+        Behind the last record there may be markers of transactions, or what was aborted: left
+        uncommitted, they would look like lag for ever.
+        """
+        further = {}
+        for source, partition in self._assignment.partitions.items():
+            reached, stable = position(self._consumer, source), stable_end(self._consumer, source)
+            if reached is None:
+                continue
+            partition.come_to(reached)
+            if stable is not None:
+                self._metrics.lag.labels(source.partition).set(max(0, stable - reached))
+                end = self._consumer.highwater(source)
+                self._held_back.look(source, stable, end, time.monotonic())
+            if reached > self._delivery.begun(source):
+                further[source] = partition.point
+        return further
 
     def _tick_idle(self) -> Iterable[tuple[int, Output]]:
         """Outputs of partitions that have been idle long enough, where that is switched on."""

@@ -121,6 +121,10 @@ class Delivery:
             async with self._committing:
                 await self._takes(points)
 
+    def begun(self, source: TopicPartition) -> int:
+        """Up to where a partition is committed, or will be by what is in flight."""
+        return self._ledgers[source].begun
+
     def committed(self, source: TopicPartition) -> int:
         """Up to where a partition is committed."""
         return self._committed[source].offset

@@ -14,6 +14,7 @@ from stream.kafka_security import KafkaSecurityError, on_loopback, shown
 from stream.loading import load
 from stream.secret import SecretError
 from stream.settings import HTTP_SERVERS, Settings
+from stream.unpacking import CodecError, check_codecs
 from topics.catalogue import CATALOGUE
 from topics.errors import TidecastError
 
@@ -54,6 +55,10 @@ async def _examine_broker(settings: Settings) -> list[Finding]:
             )
         )
     findings += _examine_partitions(settings, described, missing)
+    try:
+        check_codecs()
+    except CodecError as error:
+        return [*findings, Finding("wrong", str(error))]
     return findings + await _examine_input(settings, described)
 
 

@@ -6,16 +6,15 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Iterable, Sequence
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream import keys
 from stream.broker import BrokerError, configured
 from stream.heartbeats import parted
-from stream.kafka_security import connection
 from stream.noticed import lately
 from stream.notices import KINDS
-from stream.pacing import pace_fetches
+from stream.reader import reader
 from stream.settings import Settings
 from topics.catalogue import BROKER, EDGE_REQUESTS, ROLE_NOTICES, SOCIAL_EVENTS, STAMPED_BY, Topic
 from topics.codecs import DecodeError
@@ -128,10 +127,7 @@ async def newest(
     Raises:
         KafkaError: they cannot be read.
     """
-    consumer = AIOKafkaConsumer(
-        **connection(settings), enable_auto_commit=False, auto_offset_reset="earliest"
-    )
-    pace_fetches(consumer)
+    consumer = reader(settings, auto_offset_reset="earliest")
     found: dict[int, list[ConsumerRecord]] = defaultdict(list)
     deadline = time.monotonic() + _SECONDS
     async with consumer:

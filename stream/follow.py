@@ -9,11 +9,10 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 
 from stream.broker import partitions
-from stream.kafka_security import connection
-from stream.pacing import pace_fetches
+from stream.reader import reader
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE, Topic
 
@@ -60,13 +59,11 @@ class Follower:
             BrokerError: no broker answers, or a topic is missing.
         """
         assigned = await partitions(self._settings, [topic.name for topic in self._topics])
-        self._consumer = AIOKafkaConsumer(
-            **connection(self._settings),
+        self._consumer = reader(
+            self._settings,
             max_poll_records=self._records,
             auto_offset_reset="latest" if self._past is None else "earliest",
-            check_crcs=False,  # TCP has checked
         )
-        pace_fetches(self._consumer)
         await self._consumer.start()
         self._consumer.assign(assigned)
         self._ends = await self._consumer.end_offsets(assigned)

@@ -25,15 +25,21 @@ class OffsetLedger:
         self._ends: deque[int] = deque()  # of the stretches that are not committable yet
         self._done: set[int] = set()
 
+    @property
+    def begun(self) -> int:
+        """All before this offset is done or being worked on."""
+        return self._ends[-1] if self._ends else self.committable
+
     def begin(self, end: int) -> None:
         """Work on all up to before offset `end` that was not begun before.
 
         Raises:
             ValueError: that much was begun already.
         """
-        last = self._ends[-1] if self._ends else self.committable
-        if end <= last:
-            raise ValueError(f"end: got {end}; expected more than {last}, which is begun already")
+        if end <= self.begun:
+            raise ValueError(
+                f"end: got {end}; expected more than {self.begun}, which is begun already"
+            )
         self._ends.append(end)
 
     def done(self, end: int) -> None:

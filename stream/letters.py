@@ -16,12 +16,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cached_property
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 
 from stream.broker import partitions
 from stream.consumer import REDRIVEN
-from stream.kafka_security import connection
 from stream.past import END, batches
+from stream.reader import reader
 from stream.settings import Settings
 from topics.catalogue import DEAD_LETTERS, REDRIVEN_LETTERS
 from topics.errors import TidecastError
@@ -51,7 +51,8 @@ class Letter:
     def headers(self) -> dict[str, str]:
         """Header values as text; bytes that are none are escaped."""
         return {
-            name: value.decode(errors="backslashreplace") for name, value in self.record.headers
+            name: (value or b"").decode(errors="backslashreplace")
+            for name, value in self.record.headers
         }
 
     @property
@@ -89,6 +90,11 @@ class Letter:
     def reason(self) -> str:
         """What is wrong, without what is particular to this message."""
         return general(self.headers.get("message", ""))
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it lacks some of the original key or value."""
+        return "cut" in self.headers
 
     @property
     def redriven(self) -> int:
@@ -201,7 +207,7 @@ async def bounds(settings: Settings) -> dict[TopicPartition, tuple[int, int]]:
     """
     sources = await partitions(settings, [DEAD_LETTERS.name, REDRIVEN_LETTERS.name])
     sources = [source for source in sources if source.topic == DEAD_LETTERS.name]
-    async with AIOKafkaConsumer(**connection(settings)) as consumer:
+    async with reader(settings) as consumer:
         firsts = await consumer.beginning_offsets(sources)
         ends = await consumer.end_offsets(sources)
     return {source: (firsts[source], ends[source]) for source in sources}

@@ -21,9 +21,8 @@ from types import TracebackType
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaTimeoutError, OffsetOutOfRangeError
 
-from stream.kafka_security import connection
 from stream.marks import Mark, Point
-from stream.pacing import pace_fetches
+from stream.reader import reader
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE
 
@@ -98,14 +97,12 @@ class Logs:
 
     async def _connected(self) -> AIOKafkaConsumer:
         if self._consumer is None:
-            consumer = AIOKafkaConsumer(
-                **connection(self._settings),
-                enable_auto_commit=False,
+            consumer = reader(
+                self._settings,
                 auto_offset_reset="none",
                 max_partition_fetch_bytes=_FETCH_BYTES,
-                check_crcs=False,  # TCP has checked
+                isolation_level="read_uncommitted",  # the log's end, wherever reading it ends
             )
-            pace_fetches(consumer)
             await consumer.start()
             self._consumer = consumer
         return self._consumer

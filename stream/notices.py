@@ -81,8 +81,14 @@ KINDS: dict[str, Kind] = {
         "again.",
     ),
     "unread_codec": Kind(
-        "records compressed by a codec that cannot be read here",
-        "Install the codec beside tidecast, or set compression.type in the producer or the topic.",
+        "records compressed by a codec that nobody knows here",
+        "Set compression.type in the producer or the topic to gzip, snappy, lz4 or zstd; what was "
+        "in them has to be sent again.",
+    ),
+    "open_transaction": Kind(
+        "a transaction that stays open",
+        "Look at the producer: a transaction has to end within seconds. Where it is gone, "
+        "kafka-transactions.sh find-hanging names the transaction and abort ends it.",
     ),
     "clock_ahead": Kind(
         "messages from a clock that is ahead",

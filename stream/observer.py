@@ -17,6 +17,7 @@ from aiokafka import ConsumerRecord
 
 from stream.follow import Follower
 from stream.heartbeats import parted
+from stream.letters import Letter
 from stream.quality import Kind, kind_of
 from stream.settings import Settings
 from topics.catalogue import (
@@ -153,7 +154,7 @@ class Observer(Follower):
         observed.degraded += forecast.degraded
         observed.latest_event = max(observed.latest_event, forecast.observed_at)
         for name, value in record.headers:
-            if name == "event_timestamp":
+            if name == "event_timestamp" and value and value.isdigit():
                 observed.latencies.append(forecast.produced_at - int(value) / 1000)
         cascades = observed.cascades
         cascades[forecast.cascade_id] = forecast
@@ -185,8 +186,8 @@ class Observer(Follower):
     def _take_dead_letter(self, record: ConsumerRecord) -> None:
         observed = self.observed
         observed.dead_letters += 1
-        headers = dict(record.headers)
-        reason = (headers.get("topic", b"").decode(), headers.get("error", b"").decode())
+        letter = Letter(record)
+        reason = letter.topic, letter.error
         observed.reasons[reason] = observed.reasons.get(reason, 0) + 1
 
 

@@ -7,11 +7,11 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream.broker import may_pass
-from stream.kafka_security import connection
+from stream.reader import reader
 from stream.settings import Settings
 from topics.catalogue import Topic
 
@@ -71,12 +71,10 @@ async def batches(
     (`contextlib.aclosing`).
     """
     source = TopicPartition(topic.name, partition)
-    consumer = AIOKafkaConsumer(
-        **connection(settings),
-        enable_auto_commit=False,
+    consumer = reader(
+        settings,
         auto_offset_reset="earliest",  # what is gone is passed over
         max_partition_fetch_bytes=settings.fetch_bytes,
-        check_crcs=False,  # TCP has checked
     )
     async with consumer:
         consumer.assign([source])

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from stream.broker import partitions
 from stream.kafka_security import connection
+from stream.reader import reader
 from stream.settings import Settings
 from topics.catalogue import (
     CASCADE_OUTCOMES,
@@ -55,7 +56,7 @@ class Progress:
     async def start(self) -> None:
         """Connects, and notes where everything stands."""
         self._admin = AIOKafkaAdminClient(**connection(self._settings))
-        self._consumer = AIOKafkaConsumer(**connection(self._settings))
+        self._consumer = reader(self._settings)
         await self._admin.start()
         await self._consumer.start()
         topics = [topic for read in self._roles.values() for topic in read]

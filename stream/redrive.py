@@ -26,6 +26,7 @@ from stream import broker, letters, ranker, snapshots
 from stream.consumer import REDRIVEN, REDRIVEN_FROM
 from stream.kafka_security import connection
 from stream.letters import Letter, Place
+from stream.record_batches import UNKNOWN_CODEC, UNREADABLE
 from stream.settings import Settings
 from topics.catalogue import (
     CASCADE_SNAPSHOTS,
@@ -78,6 +79,12 @@ def objection(letter: Letter, settings: Settings, now: float) -> Objection | Non
         return Objection(
             "its headers name no topic of the catalogue with a role that reads it", True
         )
+    if letter.error in (UNREADABLE, UNKNOWN_CODEC):
+        return Objection(
+            "it is a batch that could not be read, not a message: send again what was in it", True
+        )
+    if letter.is_cut:
+        return Objection("it was larger than a message may be, and is cut", True)
     if letter.redriven >= MAX_ROUNDS:
         return Objection(f"it has come back {MAX_ROUNDS} times", True)
     if letter.redriven:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from models import registry
 from models.sequential import LEAST, lower_bound
@@ -22,6 +22,7 @@ from stream.kafka_security import connection
 from stream.loading import describe, folder_of, load_update, verified_folder
 from stream.past import END, reread_here
 from stream.quality import Figures, Kind, figures, kind_of, row_of
+from stream.reader import reader
 from stream.settings import Settings
 from topics.catalogue import FORECAST_SCORES, MODEL_UPDATES, POPULARITY_FORECASTS, Topic
 from topics.errors import TidecastError
@@ -86,7 +87,7 @@ async def served_version(settings: Settings, name: str) -> str | None:
 async def _tail(settings: Settings, topic: Topic) -> Any:
     """The last records of each partition of a topic."""
     partitions = await broker.partitions(settings, [topic.name])
-    async with AIOKafkaConsumer(**connection(settings)) as consumer:
+    async with reader(settings) as consumer:
         consumer.assign(partitions)
         begins = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)

@@ -11,13 +11,12 @@ import logging
 import threading
 from collections.abc import Sequence
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream import broker
-from stream.kafka_security import connection
-from stream.pacing import pace_fetches
 from stream.past import END, TakeIn, reread
+from stream.reader import reader
 from stream.settings import Settings
 from topics.catalogue import Topic
 
@@ -75,12 +74,12 @@ class Watch:
 
     async def _follow(self) -> None:
         source = TopicPartition(self._topic.name, 0)
-        consumer = AIOKafkaConsumer(
-            **connection(self._settings),
-            enable_auto_commit=False,
+        consumer = reader(
+            self._settings,
+            idle_seconds=_IDLE_SECONDS,
             auto_offset_reset="earliest",  # the topic was made anew
+            check_crcs=True,  # few records, each of which rules for long
         )
-        pace_fetches(consumer, _IDLE_SECONDS)
         async with consumer:
             consumer.assign([source])
             consumer.seek(source, self._position)

@@ -17,16 +17,15 @@ import time
 from collections.abc import Iterable
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream import broker
 from stream.edge.metrics import Metrics
 from stream.edge.news import News
 from stream.edge.table import EdgeTable
-from stream.kafka_security import connection
-from stream.pacing import pace_fetches
 from stream.ranker import edge_number
+from stream.reader import reader
 from stream.settings import Settings
 from topics.catalogue import CACHE_DECISIONS, decision_key
 from topics.codecs import DecodeError
@@ -71,13 +70,12 @@ class DecisionFollower:
         partitions = await broker.partitions(self._settings, [CACHE_DECISIONS.name])
         number = edge_number(self._settings.edge) % len(partitions)
         source = TopicPartition(CACHE_DECISIONS.name, number)
-        consumer = AIOKafkaConsumer(
-            **connection(self._settings),
-            enable_auto_commit=False,
+        consumer = reader(
+            self._settings,
             auto_offset_reset="earliest",  # the topic was made anew, or the broker has lost some
             max_partition_fetch_bytes=self._settings.fetch_bytes,
+            check_crcs=True,  # a decision stays for long
         )
-        pace_fetches(consumer)
         async with consumer:
             consumer.assign([source])
             end = (await consumer.end_offsets([source]))[source]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -22,14 +22,14 @@ from aiokafka.protocol.admin import (
 from aiokafka.protocol.api import Request
 
 from stream.broker import connect_admin, partitions
-from stream.kafka_security import connection
-from stream.pacing import pace_fetches
+from stream.reader import position, reader
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE, DEAD_LETTERS
 
 # The roles that work as consumer groups, in order of the flow.
 ROLES = ("tracker", "historian", "forecaster", "ranker", "scorer")
 _FETCH_SECONDS = 2.0
+NOTHING = 1 << 64  # a timestamp that no message can have
 _Described: TypeAlias = (
     DescribeGroupsRequest_v0 | DescribeGroupsRequest_v1 | DescribeGroupsRequest_v2
 )
@@ -118,13 +118,12 @@ class Roles:
                 self._partitions[place.topic].append(place)
             self._admin = await connect_admin(self._settings)
             # A fetch brings one message or one batch of them, however little is asked for.
-            self._consumer = AIOKafkaConsumer(
-                **connection(self._settings),
+            self._consumer = reader(
+                self._settings,
+                idle_seconds=0.25,
                 max_partition_fetch_bytes=1,
                 auto_offset_reset="earliest",
-                check_crcs=False,
             )
-            pace_fetches(self._consumer, 0.25)
             await self._consumer.start()
         return self._admin, self._consumer
 
@@ -145,13 +144,15 @@ class Roles:
             offset = known.offset if known is not None else -1
             committed = committed or offset >= 0
             places[place] = max(offset, begins[place])  # what was trimmed unread is no lag
-        waiting = {place: at for place, at in places.items() if at < ends[place]}
+        behind = {place: at for place, at in places.items() if at < ends[place]}
+        oldest = await self._oldest(consumer, behind, ends)
+        waiting = {place: at for place, at in behind.items() if oldest.get(place) != NOTHING}
         return Standing(
             await self._members(admin, group),
             committed,
             sum(places.values()),
             sum(ends[place] - at for place, at in waiting.items()),
-            await self._waited(consumer, waiting),
+            _waited(waiting, oldest),
         )
 
     async def _members(self, admin: AIOKafkaAdminClient, group: str) -> int:
@@ -159,24 +160,42 @@ class Roles:
         answer = await admin._client.send(coordinator, _DescribeGroups(group))
         return sum(len(described[-1]) for described in answer.groups)
 
-    async def _waited(
-        self, consumer: AIOKafkaConsumer, waiting: Mapping[TopicPartition, int]
-    ) -> float | None:
-        """Seconds for which the oldest of the messages at these offsets has waited."""
-        if not waiting:
-            return 0.0
-        consumer.assign(list(waiting))
-        for place, offset in waiting.items():
-            consumer.seek(place, offset)
+    async def _oldest(
+        self,
+        consumer: AIOKafkaConsumer,
+        behind: Mapping[TopicPartition, int],
+        ends: Mapping[TopicPartition, int],
+    ) -> dict[TopicPartition, int]:
+        """Kafka timestamps of the first messages from these offsets on, as far as they are known.
+
+        It is `NOTHING` where up to the end there are only markers of transactions, or what was
+        aborted: no role has anything to do there, whether its offset is committed behind it or not.
+        """
         oldest: dict[TopicPartition, int] = {}
+        if not behind:
+            return oldest
+        consumer.assign(list(behind))
+        for place, offset in behind.items():
+            consumer.seek(place, offset)
         deadline = time.monotonic() + _FETCH_SECONDS
-        while len(oldest) < len(waiting) and time.monotonic() < deadline:
-            missing = [place for place in waiting if place not in oldest]
+        while len(oldest) < len(behind) and time.monotonic() < deadline:
+            missing = [place for place in behind if place not in oldest]
             fetched = await consumer.getmany(*missing, timeout_ms=200, max_records=len(missing))
             for place, records in fetched.items():
-                oldest.setdefault(place, records[0].timestamp)
+                oldest[place] = records[0].timestamp
+            for place in missing:
+                if place not in oldest and (position(consumer, place) or 0) >= ends[place]:
+                    oldest[place] = NOTHING
             await asyncio.sleep(0)
         consumer.assign([])
-        if not oldest:
-            return None
-        return max(0.0, time.time() - min(oldest.values()) / 1000)
+        return oldest
+
+
+def _waited(
+    waiting: Collection[TopicPartition], oldest: Mapping[TopicPartition, int]
+) -> float | None:
+    """Seconds for which the oldest of the waiting messages has waited."""
+    known = [oldest[place] for place in waiting if place in oldest]
+    if waiting and not known:
+        return None
+    return max(0.0, time.time() - min(known) / 1000) if known else 0.0

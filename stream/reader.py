@@ -1,0 +1,63 @@
+"""Every consumer of tidecast is made here, so that all of them read a log alike.
+
+    fetched bytes -> batches, whatever is in them (`stream.record_batches`) -> records
+                     └─► of transactions, what was committed
+
+Topics are written by others, by whatever producers they like. What a transaction wrote is given
+once it is committed, and what was aborted never is. Until a transaction ends, nothing behind its
+first record is given, for order's sake: the *stable end* of a partition is where reading ends.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from stream.kafka_security import connection
+from stream.pacing import IDLE_SECONDS, pace_fetches
+from stream.record_batches import harden
+from stream.settings import Settings
+
+COMMITTED = "read_committed"
+
+
+def reader(
+    settings: Settings, *, idle_seconds: float = IDLE_SECONDS, **options: Any
+) -> AIOKafkaConsumer:
+    """A consumer that is not started yet. Its `end_offsets` are stable ends.
+
+    Args:
+        settings: the broker.
+        idle_seconds: to wait after a fetch that came back empty and early.
+        options: of AIOKafkaConsumer, beside the connection.
+
+    Raises:
+        CodecError: what producers compress with cannot be read here; says what to install.
+    """
+    harden()
+    chosen = {
+        "enable_auto_commit": False,
+        "isolation_level": COMMITTED,
+        "check_crcs": False,  # TCP has checked
+    }
+    consumer = AIOKafkaConsumer(**connection(settings), **{**chosen, **options})
+    pace_fetches(consumer, idle_seconds)
+    return consumer
+
+
+def position(consumer: AIOKafkaConsumer, source: TopicPartition) -> int | None:
+    """Offset of the next record of a partition that is assigned; None while nobody knows.
+
+    All before it has been given, or is none: markers of transactions, what was aborted, what a
+    compaction took. `AIOKafkaConsumer.position` waits until somebody knows.
+    """
+    state = consumer._subscription.subscription.assignment.state_value(source)
+    return int(state.position) if state.has_valid_position else None
+
+
+def stable_end(consumer: AIOKafkaConsumer, source: TopicPartition) -> int | None:
+    """Where reading a partition ends for now, as the latest fetch told; None before the first."""
+    stable = consumer.last_stable_offset(source)
+    # Brokers without transactions do not tell.
+    return consumer.highwater(source) if stable is None or stable < 0 else stable
