@@ -149,7 +149,8 @@ DEAD_LETTERS = Topic(
     "The original bytes of what could not be used. Headers: topic, partition, offset, timestamp "
     "(milliseconds), role, error (class), message (what is wrong and what to do) and traceparent; "
     "and of what was sent back before and failed again, redriven (how often) and redriven_from "
-    "(the letter).",
+    "(the letter); of what was too large, cut (bytes of key/value as they were); and of a batch "
+    "that could not be read, first_offset (of offsets up to offset).",
 )  # fmt: skip
 REDRIVEN_LETTERS = Topic(
     "redriven.letters", "partition/offset of the letter", LetterRedriven, "json", "delete",
