@@ -11,11 +11,12 @@ from typing import Any
 
 import httpx2
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from stream.broker import free_port
 from stream.gateway.address import bind, with_free_port
 from stream.listening import ListenError
+from stream.notices import KINDS
 from stream.processes import RoleProcess
 from stream.settings import Settings
 from tests.stream.gateway.conftest import decision, epoch, forecast, outcome, snapshot
@@ -24,10 +25,13 @@ from topics.catalogue import (
     CACHE_DECISIONS,
     CASCADE_OUTCOMES,
     CASCADE_SNAPSHOTS,
+    EDGE_WINDOWS,
     POPULARITY_FORECASTS,
+    ROLE_NOTICES,
     SOCIAL_EVENTS,
     Topic,
 )
+from topics.records import EdgeWindow, RoleNotice
 
 pytestmark = pytest.mark.system
 
@@ -149,3 +153,32 @@ async def test_a_port_that_is_taken(cluster: Cluster) -> None:
         with pytest.raises(ListenError, match=f"port {port} .*http_port"):
             bind(settings)
         assert with_free_port(settings).http_port not in (0, port)
+
+
+async def test_what_roles_noticed_and_what_lies_in_two_partitions_is_told(running: Running) -> None:
+    cluster, now = running.cluster, time.time()
+    found = RoleNotice(
+        "tracker", "0", "records_lost", SOCIAL_EVENTS.name, 2, 120, now - 9, now,
+        "0 to 119 were gone.",
+    )  # fmt: skip
+    await cluster.publish(ROLE_NOTICES, [("k", ROLE_NOTICES.codec.encode(found))])
+    await running.until("/api/health", lambda health: len(health["noticed"]) == 1)
+    async with AIOKafkaProducer(bootstrap_servers=cluster.settings.kafka) as producer:
+        for topic, name, record in (
+            (CASCADE_SNAPSHOTS, b"both", snapshot("both")),
+            (EDGE_WINDOWS, b"lyon", EdgeWindow("lyon", 0.0, 300.0, 0, 1, [], b"", b"", b"")),
+        ):
+            for partition in (0, 3):
+                value = topic.codec.encode(record)
+                await producer.send_and_wait(topic.name, value, name, partition)
+    health = await running.until("/api/health", lambda health: len(health["noticed"]) == 3)
+    assert health["level"] == "warning"
+    told = {(row["role"], row["kind"], row["topic"]): row for row in health["noticed"]}
+    assert told["tracker", "records_lost", "social.events"]["partitions"] == [2]
+    assert told["tracker", "records_lost", "social.events"]["count"] == 120
+    assert {key for key in told if key[0] == "gateway"} == {
+        ("gateway", "scattered", "social.events"), ("gateway", "scattered", "edge.requests"),
+    }  # fmt: skip
+    words = " ".join(note["text"] + note["to_do"] for note in health["notes"])
+    assert "0 to 119 were gone." in words and KINDS["records_lost"].to_do in words
+    assert "The edge 'lyon' lies in partition" in words

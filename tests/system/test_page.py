@@ -30,7 +30,14 @@ from stream.settings import Duration, Settings
 from tests.conftest import DATA
 from tests.stream.gateway.conftest import forecast, score
 from tests.system.conftest import PATIENCE, Cluster
-from topics.catalogue import FORECAST_SCORES, POPULARITY_FORECASTS, SOCIAL_EVENTS, Topic
+from topics.catalogue import (
+    FORECAST_SCORES,
+    POPULARITY_FORECASTS,
+    ROLE_NOTICES,
+    SOCIAL_EVENTS,
+    Topic,
+)
+from topics.records import RoleNotice
 
 CHROMIUM = shutil.which("chromium")
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip)")
@@ -307,10 +314,27 @@ def test_models_say_that_there_are_no_scores_until_there_are(tab: Tab, stream: S
     assert painted(page, "line-chart") > 5
 
 
+def test_health_tells_what_roles_noticed(tab: Tab, stream: Stream) -> None:
+    page = tab.open("#/health")
+    now = time.time()
+    found = RoleNotice(
+        "tracker", "0", "no_key", "social.events", 3, 20, now, now, "20 of 20 messages have no key."
+    )
+    apart(asyncio.run, stream.cluster.publish(
+        ROLE_NOTICES, [("k", ROLE_NOTICES.codec.encode(found))]
+    ))  # fmt: skip
+    row = page.locator("section[aria-label='Noticed'] tbody tr").first
+    expect(row).to_contain_text("no key", timeout=PATIENT)
+    expect(row).to_contain_text("social.events")
+    expect(page.get_by_text("20 of 20 messages have no key.")).to_be_visible()
+    expect(page.get_by_text("Set the key in the producer")).to_be_visible()
+
+
 def test_health_tells_of_every_role(tab: Tab, stream: Stream) -> None:
     page = tab.open("#/health")
     for role in ROLES:
-        row = page.locator("tbody tr", has=page.get_by_text(role, exact=True))
+        rows = page.locator("section[aria-label='Roles'] tbody tr")
+        row = rows.filter(has=page.get_by_text(role, exact=True))
         expect(row).to_contain_text(re.compile("up to date|at work|behind"))
         expect(row).to_contain_text("ago")
     expect(page.get_by_text("A replay or a simulation")).to_be_visible()
