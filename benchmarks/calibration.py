@@ -40,7 +40,8 @@ from rich.table import Table
 
 from models import registry
 from models.batch import Batch
-from models.datasets import Cascade, read_cascades
+from models.cascade_files import read_cascades
+from models.datasets import Cascade
 from models.interface import Forecaster, Increments
 from stream.agents import Received
 from stream.answers import Answers, Call

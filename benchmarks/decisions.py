@@ -28,8 +28,9 @@ from aiokafka import ConsumerRecord
 from rich.console import Console
 from rich.progress import track
 
-from models.datasets import RequestTrace, read_requests
+from models.datasets import RequestTrace
 from models.decayed import DecayedCountRanker
+from models.request_files import read_requests
 from models.scorecache import AdvisedCache
 from models.tuned import TunedCache
 from stream import decisions
@@ -140,7 +141,7 @@ def _window(epoch: int, codes: np.ndarray) -> EdgeWindow:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("trace", type=Path, help="requests: CSV, plain, .xz or .gz")
+    parser.add_argument("trace", type=Path, help="requests: CSV, plain, .gz, .bz2 or .xz")
     parser.add_argument("--share", type=float, default=0.05, help="capacity, of the objects")
     parser.add_argument("--window", type=Duration.parse, default=Duration(300))
     parser.add_argument("--edges", type=int, default=1)

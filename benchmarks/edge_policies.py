@@ -31,8 +31,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from models.datasets import RequestTrace, read_requests
+from models.datasets import RequestTrace
 from models.decayed import DecayedCountRanker
+from models.request_files import read_requests
 from stream.decisions import EdgeDecisions
 from stream.histories import EdgeHistories
 from stream.settings import Duration, Settings
@@ -159,7 +160,7 @@ def hit_ratios(trace: RequestTrace, capacity: int, length: float) -> dict[str, f
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("trace", type=Path, help="requests: CSV, plain, .xz or .gz")
+    parser.add_argument("trace", type=Path, help="requests: CSV, plain, .gz, .bz2 or .xz")
     parser.add_argument("--share", type=float, default=0.05, help="capacity, of the objects")
     parser.add_argument("--window", type=Duration.parse, default=Duration(300))
     parser.add_argument("--json", type=Path)

@@ -34,7 +34,8 @@ from rich.console import Console
 from rich.table import Table
 
 from models import registry
-from models.datasets import Cascade, increment, read_cascades, snapshot_at, split_chronologically
+from models.cascade_files import read_cascades
+from models.datasets import Cascade, increment, snapshot_at, split_chronologically
 from models.evaluation import Window, eligible, msle
 from models.observations import end_of
 from stream.broker import create_topics_now, embedded

@@ -23,6 +23,7 @@ from models import belady, classical
 from models.decayed import DecayedCountRanker
 from models.interface import Ranker
 from models.recipes import Report
+from models.registry import UnknownModelError
 from models.scorecache import AdvisedCache
 from models.tuned import TunedCache
 from models.workload import Workload
@@ -139,17 +140,20 @@ def named(
     names: list[str] | None,
     policies: Mapping[str, Policy | TrainedPolicy] = POLICIES,
     skipped: Callable[[str, Exception], None] = lambda name, error: None,
+    load: Callable[[TrainedPolicy], Policy] | None = None,
 ) -> list[Policy | TrainedPolicy]:
     """The policies of a list of names in its order, each once; of all names where it is None.
 
     Args:
         names: in the table.
         policies: the table.
-        skipped: is told of each policy that nobody named and whose package is missing.
+        skipped: is told of each policy that nobody named and whose package or model is missing.
+        load: gives a policy that learns as it was trained before; None leaves it to learn.
 
     Raises:
         UnknownPolicyError: a name that is not in the table.
         MissingExtraError: a policy that was named needs a package that is missing.
+        UnknownModelError: the registry that `load` goes by holds none of that name.
     """
     unknown = [name for name in names or [] if name not in policies]
     if unknown:
@@ -159,13 +163,15 @@ def named(
     chosen = []
     for name in dict.fromkeys(policies if names is None else names):
         policy = policies[name]
-        if isinstance(policy, Policy):
-            try:
+        try:
+            if isinstance(policy, Policy):
                 policy.needs()
-            except classical.MissingExtraError as error:
-                if names is not None:
-                    raise
-                skipped(name, error)
-                continue
+            elif load is not None:
+                policy = load(policy)
+        except (classical.MissingExtraError, UnknownModelError) as error:
+            if names is not None:
+                raise
+            skipped(name, error)
+            continue
         chosen.append(policy)
     return chosen

@@ -15,7 +15,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -97,8 +96,6 @@ class CacheComparison:
         warmup: float = 0.5,
         seeds: Sequence[int] = (0,),
         ks: Sequence[int] = ranking.KS,
-        registry: Path | None = None,
-        pretrained: bool = False,
         report: Report = silent,
     ) -> None:
         """Args:
@@ -107,8 +104,6 @@ class CacheComparison:
         warmup: share of the requests that count no hits.
         seeds: of the trainings.
         ks: objects that rankers rank.
-        registry: models of `pretrained`; None: those that ship.
-        pretrained: train nothing, take the newest versions of the registry.
         report: is told how trainings, replays and rankings get on.
         """
         self.workload = workload
@@ -123,8 +118,6 @@ class CacheComparison:
         self._sizes = sizes
         self._seeds = seeds
         self._ks = ks
-        self._registry = registry
-        self._pretrained = pretrained
         self._report = report
 
     def add(self, policy: Policy | TrainedPolicy) -> list[CacheResult]:
@@ -182,8 +175,6 @@ class CacheComparison:
         """The policy as it is replayed, one for each seed where it has any."""
         if isinstance(policy, Policy):
             return [_Ready(policy)]
-        if self._pretrained:
-            return [_Ready(policy.load(self._registry))]
         if not self.test:
             raise WorkloadError(
                 f"{policy.name} learns from the warm-up part, and warmup is 0; expected a share "

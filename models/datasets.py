@@ -1,51 +1,24 @@
-"""Readers of cascade and request files, and what training and tests make of them.
+"""Recorded cascades and requests, and what training and tests make of them.
 
-Cascades: one a line, tab-separated, the format that DeepHawkes, CasFlow, ConCat and CasFT read:
-
-    cascade_id  root_user  publish_time  n_events  path:delay path:delay ...
-
-where `path` is `root/.../parent/user`, `delay` is seconds since publication, and the first event
-is the root, `root_user:0`. `n_events` counts the events, with or without the root. Requests: CSV
-in order of time with the header `timestamp,object_id,client_id,size` (the last two columns are
-optional; `size` is the object's bytes). Both may be plain, `.xz` or `.gz`, in UTF-8.
-
-    DataFormatError(TidecastError, ValueError)    a file that is not in its format; names the file
-                                                  and the line
+`models.cascade_files` and `models.request_files` read them.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
-import lzma
-import math
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from topics.errors import TidecastError
 from topics.hashing import hash_users
 from topics.records import BIN_EDGES, CascadeSnapshot
 
 ROOT = -1
 UNKNOWN_PARENT = -2
-# What the libraries raise that unpack, decode and split a file. zlib.error: a gzip file whose
-# header is sound and whose content is not. csv.Error: a field of more than 128 KiB.
-_UNREADABLE = (
-    lzma.LZMAError, gzip.BadGzipFile, zlib.error, EOFError, UnicodeDecodeError, csv.Error,
-)  # fmt: skip
-
-
-class DataFormatError(TidecastError, ValueError):
-    """A data file that is not in its format."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +76,9 @@ class RequestTrace:
         objects: index into `object_ids`, int32, shape (requests,).
         object_ids: distinct objects in order of first request.
         clients: index into `client_ids`, int32, shape (requests,).
-        client_ids: distinct clients in order of first request; `[""]` where the file has none.
-        sizes: bytes of each object as first stated, int64, shape (len(object_ids),); None where
-            the file has none.
+        client_ids: distinct clients in order of first request; "" stands for those not known.
+        sizes: bytes of each object as first stated, 0 where they never are, int64, shape
+            (len(object_ids),); None where the file states none.
     """
 
     timestamps: NDArray[np.float64]
@@ -117,161 +90,6 @@ class RequestTrace:
 
     def __len__(self) -> int:
         return len(self.timestamps)
-
-
-class _Position:
-    """The line of a file that is being read, for error messages."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.line = 0
-
-    def error(self, message: str) -> DataFormatError:
-        return DataFormatError(f"{self.path}, line {self.line}: {message}")
-
-
-@contextmanager
-def _open(path: Path | str) -> Iterator[tuple[IO[str], _Position]]:
-    """A text file by its suffix; what breaks while it is read becomes a `DataFormatError`."""
-    path = Path(path)
-    position = _Position(path)
-    opener: Any = {".xz": lzma.open, ".gz": gzip.open}.get(path.suffix, open)
-    try:
-        with opener(path, "rt", encoding="utf-8", newline="") as file:
-            yield file, position
-    except _UNREADABLE as error:
-        position.line += 1
-        raise position.error(f"cannot be read: {error}") from error
-
-
-def read_cascades(path: Path | str) -> Iterator[Cascade]:
-    """The cascades of a file, one by one, in the file's order.
-
-    Events are put in order of delay, stably. A file is read as a stream: memory is that of its
-    longest line.
-
-    Raises:
-        DataFormatError: while iterating, at the first line that is not in the format.
-        OSError: the file cannot be opened.
-    """
-    with _open(path) as (file, position):
-        for line in file:
-            position.line += 1
-            if line.strip():
-                yield _cascade(line.rstrip("\r\n"), position)
-
-
-def _cascade(line: str, position: _Position) -> Cascade:
-    fields = line.split("\t")
-    if len(fields) != 5:
-        raise position.error(
-            f"got {len(fields)} tab-separated fields; expected 5: "
-            "cascade_id, root_user, publish_time, n_events, events"
-        )
-    cascade_id, root_user, published_at, stated, events = fields
-    heads: list[str] = []
-    texts: list[str] = []
-    for event in events.split():
-        head, _, delay = event.rpartition(":")
-        heads.append(head)
-        texts.append(delay)
-    try:
-        published = float(published_at)
-        count = int(stated)
-        delays = np.array(list(map(float, texts)), np.float64)
-    except ValueError as error:
-        raise position.error(
-            f"{error}; expected publish_time, n_events and the delay after each event's last "
-            "colon to be numbers"
-        ) from error
-    if count not in (len(heads), len(heads) - 1):
-        raise position.error(
-            f"got {len(heads)} events where n_events says {count}; is the line cut short?"
-        )
-    if not (math.isfinite(published) and np.isfinite(delays).all() and (delays >= 0).all()):
-        raise position.error("publish_time and delays must be finite, and delays not negative")
-    if not heads or heads[0] != root_user or delays[0] != 0:
-        raise position.error(
-            f"the first event must be the root, {root_user}:0; got {events.split(' ', 1)[0]!r}"
-        )
-    if (np.diff(delays) < 0).any():
-        order = np.argsort(delays, kind="stable")
-        delays = delays[order]
-        heads = [heads[index] for index in order]
-
-    users: list[str] = []
-    parents = np.empty(len(heads), np.int32)
-    first: dict[str, int] = {}
-    for index, head in enumerate(heads):
-        ancestors, _, user = head.rpartition("/")
-        parents[index] = first.get(ancestors[ancestors.rfind("/") + 1 :], UNKNOWN_PARENT)
-        first.setdefault(user, index)
-        users.append(user)
-    parents[0] = ROOT
-    return Cascade(cascade_id, root_user, published, users, parents, delays)
-
-
-def read_requests(path: Path | str) -> RequestTrace:
-    """The requests of a file.
-
-    Raises:
-        DataFormatError: at the first line that is not in the format, or goes back in time.
-        OSError: the file cannot be opened.
-    """
-    timestamps: list[float] = []
-    objects: list[int] = []
-    clients: list[int] = []
-    object_index: dict[str, int] = {}
-    client_index: dict[str, int] = {}
-    sizes: list[int] = []
-    latest = -math.inf
-    with _open(path) as (file, position):
-        rows = csv.reader(file)
-        header = next(rows, [])
-        position.line = 1
-        sized = header[-1:] == ["size"]
-        columns = header[:-1] if sized else header
-        if columns not in (["timestamp", "object_id"], ["timestamp", "object_id", "client_id"]):
-            raise position.error(
-                f"got the header {','.join(header)!r}; "
-                "expected timestamp,object_id[,client_id][,size]"
-            )
-        for row in rows:
-            position.line = rows.line_num
-            if len(row) != len(header):
-                raise position.error(f"got {len(row)} fields; expected {len(header)}")
-            try:
-                timestamp = float(row[0])
-            except ValueError as error:
-                raise position.error(f"timestamp: {error}") from error
-            if not (math.isfinite(timestamp) and latest <= timestamp):
-                raise position.error(
-                    f"timestamp {row[0]} after {latest}; requests must be in order of time"
-                )
-            latest = timestamp
-            timestamps.append(timestamp)
-            objects.append(object_index.setdefault(row[1], len(object_index)))
-            if sized:
-                size = _size(row[-1], position)
-                if len(object_index) > len(sizes):
-                    sizes.append(size)
-            client = row[2] if len(columns) == 3 else ""
-            clients.append(client_index.setdefault(client, len(client_index)))
-    return RequestTrace(
-        timestamps=np.array(timestamps, np.float64),
-        objects=np.array(objects, np.int32),
-        object_ids=list(object_index),
-        clients=np.array(clients, np.int32),
-        client_ids=list(client_index),
-        sizes=np.array(sizes, np.int64) if sized else None,
-    )
-
-
-def _size(text: str, position: _Position) -> int:
-    size = int(text) if text.isascii() and text.isdigit() else 0
-    if not 0 < size < 1 << 50:
-        raise position.error(f"size: got {text!r}; expected the object's bytes, a number from 1")
-    return size
 
 
 # ------------------------------------------------------------------ observations and labels

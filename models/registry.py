@@ -248,6 +248,11 @@ def write_card(folder: Path, card: ModelCard) -> None:
         (folder / name).chmod(mode)
 
 
+def is_version(text: str) -> bool:
+    """Whether it may be the name of a version: whole numbers joined by dots."""
+    return _VERSION.fullmatch(text) is not None
+
+
 def _root(root: Path | str | None) -> Path:
     return SHIPPED if root is None else Path(root)
 

@@ -67,13 +67,12 @@ _CASFT_REGRESSION = Once(
     )
 )
 
+# Of the mixture that is served. Each may be written beside it, under the same version.
+MEMBERS: Mapping[str, AnyTimeTraining] = {"mlp": _MLP, _REGRESSION: _CASFT_REGRESSION}
+
 RECIPES: Mapping[str, Recipe] = {
     "served": AnyTimeRecipe(
-        partial(
-            train_served,
-            members={"mlp": _MLP, _REGRESSION: _CASFT_REGRESSION},
-            fallback=seismic.train,
-        ),
+        partial(train_served, members=MEMBERS, fallback=seismic.train),
         "What is served: the mean of the models that did best together on the validation parts.",
     ),
     "concat": AnyTimeRecipe(

@@ -117,8 +117,9 @@ def workload(
 
     Args:
         trace: at least one request.
-        object_sizes: `unit`: 1 each; `trace`: as the trace says; `lognormal`: drawn. None: those
-            of the trace if it has any, else 1.
+        object_sizes: `unit`: 1 each; `trace`: as the trace says, the median of those for objects
+            of which it does not; `lognormal`: drawn. None: those of the trace if it has any, else
+            1 each.
         objective: for policies that can choose.
         window: seconds; None: `window_for`.
         fetch_cost: in the cost of a byte; None: what the mean object's bytes cost, so that fetches
@@ -137,11 +138,12 @@ def workload(
         sizes = np.ones(len(trace.object_ids), np.int64)
     elif trace.sizes is None:
         raise WorkloadError(
-            "got object sizes 'trace' for a trace without a column `size`; expected one, or "
-            "'unit' or 'lognormal'"
+            "got object sizes 'trace' for a trace without a column `size` that states any; "
+            "expected one, or 'unit' or 'lognormal'"
         )
     else:
-        sizes = trace.sizes
+        stated = trace.sizes > 0
+        sizes = np.where(stated, trace.sizes, np.int64(np.median(trace.sizes[stated])))
     return Workload(
         timestamps=trace.timestamps,
         objects=trace.objects,

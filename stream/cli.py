@@ -17,7 +17,7 @@ from stream.commands import dead_letters, evaluate, traffic, train_ranker, train
 from stream.commands import publish as publish_command
 from stream.commands import settings as settings_command
 from stream.commands import show as show_command
-from stream.commands.traffic import KafkaOption
+from stream.commands.traffic import ForceOption, KafkaOption
 from stream.settings import Duration, Settings
 from topics.errors import TidecastError
 
@@ -69,7 +69,7 @@ def up(
         list[Path] | None,
         typer.Option(
             "--cascades",
-            help="File of recorded cascades to replay (plain, .xz or .gz); may be repeated.",
+            help="File of recorded cascades to replay (plain, .gz, .bz2 or .xz); may be repeated.",
         ),
     ] = None,
     requests: Annotated[
@@ -105,16 +105,19 @@ def up(
     ] = None,
     edges: Annotated[int, typer.Option(min=1, help="Edges that the requests are spread over.")] = 4,
     rebase: Annotated[
-        str | None,
+        Duration | None,
         typer.Option(
+            parser=Duration.parse,
+            metavar="DURATION",
             help="Lay the publish times of the cascades onto a window of this length, such as 1h; "
-            "recorded cascades lie months apart."
+            "recorded cascades lie months apart.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the simulator.")] = 0,
     logs: Annotated[
         Path, typer.Option(help="Folder that gets a folder of logs for each run.")
     ] = Path("runs"),
+    force: ForceOption = False,
 ) -> None:
     """Runs the whole stream on this machine: broker, topics, roles, traffic, and a live display.
 
@@ -131,9 +134,10 @@ def up(
         seconds=seconds,
         json_file=json_file,
         edges=edges,
-        rebase=None if rebase is None else Duration.parse(rebase),
+        rebase=rebase,
         seed=seed,
         logs=logs,
+        force=force,
     )
 
 

@@ -67,7 +67,7 @@ def read_secret(name: str, given: Secret, file: str) -> Secret:
     try:
         with Path(file).open("rb") as source:
             content = source.read(_LONGEST + 1)
-        text = content.decode().strip("\r\n")
+        text = content.decode("utf-8-sig").strip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SecretError(
             f"{name}_file: {file} cannot be read ({error}); name a file that this user may read"

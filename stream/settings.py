@@ -452,7 +452,7 @@ def load_with_origins(
 
     if file is not None:
         try:
-            content = tomllib.loads(file.read_text())
+            content = tomllib.loads(file.read_text("utf-8-sig"))
         except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, or nested too deep
             raise SettingsError(f"{file}: {error}") from error
         for name, value in content.items():

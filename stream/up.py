@@ -38,6 +38,7 @@ from stream.progress import READS, Progress
 from stream.settings import Settings
 from stream.sources.feed import Sent, connect, feed
 from stream.sources.messages import Source
+from stream.sources.too_late import refuse_if_too_late
 from stream.stopping import when_told
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS
 from topics.errors import TidecastError
@@ -50,6 +51,7 @@ GATEWAY = "gateway"  # beside those of READS: it holds nobody back
 _TICK = 0.25
 _LINE_SECONDS = 5.0
 _DRAIN_SECONDS = 300.0
+_WAY_OUT = "Leave --kafka out to send it to a broker of its own"
 
 
 class UpError(TidecastError):
@@ -77,6 +79,7 @@ class Plan:
         speed: seconds of event time in a second; None is as fast as the slowest role.
         seconds: of sending; None is to the end of the sources, or to Ctrl-C.
         folder: for logs and the embedded broker's data; a fresh one a run.
+        force: sends also what begins before the event time that a running broker has reached.
     """
 
     traffic: Sequence[Traffic]
@@ -84,6 +87,7 @@ class Plan:
     speed: float | None
     seconds: float | None
     folder: Path
+    force: bool = False
 
 
 class Run:
@@ -117,6 +121,7 @@ class Run:
             RoleDiedError: a role ended by itself.
             UpError: what was sent was not worked off in time.
             BrokerError: the broker did not start.
+            TooLateError: a running broker has newer messages than those that are to be sent.
         """
         when_told(self._end)
         async with self._running_broker() as (settings, needs):
@@ -154,6 +159,9 @@ class Run:
         if self._plan.kafka is not None:
             settings = self._settings.having(kafka=self._plan.kafka)
             await broker.create_topics(settings)
+            if not self._plan.force:
+                for traffic in self._plan.traffic:
+                    await refuse_if_too_late(traffic.source, settings, _WAY_OUT)
             yield settings, ()
             return
         with broker.embedded(self._plan.folder / "broker") as (address, process):

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from stream import settings as settings_module
+from stream.commands import checks
 from stream.commands.traffic import KafkaOption, moment
 from stream.settings import Duration
 
@@ -150,6 +151,7 @@ def show_letter(
     match = re.fullmatch(r"(?:(\d{1,9})/)?(\d{1,18})", place, re.ASCII)
     if match is None:
         raise typer.BadParameter(f"got {place!r}; expected partition/offset, such as 2/17")
+    checks.writable("--output", output)
     settings = settings_module.load(kafka=kafka)
     at = int(match[1] or 0), int(match[2])
     letter = asyncio.run(letters.letter_at(settings, at))

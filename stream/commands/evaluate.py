@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from stream.commands import evaluate_caching
+from stream.commands import checks, evaluate_caching
 from stream.commands import evaluate_display as shown
 from stream.commands.evaluate_display import console
 from stream.commands.options import JsonOption, PlotOption, RegistryOption, SeedOption
@@ -44,7 +44,9 @@ def _group() -> None:
 
 @evaluate_app.command("cascades")
 def evaluate_cascades(
-    file: Annotated[Path, typer.Argument(help="Recorded cascades to test on (plain, .xz or .gz).")],
+    file: Annotated[
+        Path, typer.Argument(help="Recorded cascades to test on (plain, .gz, .bz2 or .xz).")
+    ],
     observe: Annotated[
         list[str],
         typer.Option(
@@ -134,22 +136,24 @@ def evaluate_cascades(
     if registry is not None and not pretrained:
         raise typer.BadParameter("--registry is where --pretrained takes models from: add that")
     named = None if models is None else [name.strip() for name in models.split(",")]
-    for path in [file, *(train or [])]:
-        if not path.is_file():
-            raise typer.BadParameter(f"{path}: no such file")
+    checks.readable(file)
+    checks.readable(*(train or []))
+    picture = checks.picture_of(json_file, plot)
+    checks.writable_folder("--keep", keep)
 
     from models import comparison
     from models.candidates import Kept
     from models.recordings import read_recording
     from models.training import RECIPES, VARIANTS
 
+    ready = comparison.pretrained(_held(named, registry), RECIPES, registry) if pretrained else []
+    recipes = {} if pretrained else _known(named, RECIPES, VARIANTS)
     tested = read_recording(file)
     told: dict[str, Any] = {"file": file.name, "digest": tested.data.digest, "split": split,
                             "prequential": prequential}  # fmt: skip
     candidates: Iterable[Candidate]
     with Bars(console) as report:
         if pretrained:
-            ready = comparison.pretrained(_held(named, registry), RECIPES, registry)
             candidates = [candidate for candidate, _ in ready]
             learnt_from = [data for _, card in ready for data in card.data]
             told["versions"] = {card.name: card.version for _, card in ready}
@@ -158,7 +162,7 @@ def evaluate_cascades(
             learnt_from = [recording.data for recording in recordings]
             kept = keep and Kept(keep, learnt_from, split, command_line())
             candidates = comparison.trained(
-                _known(named, RECIPES, VARIANTS),
+                recipes,
                 [_learnable(recording, split) for recording in recordings],
                 windows,
                 range(seed, seed + seeds),
@@ -184,7 +188,6 @@ def evaluate_cascades(
     Console(width=None if sys.stdout.isatty() else 110).print(shown.table(compared.results()))
     if json_file:
         console.print(f"figures written to {json_file}")
-    picture = plot or (json_file and json_file.with_suffix(".png"))
     if picture and first:
         from models.comparison_plot import draw
 

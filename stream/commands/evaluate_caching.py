@@ -6,6 +6,7 @@ and what is shown.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from stream.commands import checks
 from stream.commands.options import JsonOption, PlotOption, RegistryOption, SeedOption
 from stream.commands.report import Bars
 from stream.settings import Duration
@@ -31,7 +33,7 @@ def evaluate_caching(
         Path,
         typer.Argument(
             help="Recorded requests: CSV in order of time with the header "
-            "timestamp,object_id[,client_id][,size] (plain, .xz or .gz)."
+            "timestamp,object_id[,client_id][,size] (plain, .gz, .bz2 or .xz)."
         ),
     ],
     sizes: Annotated[
@@ -139,28 +141,48 @@ def evaluate_caching(
         raise typer.BadParameter(f"got --warmup {warmup:g}; expected a share below 1")
     if window is not None and window <= 0:
         raise typer.BadParameter("got --window 0; expected a duration above 0")
-    if not trace.is_file():
-        raise typer.BadParameter(f"{trace}: no such file")
+    if fetch_cost is not None and not math.isfinite(fetch_cost):
+        raise typer.BadParameter(f"got --fetch-cost {fetch_cost:g}; expected a finite number")
+    checks.readable(trace)
+    picture = checks.picture_of(json_file, plot)
 
     from models import cache_policies, ranking
+    from models.cache_policies import TrainedPolicy
     from models.caching import CacheComparison
-    from models.datasets import read_requests
+    from models.request_files import read_requests
     from models.workload import workload
 
     left_out: dict[str, str] = {}
     chosen = cache_policies.named(
-        names, skipped=lambda name, error: left_out.update({name: str(error)})
+        names,
+        skipped=lambda name, error: left_out.update({name: str(error)}),
+        load=(lambda policy: policy.load(registry)) if pretrained else None,
     )
+    learning = [policy.name for policy in chosen if isinstance(policy, TrainedPolicy)]
+    if learning and not warmup:
+        reason = (
+            "It learns from the warm-up part, and --warmup is 0: give a share above 0, or "
+            "--pretrained"
+        )
+        if names is not None:
+            raise typer.BadParameter(f"--policies {', '.join(learning)}: {reason}")
+        left_out |= dict.fromkeys(learning, reason)
+        chosen = [policy for policy in chosen if policy.name not in left_out]
     with console.status(f"reading {trace.name}"):
         read = read_requests(trace)
         length = None if window is None else float(window)
         work = workload(read, object_sizes, objective, length, fetch_cost)
+    weighed = object_sizes or ("unit" if read.sizes is None else "trace")
+    guessed = 0
+    if weighed == "trace" and read.sizes is not None:
+        guessed = int((read.sizes == 0).sum())
     told = {
         "file": trace.name,
         "requests": len(work),
         "objects": len(work.object_ids),
+        "without_size": guessed,
         "unit": work.unit,
-        "object_sizes": object_sizes or ("unit" if read.sizes is None else "trace"),
+        "object_sizes": weighed,
         "objective": objective,
         "fetch_cost": work.fetch_cost,
         "warmup": warmup,
@@ -172,7 +194,7 @@ def evaluate_caching(
         _warn_of_overlap(trace, warmup, [policy.name for policy in chosen], registry)
     with Bars(console) as report:
         compared = CacheComparison(
-            work, chosen_sizes, warmup, range(seed, seed + seeds), ks, registry, pretrained, report
+            work, chosen_sizes, warmup, range(seed, seed + seeds), ks, report
         )
         for policy in chosen:
             console.print(_line(policy.title, compared.add(policy)))
@@ -201,7 +223,6 @@ def evaluate_caching(
     if json_file:
         _write(json_file, told, compared)
         console.print(f"figures written to {json_file}")
-    picture = plot or (json_file and json_file.with_suffix(".png"))
     if picture:
         from models.caching_plot import draw
 
@@ -254,6 +275,12 @@ def _announce(told: dict[str, Any], test: int) -> None:
         console.print(
             f"object sizes are drawn by a hash of the identifier: log-normal, median "
             f"{MEDIAN_BYTES:,} bytes, sigma {SIGMA:g}"
+        )
+    if told["without_size"]:
+        console.print(
+            f"of {told['without_size']:,} objects no request states a size: they are taken to have "
+            "the median of the others",
+            style="yellow",
         )
     reasons: dict[str, list[str]] = {}
     for name, reason in told["left_out"].items():

@@ -52,6 +52,8 @@ def settings(
     A value comes from the default, from the TOML file named by `TIDECAST_CONFIG`, from the
     environment or from an option, each going over those before it. Secrets are not printed.
     """
+    if as_json and markdown:
+        raise typer.BadParameter("--json and --markdown are two forms of the same; give one")
     if markdown:
         typer.echo(page(), nl=False)
         return

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from stream import settings
+from stream.commands import checks
 from stream.settings import Duration
 from stream.stopping import when_told
 
@@ -42,15 +43,18 @@ def moment(text: str) -> float:
     """Unix seconds of `now`, of unix seconds, or of an ISO date and time (UTC unless it says).
 
     Raises:
-        ValueError: none of these.
+        ValueError: none of these, or not from 1970 to 2099.
     """
+    from models.text_files import number, unix_seconds
+
     if text == "now":
         return time.time()
     try:
-        return float(text)
+        number(text)
     except ValueError:
         when = datetime.fromisoformat(text)  # its message names the text
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+        text = str((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
+    return unix_seconds(text)
 
 
 KafkaOption = Annotated[
@@ -79,6 +83,13 @@ DryRunOption = Annotated[
         f"{DRY_RUN_MESSAGES} of them, or as many as --limit says.",
     ),
 ]
+ForceOption = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="Send it though it is older than what the broker has: roles drop what comes too late.",
+    ),
+]
 EdgesOption = Annotated[int, typer.Option(min=1, help="Edges: edge-0, edge-1, ...")]
 
 
@@ -87,8 +98,8 @@ def replay_cascades(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="Recorded cascades (plain, .xz or .gz), merged by event time. Identifiers are "
-            "prefixed by the file's name, up to its first dot."
+            help="Recorded cascades (plain, .gz, .bz2 or .xz), merged by event time. Identifiers "
+            "are prefixed by the file's name, up to its first dot."
         ),
     ],
     kafka: KafkaOption = None,
@@ -117,6 +128,7 @@ def replay_cascades(
     ] = Kind.SHARE,
     limit: LimitOption = None,
     seconds: SecondsOption = None,
+    force: ForceOption = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Sends recorded cascades to `social.events`."""
@@ -124,6 +136,8 @@ def replay_cascades(
 
     if start is not None and rebase is None:
         raise typer.BadParameter("--start moves the window of --rebase; give that too")
+    checks.readable(*files)
+    in_force = _reached(kafka, dry_run)
     with console.status("reading files"):
         source = CascadeReplay(
             files,
@@ -131,12 +145,15 @@ def replay_cascades(
             window=rebase,
             start=REBASE_START if start is None else start,
         )
-    _run(source, kafka, speed, limit, seconds, dry_run)
+    way_out = (
+        None if force else f"Lay it after them with --rebase {rebase or '1h'} --start {{after}}"
+    )
+    _run(source, in_force, speed, limit, seconds, way_out)
 
 
 @replay_app.command("requests")
 def replay_requests(
-    file: Annotated[Path, typer.Argument(help="Recorded requests (plain, .xz or .gz).")],
+    file: Annotated[Path, typer.Argument(help="Recorded requests (plain, .gz, .bz2 or .xz).")],
     kafka: KafkaOption = None,
     speed: SpeedOption = 0,
     edges: EdgesOption = 4,
@@ -151,14 +168,18 @@ def replay_requests(
     ] = None,
     limit: LimitOption = None,
     seconds: SecondsOption = None,
+    force: ForceOption = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Sends recorded requests to `edge.requests`; a client always asks the same edge."""
     from stream.sources.replay import RequestReplay
 
+    checks.readable(file)
+    in_force = _reached(kafka, dry_run)
     with console.status("reading the file"):
         source = RequestReplay(file, edges=edges, start=start)
-    _run(source, kafka, speed, limit, seconds, dry_run)
+    way_out = None if force else "Lay it after them with --start {after}"
+    _run(source, in_force, speed, limit, seconds, way_out)
 
 
 def simulate(
@@ -198,6 +219,7 @@ def simulate(
     ] = None,
     limit: LimitOption = None,
     seconds: SecondsOption = None,
+    force: ForceOption = False,
     dry_run: DryRunOption = False,
 ) -> None:
     """Sends simulated cascades and requests to `social.events` and `edge.requests`, until Ctrl-C.
@@ -208,6 +230,9 @@ def simulate(
     from stream.sources import parameters as fitted
     from stream.sources.simulate import START, Simulation
 
+    if parameters is not None:
+        checks.readable(parameters)
+    in_force = _reached(kafka, dry_run)
     with console.status("preparing the simulation"):
         source = Simulation(
             seed=seed,
@@ -217,28 +242,49 @@ def simulate(
             start=START if start is None else start,
             parameters=None if parameters is None else fitted.load(parameters),
         )
-    _run(source, kafka, speed, limit, seconds, dry_run)
+    way_out = None if force else "Lay it after them with --start {after}"
+    _run(source, in_force, speed, limit, seconds, way_out)
+
+
+def _reached(kafka: str | None, dry_run: bool) -> settings.Settings | None:
+    """The settings of a broker that answers and has the topics; None where nothing is sent.
+
+    Raises:
+        BrokerError: no broker answers, or a topic is missing.
+    """
+    if dry_run:
+        return None
+    from stream.broker import partitions
+    from stream.sources.messages import EVENTS, REQUESTS
+
+    in_force = settings.load(kafka=kafka)
+    asyncio.run(partitions(in_force, [EVENTS, REQUESTS]))
+    return in_force
 
 
 def _run(
     source: Source,
-    kafka: str | None,
+    in_force: settings.Settings | None,
     speed: float,
     limit: int | None,
     seconds: float | None,
-    dry_run: bool,
+    way_out: str | None,
 ) -> None:
-    """Prints or sends the messages of a source."""
+    """Prints or sends the messages of a source.
+
+    Args:
+        in_force: None prints.
+        way_out: for a source that would come too late; None sends that too.
+    """
     from stream.sources.messages import Limited
 
-    if dry_run:
+    if in_force is None:
         _print(Limited(source, limit or DRY_RUN_MESSAGES))
         return
     if limit is not None:
         source = Limited(source, limit)
-    in_force = settings.load(kafka=kafka)
     began = time.monotonic()
-    sent, stopped = asyncio.run(_send(source, in_force, speed or None, seconds))
+    sent, stopped = asyncio.run(_send(source, in_force, speed or None, seconds, way_out))
     took = time.monotonic() - began
     counts = ", ".join(f"{count:,} to {topic}" for topic, count in sorted(sent.counts.items()))
     until = "" if sent.latest is None else f"; event time up to {_readable(sent.latest)}"
@@ -249,13 +295,18 @@ def _run(
 
 
 async def _send(
-    source: Source, in_force: settings.Settings, speed: float | None, seconds: float | None
+    source: Source,
+    in_force: settings.Settings,
+    speed: float | None,
+    seconds: float | None,
+    way_out: str | None,
 ) -> tuple[Sent, bool]:
     """Feeds the source, with a progress bar; True beside the counts if a signal stopped it."""
     from rich import progress
 
     from stream.sources.feed import connect, feed
     from stream.sources.messages import EVENTS, REQUESTS
+    from stream.sources.too_late import refuse_if_too_late
 
     until = None if seconds is None else time.monotonic() + seconds
     stop = asyncio.Event()
@@ -270,6 +321,8 @@ async def _send(
     )
     producer = await connect(in_force, [EVENTS, REQUESTS])
     try:
+        if way_out is not None:
+            await refuse_if_too_late(source, in_force, way_out)
         with progress.Progress(*columns, console=console, transient=True) as display:
             of = "" if source.total is None else f" of {source.total:,}"
             task = display.add_task(source.name, total=source.total, of=of, at="", rate=0.0)

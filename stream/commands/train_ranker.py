@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stream.commands import checks
 from stream.commands.report import Bars, command_line
 from stream.commands.training import (
     OutputOption,
@@ -32,7 +33,7 @@ def train_cachemamba(
         list[Path],
         typer.Option(
             "--requests",
-            help="File of one edge's recorded requests (plain, .xz or .gz); may be repeated.",
+            help="File of one edge's recorded requests (plain, .gz, .bz2 or .xz); may be repeated.",
         ),
     ],
     output: OutputOption = Path("runs/models"),
@@ -64,17 +65,16 @@ def train_cachemamba(
     Of what is learnt from, the earlier three quarters train and the rest validates; then both do.
     A model serves edges of any size; files of several kinds of traffic make it serve more of them.
     """
-    for path in requests:
-        if not path.is_file():
-            raise typer.BadParameter(f"{path}: no such file")
+    checks.readable(*requests)
+    checks.new_version(output, ["cachemamba"], version)
 
     import torch
 
     from models import registry
     from models.checkpoint import checkpoints
-    from models.datasets import read_requests
     from models.ranker_network import Config
     from models.ranker_training import SCHEDULE, train_ranker
+    from models.request_files import read_requests
     from models.workload import workload
 
     torch.set_num_threads(threads)

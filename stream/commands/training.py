@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from stream.commands import checks
 from stream.commands.report import Bars, command_line
 from stream.commands.show import RootOption
 
@@ -26,8 +27,8 @@ CascadesOption = Annotated[
     list[Path],
     typer.Option(
         "--cascades",
-        help="File of recorded cascades (plain, .xz or .gz); repeat it for several. Of each file "
-        "the earliest 70 % train, the next 15 % validate, the latest 15 % are only tested on.",
+        help="File of recorded cascades (plain, .gz, .bz2 or .xz); repeat it for several. Of each "
+        "file the earliest 70 % train, the next 15 % validate, the latest 15 % are only tested on.",
     ),
 ]
 BackgroundOption = Annotated[
@@ -259,9 +260,12 @@ def _train(name: str, told: Options, **options: Any) -> None:
     from models import evaluation, registry
     from models.datasets import split_chronologically
     from models.served import Served
-    from models.training import RECIPES
+    from models.training import MEMBERS, RECIPES
 
     files = [*told.cascades, *told.background]
+    checks.readable(*told.cascades)
+    checks.readable(*told.background)
+    checks.new_version(told.output, [name, *(MEMBERS if name == "served" else ())], told.version)
     shares = [1.0] * len(told.cascades) + [told.background_weight] * len(told.background)
     recordings = [_read(path) for path in files]
     splits = [split_chronologically(recording.cascades) for recording in recordings]

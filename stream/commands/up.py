@@ -12,6 +12,7 @@ import orjson
 import typer
 from rich.console import Console
 
+from stream.commands import checks
 from stream.progress import READS
 from stream.settings import Settings
 from stream.sources.replay import CascadeReplay, RequestReplay
@@ -40,6 +41,7 @@ def run_up(
     rebase: float | None,
     seed: int,
     logs: Path,
+    force: bool,
 ) -> None:
     """Runs everything, prints the summary, and exits with 1 when something is wrong with it.
 
@@ -47,6 +49,11 @@ def run_up(
         UpError: the folder of its logs cannot be made, or what `Run.go` raises.
     """
     console = Console(stderr=True, highlight=False)
+    if rebase is not None and not cascades:
+        raise typer.BadParameter("--rebase lays cascades onto a window: give --cascades too")
+    checks.readable(*cascades)
+    checks.readable(*([] if requests is None else [requests]))
+    checks.writable("--json", json_file)
     folder = logs / time.strftime(_RUN_TIME)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,8 +61,6 @@ def run_up(
         raise UpError(
             f"the run's folder {folder} cannot be made ({error.strerror}); name another with --logs"
         ) from error
-    if json_file is not None:
-        json_file.touch()  # fails now rather than after the run
     traffic: list[Traffic] = []
     with console.status("reading files") if cascades or requests else console.status("starting"):
         if cascades:
@@ -73,7 +78,7 @@ def run_up(
         )
         traffic.append(Traffic(simulation, tuple(READS)))
         speed = speed or SIMULATED_SPEED
-    plan = Plan(traffic, kafka, speed, seconds, folder)
+    plan = Plan(traffic, kafka, speed, seconds, folder, force)
     run = Run(plan, settings, console)
     summary = asyncio.run(run.go())
     encoded = orjson.dumps(summary, option=orjson.OPT_INDENT_2)

@@ -5,7 +5,7 @@ SourceError(TidecastError)    input that cannot be made into messages; says what
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS
@@ -35,10 +35,12 @@ class Source(Protocol):
     Attributes:
         name: what a person calls it, for progress bars and summaries.
         total: messages in all; None where the sequence has no end.
+        begins: event time of the first message, by topic.
     """
 
     name: str
     total: int | None
+    begins: Mapping[str, float]
 
     def __iter__(self) -> Iterator[list[Message]]:
         """Batches of at most `BATCH` messages, never empty."""
@@ -53,6 +55,7 @@ class Limited:
             raise SourceError(f"limit: got {limit}; expected 0 or more")
         self.source = source
         self.name = source.name
+        self.begins = source.begins
         self.total: int | None = limit if source.total is None else min(limit, source.total)
 
     def __iter__(self) -> Iterator[list[Message]]:

@@ -6,6 +6,7 @@ docs/simulator.md says how each number was estimated and how well the result mat
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from statistics import NormalDist
 from typing import Annotated, Literal
@@ -120,7 +121,8 @@ def load(file: Path | str = FITTED) -> Parameters:
         OSError: the file cannot be read.
     """
     try:
-        parameters = msgspec.json.decode(Path(file).read_bytes(), type=Parameters)
+        content = Path(file).read_bytes().removeprefix(codecs.BOM_UTF8)
+        parameters = msgspec.json.decode(content, type=Parameters)
     except msgspec.DecodeError as error:
         raise SourceError(f"{file}: {error}") from error
     if parameters.total_weight() <= 0:

@@ -9,7 +9,7 @@ request.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -17,7 +17,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.datasets import read_cascades, read_requests
+from models.cascade_files import read_cascades
+from models.request_files import read_requests
 from stream.sources.messages import BATCH, EVENTS, REQUESTS, Message, SourceError
 from topics.hashing import hash_ids
 from topics.records import YEAR_2100, EdgeRequest, SocialEvent
@@ -60,15 +61,14 @@ class CascadeReplay:
     `<cascade_id>:<i>`; the root is a `post`.
 
     Args:
-        files: in the format of `models.datasets.read_cascades`, plain, .xz or .gz.
+        files: as `models.cascade_files` reads them.
         kind: of every event but the roots: share, reply or view.
         window: lays the publish times of each file onto a window of that many seconds that begins
             at `start` (see `rebase`); delays are kept. None keeps the recorded times.
         start: unix seconds; without effect unless `window` is given.
 
     Raises:
-        SourceError: files of one stem, a cascade twice in a file, an identifier or a timestamp
-            outside its bounds.
+        SourceError: files of one stem, an identifier or a timestamp outside its bounds.
         DataFormatError: a file that is not in its format.
         OSError: a file cannot be read.
     """
@@ -104,6 +104,7 @@ class CascadeReplay:
         order = np.argsort(columns[0], kind="stable")
         self._columns = [column[order] for column in columns]
         self.total: int | None = len(order)
+        self.begins: Mapping[str, float] = {EVENTS: float(self._columns[0][0])}
 
     def _read(
         self, file: Path | str, window: float | None, start: float
@@ -118,11 +119,7 @@ class CascadeReplay:
         parents: list[NDArray[np.int32]] = []
         users: list[NDArray[np.int32]] = []
         parent_users: list[NDArray[np.int32]] = []
-        seen: set[str] = set()
         for cascade in read_cascades(file):
-            if cascade.cascade_id in seen:
-                raise SourceError(f"{file}: cascade {cascade.cascade_id!r} is there twice")
-            seen.add(cascade.cascade_id)
             content = content_of(cascade.cascade_id)
             self._ids.append(_checked(f"{prefix}/{cascade.cascade_id}", file))
             self._contents.append(None if content is None else f"{prefix}/{content}")
@@ -177,11 +174,11 @@ class CascadeReplay:
 class RequestReplay:
     """The requests of a file: topic `edge.requests`, keyed by edge.
 
-    A client always asks the same edge, chosen by a hash of its identifier; requests of a file
-    without clients go to the edges in turn.
+    A client always asks the same edge, chosen by a hash of its identifier; requests of clients
+    that are not known go to the edges in turn.
 
     Args:
-        file: in the format of `models.datasets.read_requests`, plain, .xz or .gz.
+        file: as `models.request_files` reads it.
         edges: how many, named `edge-0`, `edge-1`, ...
         start: moves the trace so that its first request is at this time; None keeps its times.
 
@@ -204,21 +201,19 @@ class RequestReplay:
         if start is not None:
             self._times = trace.timestamps - trace.timestamps[0] + start
         _check_times(self._times, file)
+        self.begins: Mapping[str, float] = {REQUESTS: float(self._times[0])}
         self._objects = trace.objects
         self._object_ids = [_checked(f"{prefix}/{name}", file) for name in trace.object_ids]
-        self._sizes: list[int] | list[None]
-        self._sizes = (
-            [None] * len(self._object_ids) if trace.sizes is None else trace.sizes.tolist()
-        )
+        sizes = [0] * len(self._object_ids) if trace.sizes is None else trace.sizes.tolist()
+        self._sizes = [size or None for size in sizes]
         self._clients = trace.clients
-        self._client_ids: list[str | None]
-        if trace.client_ids == [""]:
-            self._client_ids = [None]
-            self._edges = np.arange(len(trace)) % edges
-        else:
-            clients = [_checked(f"{prefix}/{name}", file) for name in trace.client_ids]
-            self._client_ids = [*clients]
-            self._edges = (hash_ids(clients) % np.uint64(edges)).astype(np.int64)[trace.clients]
+        clients = [_checked(f"{prefix}/{name}", file) for name in trace.client_ids]
+        self._client_ids = [
+            client if name else None for name, client in zip(trace.client_ids, clients, strict=True)
+        ]
+        own = (hash_ids(clients) % np.uint64(edges)).astype(np.int64)[trace.clients]
+        known = np.array(trace.client_ids) != ""
+        self._edges = np.where(known[trace.clients], own, np.arange(len(trace)) % edges)
         self._edge_ids = [f"edge-{number}" for number in range(edges)]
 
     def __iter__(self) -> Iterator[list[Message]]:
@@ -258,9 +253,9 @@ def _checked(identifier: str, file: Path | str) -> str:
 
 
 def _check_times(times: NDArray[np.float64], file: Path | str) -> None:
-    for time in (times.min(), times.max()):
-        if not 0 <= time < YEAR_2100:
-            raise SourceError(
-                f"{file}: an event at {time:.0f} unix seconds; expected 1970 to 2099 "
-                "(another start lays the events elsewhere)"
-            )
+    """Refuses what a start has laid out of bounds: what a file holds lies within them."""
+    if not (times.min() >= 0 and times.max() < YEAR_2100):
+        raise SourceError(
+            f"{file}: with this start events lie at {times.min():.0f} to {times.max():.0f} unix "
+            "seconds; expected 1970 to 2099. Choose another start"
+        )

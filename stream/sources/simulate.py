@@ -8,7 +8,7 @@ whole cascades are left out and counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 import numpy as np
@@ -90,6 +90,10 @@ class Simulation:
         self.refused = self.cut = 0
         self._seed = seed
         self._start = float(start)
+        rates = {EVENTS: cascades_per_second, REQUESTS: requests_per_second}
+        self.begins: Mapping[str, float] = {
+            topic: self._start for topic, rate in rates.items() if rate
+        }
         most_born = _NO_END if cascades is None else cascades
         self._bounds = most_born, most_pending, most_live
         self._edges = [f"edge-{number}" for number in range(edges)]

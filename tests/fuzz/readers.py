@@ -7,6 +7,7 @@ outside its bounds.
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import lzma
 from collections.abc import Callable
@@ -21,11 +22,12 @@ import torch
 
 from models import registry
 from models.cachemamba import CacheMambaNetwork
-from models.datasets import DataFormatError, read_requests
 from models.network_files import CONFIG, WEIGHTS, load_network, save_network
 from models.ranker_network import Config
 from models.recordings import read_recording
+from models.request_files import read_requests
 from models.seismic import CONSTANTS
+from models.text_files import DataFormatError
 from stream import checkpoint_file
 from stream.checkpoint_file import CheckpointError
 from stream.ranker import RankedPartition, usable
@@ -155,7 +157,8 @@ def readers() -> dict[str, Reader]:
         if examples(topic):
             add(topic.name, partial(decode, topic), DecodeError, *examples(topic))
     add("ranked window", rank, DecodeError, window())
-    for suffix, pack in ("", bytes), (".gz", gzip.compress), (".xz", lzma.compress):
+    packed = ("", bytes), (".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)
+    for suffix, pack in packed:
         file = partial(in_file, f"cascades.txt{suffix}", read_recording)
         add(f"cascades{suffix}", file, DataFormatError, pack(CASCADES))
         file = partial(in_file, f"requests.csv{suffix}", read_requests)

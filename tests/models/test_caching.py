@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.cache_policies import POLICIES, Policy, TrainedPolicy
+from models.cache_policies import POLICIES, Policy, TrainedPolicy, named
 from models.caching import CacheComparison
 from models.caching_plot import draw
 from models.decayed import DecayedCountRanker
@@ -88,8 +88,9 @@ def test_pretrained_policies_are_loaded_and_not_trained() -> None:
     ready = noisy.train(workload_of(CODES[:100]), 0, lambda *_: None)
     asked = []
     trained = TrainedPolicy("noisy", "Noisy", noisy.train, lambda root: asked.append(root) or ready)
-    compared = CacheComparison(workload_of(CODES), [10], seeds=[0, 1], pretrained=True)
-    [result] = compared.add(trained)
+    [loaded] = named(None, {"noisy": trained}, load=lambda policy: policy.load(None))
+    compared = CacheComparison(workload_of(CODES), [10], seeds=[0, 1])
+    [result] = compared.add(loaded)
     assert asked == [None] and len(noisy.learnt) == 1
     assert result.seeds == [] and result.train_seconds is None
 

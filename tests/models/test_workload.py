@@ -30,6 +30,11 @@ def test_objects_weigh_alike_unless_the_trace_has_sizes() -> None:
     assert workload(sized, "unit").unit == "objects"
 
 
+def test_objects_of_no_stated_size_weigh_what_the_others_do() -> None:
+    sized = trace_of([1, 2, 3, 4], sizes={1: 10, 2: 0, 3: 30, 4: 32})
+    assert workload(sized).weights.tolist() == [10, 30, 30, 32]
+
+
 def test_drawn_sizes_are_log_normal_and_belong_to_the_identifier() -> None:
     names = [f"/video/{number}" for number in range(4_000)]
     sizes = drawn_sizes(names)

@@ -48,6 +48,12 @@ def test_a_file_of_a_secret_is_read_whenever_it_is_asked_for(tmp_path: Path) -> 
         assert read_secret("kafka_password", Secret(), str(file)).reveal() == text
 
 
+def test_a_file_of_a_secret_may_have_a_byte_order_mark_and_end_as_lines_do(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_bytes(b"\xef\xbb\xbf" + PLANTED.encode() + b"\r\n")
+    assert read_secret("kafka_password", Secret(), str(file)).reveal() == PLANTED
+
+
 @pytest.mark.parametrize("content", [b"", b"\n", b"one\ntwo", b"\xff", b"x" * 70_000])
 def test_a_file_that_holds_no_secret_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "password"

@@ -84,6 +84,23 @@ def test_a_file_that_is_not_as_it_should_be_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "content", [b"\xef\xbb\xbfpartitions = 8\n", b"partitions = 8\r\n", b"\n\npartitions = 8"]
+)
+def test_a_file_may_be_written_as_editors_write_them(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "tidecast.toml"
+    file.write_bytes(content)
+    assert load(environment={"TIDECAST_CONFIG": str(file)}).partitions == 8
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "tidecast.toml"
+    file.write_bytes("partitions = 8\n".encode(encoding))
+    with pytest.raises(SettingsError, match=r"tidecast\.toml: "):
+        load(environment={"TIDECAST_CONFIG": str(file)})
+
+
+@pytest.mark.parametrize(
     ("text", "seconds"),
     [("90", 90), (90, 90), ("90s", 90), ("1.5m", 90), ("1h", 3600), ("7d", 604800)],
 )

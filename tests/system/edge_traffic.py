@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.datasets import read_requests
 from models.decayed import DecayedCountRanker
+from models.request_files import read_requests
 from stream.decisions import Change, EdgeDecisions
 from stream.histories import EdgeHistories
 from stream.settings import Settings

@@ -124,6 +124,14 @@ def test_the_models_that_ship_are_measured_by_default(recorded: Path, tmp_path: 
     assert {one["model"] for one in found["results"]} == set(registry.list_forecasters())
 
 
+def test_forecasts_follow_what_came_of_earlier_ones(recorded: Path, tmp_path: Path) -> None:
+    words = (recorded, "--observe", "1h", "--horizon", "24h", "--models", "mean")
+    [plain] = figures(tmp_path / "a.json", *words)["results"]
+    told = figures(tmp_path / "b.json", *words, "--prequential")
+    assert told["prequential"] and told["results"][0]["n"] == plain["n"]
+    assert told["results"][0]["msle"] != plain["msle"]
+
+
 def test_kept_models_are_not_trained_again(recorded: Path, tmp_path: Path) -> None:
     words = (
         recorded, "--observe", "1h", "--horizon", "24h", "--models", "seismic", "--seeds", 1,

@@ -145,6 +145,26 @@ def test_without_libcachesim_the_rest_runs_and_the_message_helps(
     assert "pip install 'tidecast[bench]'" in str(result.exception)
 
 
+def test_ready_policies_are_measured_by_default(trace: Path, tmp_path: Path) -> None:
+    """All of them but those of which the registry holds no model, which is said."""
+    found = figures(tmp_path / "found.json", trace, "--pretrained", "--sizes", "0.1")
+    assert "transformer" in found["left_out"] and "cachemamba" not in found["left_out"]
+    assert "left out: transformer. got model 'transformer'" in found["said"]
+    measured = {one["policy"] for one in found["results"]}
+    assert measured | set(found["left_out"]) | {"lrb"} >= set(POLICIES)
+    assert "cachemamba" in measured
+    assert all(one["train_seconds"] is None for one in found["results"])
+
+
+def test_who_learns_is_left_out_where_there_is_nothing_to_learn_from(
+    trace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "libcachesim", None)
+    found = figures(tmp_path / "found.json", trace, "--warmup", "0", "--sizes", "0.1")
+    assert {"cachemamba", "transformer"} <= set(found["left_out"])
+    assert [one["policy"] for one in found["results"]] == ["lru", "decayed", "belady"]
+
+
 def test_with_libcachesim_all_policies_run(trace: Path, tmp_path: Path) -> None:
     pytest.importorskip(
         "libcachesim", reason="libcachesim is not installed (the extra `bench`)",

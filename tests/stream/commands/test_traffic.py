@@ -7,16 +7,19 @@ import subprocess
 import sys
 import time
 
+import msgspec
 import pytest
 import typer
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from typer.testing import CliRunner
 
 from stream.broker import BrokerError, create_topics_now, embedded, free_port
 from stream.commands.traffic import moment, replay_app, simulate
 from stream.settings import Settings
 from stream.sources.messages import EVENTS, SourceError
+from stream.sources.too_late import TooLateError
 from topics.catalogue import CATALOGUE
+from topics.records import SocialEvent
 
 app = typer.Typer()
 app.add_typer(replay_app, name="replay")
@@ -37,6 +40,13 @@ def files(tmp_path):
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory):
     with embedded(tmp_path_factory.mktemp("broker")) as (address, _):
+        create_topics_now(Settings(kafka=address))
+        yield address
+
+
+@pytest.fixture
+def fresh_kafka(tmp_path):
+    with embedded(tmp_path / "broker") as (address, _):
         create_topics_now(Settings(kafka=address))
         yield address
 
@@ -106,7 +116,8 @@ def test_wrong_options_are_refused_with_the_reason(files, arguments, reason):
 
 def test_a_missing_file_and_a_missing_broker_are_named(files):
     missing = run("replay", "cascades", "nowhere.txt")
-    assert isinstance(missing.exception, FileNotFoundError)
+    assert missing.exit_code == 2
+    assert "nowhere.txt: no such file" in " ".join(missing.output.replace("│", "").split())
     nothing = run("simulate", "--rate", "0", "--requests-rate", "0", "--dry-run")
     assert isinstance(nothing.exception, SourceError)
     unreachable = run("replay", "requests", files[1], "--kafka", f"127.0.0.1:{free_port()}")
@@ -127,6 +138,60 @@ def test_what_was_sent_is_told(files, kafka):
     assert "to edge.requests" in result.stderr
 
 
+@pytest.mark.system
+def test_what_is_older_than_what_the_broker_has_is_not_sent(tmp_path, fresh_kafka):
+    """Nor if heartbeats, what does not decode, and what is of the future came after it."""
+    newer, older = tmp_path / "newer.txt", tmp_path / "older.txt"
+    newer.write_text("n\tu\t1464745294\t2\tu:0 u/v:100\n")
+    older.write_text("o\tu\t1338802252\t1\tu:0\n")
+    trace = tmp_path / "trace.csv"
+    trace.write_text("timestamp,object_id\n1338802252,x\n")
+
+    def send(*arguments):
+        return run(*arguments, "--kafka", fresh_kafka)
+
+    # Nothing is there yet, and what is younger may come.
+    assert send("replay", "cascades", str(older)).exit_code == 0
+    assert send("replay", "cascades", str(newer)).exit_code == 0
+    assert send("replay", "cascades", str(newer)).exit_code == 1, "its end is there"
+    future = event_at(time.time() + 1e6)
+    asyncio.run(write(fresh_kafka, [*[None] * 3_000, b"no event", future]))
+    before = asyncio.run(messages_on(fresh_kafka))
+    refused = send("replay", "cascades", str(older))
+    assert isinstance(refused.exception, TooLateError)
+    for words in (
+        "older begins at 2012-06-04T09:30:52",
+        "social.events on",
+        "up to 2016-06-01T01:43:14",
+        "--rebase 1h --start 2016-06-01T01:43:15",
+        "--force",
+    ):
+        assert words in str(refused.exception)
+    assert asyncio.run(messages_on(fresh_kafka)) == before, "nothing was sent"
+    assert send("replay", "requests", str(trace)).exit_code == 0, "another topic"
+    moved = ["--rebase", "1h", "--start", "2016-06-01T01:43:15"]
+    assert send("replay", "cascades", str(older), *moved).exit_code == 0
+    assert send("replay", "cascades", str(older), "--force").exit_code == 0
+    assert asyncio.run(messages_on(fresh_kafka)) == before + 2
+    simulated = send("simulate", "--limit", "5", "--start", "2010-01-01", "--requests-rate", "0")
+    assert isinstance(simulated.exception, TooLateError)
+    assert "--start 2016-06-01T01:43:16" in str(simulated.exception)
+
+
+def event_at(timestamp):
+    return msgspec.json.encode(SocialEvent("f", "f:0", "u", timestamp, "post", None, None, None))
+
+
+async def write(kafka, values):
+    """Into every partition of the events."""
+    producer = AIOKafkaProducer(bootstrap_servers=kafka)
+    async with producer:
+        for number in await producer.partitions_for(EVENTS):
+            for value in values:
+                await producer.send(EVENTS, value, key=b"k", partition=number)
+        await producer.flush()
+
+
 async def messages_on(kafka):
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka)
     async with consumer:
@@ -144,7 +209,7 @@ def test_an_interrupt_stops_it_cleanly(files, kafka):
     process = subprocess.Popen(
         [
             sys.executable, "-c", program,
-            "cascades", files[0], "--kafka", kafka, "--speed", "0.001",
+            "cascades", files[0], "--kafka", kafka, "--speed", "0.001", "--force",
         ],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip

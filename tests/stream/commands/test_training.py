@@ -97,9 +97,31 @@ def test_models_are_trained_written_and_listed(
     assert run(app, "models", "list") == listed
 
 
+def test_a_network_is_trained(recorded: Path, tmp_path: Path) -> None:
+    output = tmp_path / "registry"
+    parts = "structure,users,encoder,likelihood"
+    run(
+        train_app, "concat", "--cascades", recorded, "--output", output, "--components", parts,
+        "--members", 1, "--epochs", 1,
+    )  # fmt: skip
+    assert loaded(output, "concat").version == "1"
+
+
+@pytest.mark.long
+def test_the_mixture_is_trained(recorded: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text(recorded.read_text().replace("c", "d"))
+    output = tmp_path / "registry"
+    run(
+        train_app, "served", "--cascades", recorded, "--cascades", other, "--output", output,
+        "--version", 2, "--seed", 1,
+    )  # fmt: skip
+    assert loaded(output, "served").version == "2"
+
+
 def test_too_few_cascades_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "few.txt"
-    path.write_text("c\tr\t0\t1\tr:0\n" * 5)
+    path.write_text("".join(f"c{number}\tr\t0\t1\tr:0\n" for number in range(5)))
     result = CliRunner().invoke(train_app, ["seismic", "--cascades", str(path)])
     assert result.exit_code == 2
     assert "at least 20" in result.output
