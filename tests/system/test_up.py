@@ -121,6 +121,27 @@ def test_a_run_accounts_for_everything_and_leaves_nothing_behind(run: Run) -> No
     assert roles_below(run.folder) == []
 
 
+def test_files_are_replayed_to_their_end(tmp_path: Path) -> None:
+    """Two files of cascades and one of requests, into a broker of the run's own."""
+    events = " ".join(["r:0", *(f"r/u{n}:{60 * n}" for n in range(1, 40))])
+    for name in ("weibo", "twitter"):
+        lines = (f"{c}\tr\t{1_400_000_000 + 60 * c}\t40\t{events}\n" for c in range(5))
+        (tmp_path / f"{name}.txt").write_text("".join(lines))
+    requests = (f"{1_400_000_000 + second},o{second % 7}\n" for second in range(900))
+    (tmp_path / "trace.csv").write_text("timestamp,object_id\n" + "".join(requests))
+    summary_file = tmp_path / "summary.json"
+    options = ["--cascades", "weibo.txt", "--cascades", "twitter.txt", "--requests", "trace.csv"]
+    named = [str(tmp_path / word) if "." in word else word for word in options]
+    code, output = finish(
+        up(tmp_path / "runs", *named, "--json", str(summary_file), **QUICK_MODELS), 300
+    )
+    assert code == 0, output
+    summary = json.loads(summary_file.read_text())
+    assert (summary["events_sent"], summary["events_consumed"]) == (400, 400)
+    assert (summary["requests_sent"], summary["requests_consumed"]) == (900, 900)
+    assert summary["drained"] and summary["dead_letters"] == 0
+
+
 def test_a_role_that_dies_is_named_with_its_last_lines(tmp_path: Path) -> None:
     code, output = finish(up(tmp_path / "runs", "--for", "60", TIDECAST_FORECASTER="oracle"))
     assert code == 1
