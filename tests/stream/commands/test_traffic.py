@@ -176,6 +176,10 @@ def test_what_is_older_than_what_the_broker_has_is_not_sent(tmp_path, fresh_kafk
     simulated = send("simulate", "--limit", "5", "--start", "2010-01-01", "--requests-rate", "0")
     assert isinstance(simulated.exception, TooLateError)
     assert "--start 2016-06-01T01:43:16" in str(simulated.exception)
+    again = send(
+        "simulate", "--limit", "5", "--start", "2010-01-01", "--requests-rate", "0", "--force"
+    )
+    assert again.exit_code == 0
 
 
 def event_at(timestamp):
