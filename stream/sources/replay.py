@@ -21,7 +21,7 @@ from models.cascade_files import read_cascades
 from models.request_files import read_requests
 from stream.sources.messages import BATCH, EVENTS, REQUESTS, Message, SourceError
 from topics.hashing import hash_ids
-from topics.records import YEAR_2100, EdgeRequest, SocialEvent
+from topics.records import LONGEST_OBJECT, YEAR_2100, EdgeRequest, SocialEvent
 
 # 2015-01-01T00:00:00Z. Fixed, so that the same command gives the same bytes; years ago, so that
 # the longest delays on record still end in the past: events in the future are refused.
@@ -203,7 +203,9 @@ class RequestReplay:
         _check_times(self._times, file)
         self.begins: Mapping[str, float] = {REQUESTS: float(self._times[0])}
         self._objects = trace.objects
-        self._object_ids = [_checked(f"{prefix}/{name}", file) for name in trace.object_ids]
+        self._object_ids = [
+            _checked(f"{prefix}/{name}", file, LONGEST_OBJECT) for name in trace.object_ids
+        ]
         sizes = [0] * len(self._object_ids) if trace.sizes is None else trace.sizes.tolist()
         self._sizes = [size or None for size in sizes]
         self._clients = trace.clients
@@ -242,12 +244,12 @@ class RequestReplay:
             yield batch
 
 
-def _checked(identifier: str, file: Path | str) -> str:
+def _checked(identifier: str, file: Path | str, longest: int = LONGEST_ID) -> str:
     """The identifier, if it is short enough for a record."""
-    if len(identifier) > LONGEST_ID:
+    if len(identifier) > longest:
         raise SourceError(
             f"{file}: the identifier {identifier[:40]!r}... has {len(identifier)} characters with "
-            f"the file's name before it; at most {LONGEST_ID} are allowed"
+            f"the file's name before it; at most {longest} are allowed"
         )
     return identifier
 

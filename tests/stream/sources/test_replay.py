@@ -174,6 +174,15 @@ def test_what_is_not_known_of_a_request_is_not_said(tmp_path):
     ]
 
 
+def test_an_object_may_have_the_length_that_its_record_allows(tmp_path):
+    head = "timestamp,object_id\n"
+    longest = "x" * (2_048 - len("r/"))
+    [message] = flat(RequestReplay(write(tmp_path, "r.csv", f"{head}1,{longest}\n")))
+    assert EDGE_REQUESTS.codec.decode(message.value).object_id == f"r/{longest}"
+    with pytest.raises(SourceError, match="at most 2048"):
+        RequestReplay(write(tmp_path, "r.csv", f"{head}1,{longest}x\n"))
+
+
 def test_a_source_says_when_it_begins(tmp_path):
     file = write(tmp_path, "one.txt", CASCADES)
     assert CascadeReplay([file]).begins == {EVENTS: 100}
