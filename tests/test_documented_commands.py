@@ -61,6 +61,7 @@ _CONTRACT = "tests/stream/commands/test_contract_command.py::"
 RUN_BY: dict[str, str] = {
     "up": _UP + "test_a_run_accounts_for_everything_and_leaves_nothing_behind",
     "up --cascades --requests": _UP + "test_files_are_replayed_to_their_end",
+    "broker": "tests/system/test_broker.py::test_it_ends_with_its_server_and_keeps_what_it_holds",
     "doctor": "tests/system/test_doctor.py::test_all_is_well",
     "tracker": _BEATS,
     "gateway": _BEATS,
