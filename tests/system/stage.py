@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.group import LeaveGroupRequest
 
@@ -44,7 +44,13 @@ from tests.system.scenario import (
 )
 from tests.system.sent_log import SentLog
 from tests.system.tracker_log import stamped_by_senders
-from topics.catalogue import CATALOGUE, EDGE_REQUESTS, FORECAST_SCORES, SOCIAL_EVENTS
+from topics.catalogue import (
+    CATALOGUE,
+    EDGE_REQUESTS,
+    FORECAST_SCORES,
+    SOCIAL_EVENTS,
+    STAMPED_BY,
+)
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +174,7 @@ class Stage:
         self._workers: dict[tuple[str, str], Worker] = {}
         self._admin: AIOKafkaAdminClient | None = None
         self._freezing: dict[Worker, asyncio.Task[None]] = {}
+        self._past_offsets = 0  # of the events of topics that were deleted
         self._before: dict[str, int] = {}  # what a role had worked off at its last misfortune
 
     # ------------------------------------------------------------------ the workers
@@ -339,12 +346,14 @@ class Stage:
     async def recreate_events(self) -> None:
         """Deletes the topic of events and makes it again."""
         admin = await self._connected()
-        while True:
-            await admin.delete_topics([SOCIAL_EVENTS.name])
-            # A consumer that asked for it in between has made it, with one partition.
-            if SOCIAL_EVENTS.name in await create_topics(self.settings):
-                break
-        await stamped_by_senders(self.settings)
+        self._past_offsets += sum((await self.ends([SOCIAL_EVENTS.name])).values())
+        configs = SOCIAL_EVENTS.configs() | {STAMPED_BY: "CreateTime"}
+        anew = NewTopic(SOCIAL_EVENTS.name, self.settings.partitions, 1, topic_configs=configs)
+        made = False
+        while not made:
+            await admin.delete_topics([anew.name])
+            # A consumer that asks for it in between makes it on this broker, with one partition.
+            made = (await admin.create_topics([anew])).topic_errors[0][1] == 0
 
     async def _progress(self, role: str) -> None:
         """Returns once the role has worked since its last misfortune, or has nothing to do."""
@@ -406,7 +415,9 @@ class Stage:
             committed = {tp: max(at.offset, 0) for tp, at in listed.items()}
             theirs = {tp: end for tp, end in ends.items() if tp.topic in topics}
             reached = sum(committed.get(tp, 0) for tp in theirs)
-            done[role] = reached, sum(theirs.values()) - reached
+            # What is committed beyond the end is of a log that is not there any more.
+            waiting = sum(abs(end - committed.get(tp, 0)) for tp, end in theirs.items())
+            done[role] = reached + (self._past_offsets if role == "tracker" else 0), waiting
         return done
 
     async def ends(self, names: Iterable[str]) -> dict[TopicPartition, int]:
