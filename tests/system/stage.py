@@ -243,7 +243,7 @@ class Stage:
                 await senders.abort(sent.unheard(count))
                 self.kills["transaction aborted"] += 1
             case Recreate():
-                await self._begin_again(sent, await senders.compressing(None))
+                await self._begin_again(sent, senders)
             case Kill(role, instance, None):
                 await self._progress(role)
                 self._workers[role, instance].signal(signal.SIGKILL)
@@ -326,8 +326,9 @@ class Stage:
         await self._until(enough, "the events are not worked off")
         await asyncio.sleep(self._random.random() * 0.05)
 
-    async def _begin_again(self, sent: SentLog, producer: AIOKafkaProducer) -> None:
+    async def _begin_again(self, sent: SentLog, senders: Senders) -> None:
         """Ends the log of events, and has a new one begin on a topic made again."""
+        producer = await senders.compressing(None)
         await self.drain()
         for worker in self.workers:
             worker.disarm()
@@ -338,13 +339,14 @@ class Stage:
                 )
         await self.drain()
         self.past_logs.append(await self._read(SOCIAL_EVENTS.name))
-        await self.recreate_events()
+        await self.recreate_events(senders)
         sent.begin_again(self.settings)
         self.kills["topic recreated"] += 1
         self._before.pop("tracker", None)
 
-    async def recreate_events(self) -> None:
+    async def recreate_events(self, senders: Senders) -> None:
         """Deletes the topic of events and makes it again."""
+        await senders.stop()  # they number what they send, and would go on with the old log's
         admin = await self._connected()
         self._past_offsets += sum((await self.ends([SOCIAL_EVENTS.name])).values())
         configs = SOCIAL_EVENTS.configs() | {STAMPED_BY: "CreateTime"}
@@ -587,8 +589,9 @@ class Senders:
             await producer.abort_transaction()
 
     async def stop(self) -> None:
-        """Disconnects all."""
-        await asyncio.gather(*(producer.stop() for producer in self._producers.values()))
+        """Disconnects all; whoever is asked for next is another one."""
+        producers, self._producers = self._producers, {}
+        await asyncio.gather(*(producer.stop() for producer in producers.values()))
 
     def _made(self, **options: str | None) -> AIOKafkaProducer:
         return AIOKafkaProducer(
@@ -621,7 +624,7 @@ async def undisturbed(
             await _replay(held[EDGE_REQUESTS.name], senders)
             for number, events in enumerate(logs):
                 if number:
-                    await stage.recreate_events()
+                    await stage.recreate_events(senders)
                 await _replay(events, senders)
                 if not number:
                     for role in roles:
