@@ -43,6 +43,7 @@ RUN_HERE: dict[str, int] = {
     "models rollback": 1,  # nothing was replaced
     "models promote --root": 1,  # it has no scores yet
     "dead-letters list --since": 0,
+    "dead-letters list --error": 0,
     "dead-letters show": 1,  # there is none
     "dead-letters redrive --dry-run": 0,
     "dead-letters redrive": 0,
@@ -260,10 +261,19 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]
         yield folder, address
 
 
+def as_they_stand() -> list[Command]:
+    """Those of `RUN_HERE`, each once, but where a word stands for one of the reader's own."""
+    found = {
+        command.words: command
+        for command in OURS
+        if parsed(command) in RUN_HERE
+        and not any(re.fullmatch(r"[A-Z/]{2,}", word) for word in command.words)
+    }
+    return list(found.values())
+
+
 @pytest.mark.system
-@pytest.mark.parametrize(
-    "command", [one for one in OURS if one.whole and parsed(one) in RUN_HERE], ids=str
-)
+@pytest.mark.parametrize("command", as_they_stand(), ids=str)
 def test_it_runs_as_it_stands(
     command: Command, place: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
