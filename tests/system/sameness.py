@@ -177,6 +177,7 @@ def _latest(kind: Kind, disturbed: Held, undisturbed: Held) -> list[str]:
     ]
 
 
+_OF_PLACE = ("offset", "traceparent")
 Said = tuple[bytes, Any]  # key and content of a decision
 
 
@@ -223,11 +224,12 @@ def _by_edge(records: Sequence[ConsumerRecord]) -> dict[str, list[Said]]:
 def _letters(disturbed: Held, undisturbed: Held) -> list[str]:
     """Dead letters that are not in both runs alike, repeats aside.
 
-    Offsets are left out: what was taken back in the one run was never sent in the other.
+    Offsets, and the traces made of them, are left out: what was taken back in the one run was never
+    sent in the other.
     """
     said, whole = (
         Counter(
-            (letter.value, *((name, value) for name, value in letter.headers if name != "offset"))
+            (letter.value, *(header for header in letter.headers if header[0] not in _OF_PLACE))
             for letter in {_origin(r): r for r in held[DEAD_LETTERS.name]}.values()
         )
         for held in (disturbed, undisturbed)
