@@ -239,8 +239,9 @@ def _letters(disturbed: Held, undisturbed: Held) -> list[str]:
 
 
 def _origin(letter: ConsumerRecord) -> tuple[bytes, ...]:
+    """Where it came from; the time too, for a topic that was made anew counts from 0 again."""
     headers = dict(letter.headers)
-    return headers["topic"], headers["partition"], headers["offset"]
+    return headers["topic"], headers["partition"], headers["offset"], headers["timestamp"]
 
 
 @dataclass(frozen=True)

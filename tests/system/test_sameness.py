@@ -131,6 +131,6 @@ def test_an_account_is_closed_only_if_every_message_is_in_it_once() -> None:
 
 
 def letter(topic: str, offset: int) -> ConsumerRecord:
-    headers = {"topic": topic, "partition": "0", "offset": str(offset)}
+    headers = {"topic": topic, "partition": "0", "offset": str(offset), "timestamp": "0"}
     encoded = tuple((name, text.encode()) for name, text in headers.items())
     return ConsumerRecord("dead.letters", 0, 0, 0, 0, b"", b"", None, 0, 0, encoded)
