@@ -62,8 +62,9 @@ class Letter:
 
     @property
     def timestamp(self) -> float:
-        """Kafka timestamp of the original message, unix seconds."""
-        return float(self.record.timestamp) / 1000
+        """Kafka timestamp of the original message, unix seconds; 0 where a header has none."""
+        text = self.headers.get("timestamp", "")
+        return int(text) / 1000 if re.fullmatch(r"\d{1,18}", text, re.ASCII) else 0.0
 
     @property
     def topic(self) -> str:

@@ -51,7 +51,8 @@ class Topic:
     description: str
     public: bool = True
     partitioned: bool = True  # False: always one partition, whatever the deployment's setting
-    stamped_by_broker: bool = False  # the clocks of those who write it are not to be relied on
+    # The stamps of what comes in are not to be relied on: clocks lie, and retention goes by them.
+    stamped_by_broker: bool = False
     codec: Codec[Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -151,6 +152,7 @@ DEAD_LETTERS = Topic(
     "and of what was sent back before and failed again, redriven (how often) and redriven_from "
     "(the letter); of what was too large, cut (bytes of key/value as they were); and of a batch "
     "that could not be read, first_offset (of offsets up to offset).",
+    stamped_by_broker=True,
 )  # fmt: skip
 REDRIVEN_LETTERS = Topic(
     "redriven.letters", "partition/offset of the letter", LetterRedriven, "json", "delete",
