@@ -204,7 +204,6 @@ class Application(faust.App):
             broker_client_id=f"{settings.group(role)}.{settings.instance}",
             broker_session_timeout=settings.session_timeout,
             broker_heartbeat_interval=settings.session_timeout / 10,
-            broker_check_crcs=False,  # TCP has checked
             consumer_group_instance_id=f"{role}-{settings.instance}",
             consumer_max_fetch_size=settings.fetch_bytes,
             producer_acks=-1,

@@ -39,7 +39,6 @@ def reader(
     chosen = {
         "enable_auto_commit": False,
         "isolation_level": COMMITTED,
-        "check_crcs": False,  # TCP has checked
     }
     consumer = AIOKafkaConsumer(**connection(settings), **{**chosen, **options})
     pace_fetches(consumer, idle_seconds)

@@ -23,7 +23,6 @@ from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
-from aiokafka.errors import CorruptRecordException
 from aiokafka.record.control_record import ABORT_MARKER, COMMIT_MARKER, ControlRecord
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
@@ -39,7 +38,7 @@ _LENGTH_FROM, _MAGIC_AT, _RECORDS_FROM = 8, 16, 12
 _LEAST_BYTES = {0: 26, 1: 34, 2: HEADER_BYTES}
 _LARGEST_BYTES = 1 << 30  # of one batch; a greater length is a lie
 _END_MARKER = struct.pack(">HH", ABORT_MARKER.version, ABORT_MARKER.type_)
-_ALTERED = "it is not as it was written: its checksum is another one"
+_DAMAGED = "a batch that is none, or not as it was written: its checksum is another one"
 _seldom = Seldom()
 
 
@@ -75,12 +74,17 @@ class Unreadable(bytes):
 class RecordBatches:
     """The batches in what was fetched of one partition, as aiokafka's fetcher asks for them.
 
+    Checksums are looked at always: where one is wrong nothing that the batch says of itself can be
+    believed, and where it ends least of all. Reading goes on at the next one that is sound.
+
     Attributes:
         source: the partition, once it is known.
+        expected: the next offset, likewise.
     """
 
     def __init__(self, fetched: bytes | memoryview) -> None:
         self.source: TopicPartition | None = None
+        self.expected = 0
         self._fetched = memoryview(fetched)
         self._at = 0
         self._size = self._next_size()
@@ -93,16 +97,24 @@ class RecordBatches:
         """Whether there is another batch; the last one may be cut off, and is fetched again."""
         return self._size > 0
 
-    def next_batch(self) -> _Batch | _OldBatch | _NoBatch:
+    def next_batch(self) -> _Batch | _OldBatch | _Damaged:
         """The next batch."""
         raw = self._fetched[self._at : self._at + self._size]
         self._at += self._size
         self._size = self._next_size()
-        magic = raw[_MAGIC_AT] if len(raw) > _MAGIC_AT else None
-        if magic is None or len(raw) < _LEAST_BYTES.get(magic, len(raw) + 1):
-            reason = f"{len(raw)} bytes of format {magic} are no batch; formats 0 to 2 are known"
-            return _NoBatch(raw, self.source, reason)
-        return _Batch(raw, self.source) if magic == 2 else _OldBatch(raw, self.source, magic)
+        batch = _sound(raw, self.source) or self._damaged(raw)
+        self.expected = batch.next_offset = max(self.expected, batch.next_offset)
+        return batch
+
+    def _damaged(self, raw: memoryview) -> _Damaged:
+        """In place of a batch that is none, or not as it was written."""
+        following = _sound(self._fetched[self._at : self._at + self._size], self.source)
+        if isinstance(following, _Batch) and following.base_offset > self.expected:
+            last = following.base_offset - 1
+        else:
+            self._size = 0  # what lies behind it is fetched again, from the next offset on
+            last = max(self.expected, _last_told(raw))
+        return _Damaged(raw, self.source, self.expected, last)
 
     def commits_first(self, producer_id: int) -> bool:
         """Whether the first marker of that producer that is still to come says: committed."""
@@ -125,6 +137,28 @@ class RecordBatches:
         return size if size <= left else 0
 
 
+def _sound(raw: memoryview, source: TopicPartition | None) -> _Batch | _OldBatch | None:
+    """The batch, if it is one and its checksum is right."""
+    magic = raw[_MAGIC_AT] if len(raw) > _MAGIC_AT else None
+    if magic is None or len(raw) < _LEAST_BYTES.get(magic, len(raw) + 1):
+        return None
+    if magic == 2:
+        return None if is_altered(raw) else _Batch(raw, source)
+    try:
+        batch = LegacyRecordBatch(raw.tobytes(), magic)
+        return _OldBatch(raw, source, batch) if batch.validate_crc() else None
+    except Exception:  # whatever a parser says of bytes that are none of its own
+        return None
+
+
+def _last_told(raw: memoryview) -> int:
+    """The last offset that a damaged batch states, where two of its fields agree on it; else -1."""
+    if len(raw) < HEADER_BYTES:
+        return -1
+    header = Header.of(raw)
+    return header.last_offset if header.last_offset_delta == header.records - 1 else -1
+
+
 class _AnyBatch:
     """What aiokafka looks at of any batch.
 
@@ -144,7 +178,7 @@ class _AnyBatch:
         self._shown = False
 
     def validate_crc(self) -> bool:
-        """That it is altered is said in place of its records; nothing is to be raised."""
+        """That it is right; for a batch of which it is not, another stands in its place."""
         return True
 
     def _in_place(self, gap: Gap, timestamp: int, error: str = UNREADABLE) -> Record:
@@ -163,36 +197,32 @@ class _AnyBatch:
         return Record(gap.last, timestamp, 0, None, unreadable, [])
 
 
-class _NoBatch(_AnyBatch):
-    """Bytes of which only the first offset can be believed."""
+class _Damaged(_AnyBatch):
+    """Bytes of which nothing can be believed."""
 
-    def __init__(self, raw: memoryview, source: TopicPartition | None, reason: str) -> None:
-        super().__init__(raw, source, struct.unpack_from(">q", raw)[0])
-        self._reason = reason
+    def __init__(
+        self, raw: memoryview, source: TopicPartition | None, first: int, last: int
+    ) -> None:
+        super().__init__(raw, source, first)
+        self.next_offset = last + 1
 
     def __iter__(self) -> Iterator[Record]:
-        yield self._in_place(Gap(self.base_offset, self.base_offset, self._reason), -1)
+        yield self._in_place(Gap(self.base_offset, self.next_offset - 1, _DAMAGED), -1)
 
 
 class _OldBatch(_AnyBatch):
     """A message, or several compressed into one, of the formats 0 and 1 (before Kafka 0.11)."""
 
-    def __init__(self, raw: memoryview, source: TopicPartition | None, magic: int) -> None:
+    def __init__(
+        self, raw: memoryview, source: TopicPartition | None, batch: LegacyRecordBatch
+    ) -> None:
         # The offset that it begins with is that of its last message.
         super().__init__(raw, source, struct.unpack_from(">q", raw)[0])
-        self._magic = magic
-        self._checked = False
-
-    def validate_crc(self) -> bool:
-        self._checked = True
-        return True
+        self._batch = batch
 
     def __iter__(self) -> Iterator[Any]:
         try:
-            batch = LegacyRecordBatch(self._raw.tobytes(), self._magic)
-            if self._checked and not batch.validate_crc():
-                raise CorruptRecordException(_ALTERED)
-            for record in batch:
+            for record in self._batch:
                 if record.timestamp is None:  # format 0 has none
                     yield Record(record.offset, -1, 0, record.key, record.value, [])
                 else:
@@ -207,15 +237,10 @@ class _Batch(_AnyBatch):
     def __init__(self, raw: memoryview, source: TopicPartition | None) -> None:
         self._header = header = Header.of(raw)
         super().__init__(raw, source, header.base_offset)
-        self._altered = False
         self.next_offset = header.last_offset + 1
         self.producer_id = header.producer_id
         self.is_control_batch = header.is_control_batch
         self.is_transactional = header.is_transactional
-
-    def validate_crc(self) -> bool:
-        self._altered = is_altered(self._raw)
-        return True
 
     def ends_transaction_of(self, producer_id: int) -> bool:
         """Whether it is the marker that ends a transaction of that producer."""
@@ -234,15 +259,13 @@ class _Batch(_AnyBatch):
 
     def __iter__(self) -> Iterator[Any]:
         header = self._header
-        if self._altered:
-            yield self._none(header.base_offset, _ALTERED)
-            return
         try:
             plain = self._plain()
         except (CodecError, UnpackError) as error:
             of_codec = isinstance(error, CodecError)
             told = UNKNOWN_CODEC if of_codec else UNREADABLE
-            yield self._none(header.base_offset, str(error), told)
+            gap = Gap(header.base_offset, header.last_offset, str(error))
+            yield self._in_place(gap, header.max_timestamp, told)
             return
         given, next_offset = 0, header.base_offset
         try:
@@ -252,9 +275,6 @@ class _Batch(_AnyBatch):
                 yield record
             self.next_offset = max(self.next_offset, next_offset)  # whatever its header says
         except Exception:  # whatever a parser says of bytes that are none of its own
-            if is_altered(self._raw):
-                yield self._none(next_offset, _ALTERED)
-                return
             for found in salvaged(header, plain[HEADER_BYTES:], given, next_offset):
                 if isinstance(found, Gap):
                     yield self._in_place(found, header.max_timestamp)
@@ -267,12 +287,6 @@ class _Batch(_AnyBatch):
         if not header.codec:
             return self._raw.tobytes()
         return header.plain() + unpacked(header.codec, self._raw[HEADER_BYTES:])
-
-    def _none(self, first: int, reason: str, error: str = UNREADABLE) -> Record:
-        """In place of all records from an offset on."""
-        last = self._header.last_offset
-        gap = Gap(min(first, last), last, reason)
-        return self._in_place(gap, self._header.max_timestamp, error)
 
 
 class _PartitionRecords(fetcher.PartitionRecords):
@@ -291,7 +305,7 @@ class _PartitionRecords(fetcher.PartitionRecords):
         fetch_offset: int,
         *options: Any,
     ) -> None:
-        records.source = tp
+        records.source, records.expected = tp, fetch_offset
         aborted = [
             (producer_id, first)
             for producer_id, first in aborted or ()

@@ -78,7 +78,6 @@ class Watch:
             self._settings,
             idle_seconds=_IDLE_SECONDS,
             auto_offset_reset="earliest",  # the topic was made anew
-            check_crcs=True,  # few records, each of which rules for long
         )
         async with consumer:
             consumer.assign([source])

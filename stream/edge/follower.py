@@ -74,7 +74,6 @@ class DecisionFollower:
             self._settings,
             auto_offset_reset="earliest",  # the topic was made anew, or the broker has lost some
             max_partition_fetch_bytes=self._settings.fetch_bytes,
-            check_crcs=True,  # a decision stays for long
         )
         async with consumer:
             consumer.assign([source])

@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream.broker import BrokerError, partitions
-from stream.kafka_security import connection
+from stream.reader import reader
 from stream.settings import Settings
 from stream.sources.messages import Source, SourceError
 from topics.catalogue import CATALOGUE
@@ -64,11 +64,9 @@ async def latest_event_time(settings: Settings, topic: str) -> float | None:
     Messages of the future are left out: roles refuse them.
     """
     places = await partitions(settings, [topic])
-    consumer = AIOKafkaConsumer(
-        **connection(settings),
-        enable_auto_commit=False,
+    consumer = reader(
+        settings,
         auto_offset_reset="earliest",  # what is gone is passed over
-        check_crcs=False,  # TCP has checked
     )
     try:
         async with asyncio.timeout(settings.broker_patience), consumer:

@@ -103,7 +103,7 @@ def record(
 
 
 def fetched(
-    content: bytes, *, offset: int = 0, check_crcs: bool = False, committed: bool = False
+    content: bytes, *, offset: int = 0, committed: bool = False
 ) -> tuple[list[ConsumerRecord], int]:
     """What a consumer of the product gives of fetched bytes, and the offset it goes on from."""
     harden()
@@ -111,9 +111,7 @@ def fetched(
     if not batches.has_next():
         return [], offset
     isolation = fetcher.READ_COMMITTED if committed else fetcher.READ_UNCOMMITTED
-    records = fetcher.PartitionRecords(
-        SOURCE, batches, [], offset, None, None, check_crcs, isolation
-    )
+    records = fetcher.PartitionRecords(SOURCE, batches, [], offset, None, None, True, isolation)
     return list(records), records.next_fetch_offset
 
 
