@@ -42,7 +42,7 @@ from topics.errors import TidecastError
 
 log = logging.getLogger(__name__)
 
-_START_SECONDS = 20.0
+_START_SECONDS = 120.0  # a busy machine takes its time
 _SAVE_SECONDS = 10.0
 _TAIL = 5
 _RETRY_SECONDS = 2.0

@@ -37,7 +37,7 @@ PROTOCOLS = {
     "sasl_tls": "SASL_SSL",
 }
 MECHANISMS = ("SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "PLAIN")
-_PROBE_MS = 5_000
+_PROBE_MS = 20_000
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 

@@ -27,7 +27,7 @@ from aiokafka.errors import KafkaError
 from stream.secret import Secret
 from topics.errors import TidecastError
 
-_TIMEOUT = 10.0
+_TIMEOUT = 30.0
 _LONGEST_ANSWER = 65_536
 _DEFAULT_LIFE = 300.0  # seconds, of a token that does not say
 _MARGIN = 60.0  # a token is renewed this long before its end, or

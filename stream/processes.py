@@ -22,7 +22,8 @@ from stream.children import Child
 from stream.secret import read_secret
 from stream.settings import PREFIX, Settings
 
-_STOP_SECONDS = 20.0
+_STOP_SECONDS = 60.0
+_ANSWER_SECONDS = 30.0
 _TAIL = 12
 
 
@@ -85,7 +86,7 @@ class RoleProcess:
             asked = urllib.request.Request(self.metrics_url)
             if self._token:
                 asked.add_header("Authorization", f"Bearer {self._token.reveal()}")
-            with urllib.request.urlopen(asked, timeout=2) as answer:
+            with urllib.request.urlopen(asked, timeout=_ANSWER_SECONDS) as answer:
                 text = answer.read().decode()
         except OSError:
             return []

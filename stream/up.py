@@ -50,7 +50,7 @@ AHEAD = {"tracker": 20_000, "historian": 20_000, "forecaster": 600, "ranker": 1_
 GATEWAY = "gateway"  # beside those of READS: it holds nobody back
 _TICK = 0.25
 _LINE_SECONDS = 5.0
-_DRAIN_SECONDS = 300.0
+_STILL_SECONDS = 300.0  # for which nothing moves, before what is left is given up
 _WAY_OUT = "Leave --kafka out to send it to a broker of its own"
 
 
@@ -292,11 +292,13 @@ class Run:
 
     async def _drain(self) -> bool:
         """Waits until every role has read all there is and all answers have come in."""
-        deadline = time.monotonic() + _DRAIN_SECONDS
-        while time.monotonic() < deadline and not self.is_hurried:
+        moved, positions = time.monotonic(), self._status.positions
+        while time.monotonic() - moved < _STILL_SECONDS and not self.is_hurried:
             if await self._progress.drained() and await self._observer.caught_up():
                 await self._look()
                 return True
+            if self._status.positions != positions:
+                moved, positions = time.monotonic(), self._status.positions
             await asyncio.sleep(_TICK)
         return False
 

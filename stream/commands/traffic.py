@@ -308,7 +308,6 @@ async def _send(
     from stream.sources.messages import EVENTS, REQUESTS
     from stream.sources.too_late import refuse_if_too_late
 
-    until = None if seconds is None else time.monotonic() + seconds
     stop = asyncio.Event()
     when_told(lambda _: stop.set())
     columns: Sequence[progress.ProgressColumn] = (
@@ -327,6 +326,7 @@ async def _send(
             of = "" if source.total is None else f" of {source.total:,}"
             task = display.add_task(source.name, total=source.total, of=of, at="", rate=0.0)
             began = time.monotonic()
+            until = None if seconds is None else began + seconds
 
             def show(sent: Sent) -> None:
                 rate = sent.total / max(time.monotonic() - began, 1e-3)
