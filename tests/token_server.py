@@ -8,7 +8,7 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote_plus
 
@@ -17,14 +17,20 @@ class TokenServer:
     """Gives a new token each time it is asked by a client that it knows.
 
     Attributes:
-        life: seconds that a token is good for.
+        life: seconds that a token is good for, by `clock`.
         requests: how often it was asked.
         redirect: sends whoever asks to this address instead.
         answer: what it says instead of a token.
     """
 
-    def __init__(self, clients: dict[str, str], life: float = 300.0) -> None:
+    def __init__(
+        self,
+        clients: dict[str, str],
+        life: float = 300.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._clients = clients
+        self._clock = clock
         self.life = life
         self.requests = 0
         self.redirect = ""
@@ -34,7 +40,7 @@ class TokenServer:
 
     def accepts(self, token: str) -> bool:
         """Whether the token is one of this server's and has not expired."""
-        return self._ends.get(token, 0.0) > time.monotonic()
+        return self._ends.get(token, 0.0) > self._clock()
 
     def give(self, authorization: str, form: dict[str, list[str]]) -> tuple[int, bytes]:
         """Status and body for a request."""
@@ -47,7 +53,7 @@ class TokenServer:
         if self.answer is not None:
             return 200, self.answer
         token = f"token-{self.requests}-{'.'.join(form.get('scope', []))}"
-        self._ends[token] = time.monotonic() + self.life
+        self._ends[token] = self._clock() + self.life
         return 200, json.dumps({"access_token": token, "expires_in": self.life}).encode()
 
     @contextlib.contextmanager

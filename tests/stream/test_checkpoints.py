@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 from stream.broker import free_port
 from stream.checkpoint_file import CheckpointError, encode
 from stream.checkpoints import Checkpoints, CheckpointUrlError, Found, is_full
+from tests.patience import until_so
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +29,8 @@ def ftp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command += ["--password", "secret", "--directory", str(tmp_path_factory.mktemp("ftp"))]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
-        deadline = time.monotonic() + 30
-        while not _answers(port):
-            assert server.poll() is None and time.monotonic() < deadline, server.stderr
-            time.sleep(0.05)
+        until_so(lambda: server.poll() is not None or _answers(port), "the server of files")
+        assert server.poll() is None, server.stderr
         yield f"ftp://ann:secret@127.0.0.1:{port}/state"
     finally:
         server.kill()

@@ -6,8 +6,10 @@ import asyncio
 
 import pytest
 
+from stream import oauth
 from stream.oauth import ClientCredentials, TokenError, provider
 from stream.secret import Secret
+from tests.clock import Clock
 from tests.token_server import TokenServer
 
 SECRET = "planted: secret/%+"
@@ -27,16 +29,18 @@ async def test_a_token_is_kept_while_it_is_good_and_shared() -> None:
         )
 
 
-async def test_a_token_is_renewed_before_its_end() -> None:
-    with TokenServer({"tide cast": SECRET}, life=1.0).running() as server:
+async def test_a_token_is_renewed_before_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock().read_by(monkeypatch, oauth)
+    given = TokenServer({"tide cast": SECRET}, life=100.0, clock=lambda: clock.now)
+    with given.running() as server:
         asked = client(server.url)
-        seen = set()
-        for _ in range(30):
-            token = await asked.token()
-            assert server.accepts(token)  # never one that has expired
-            seen.add(token)
-            await asyncio.sleep(0.05)
-        assert 2 <= len(seen) <= 4
+        seen = []
+        for _ in range(80):
+            seen.append(await asked.token())
+            assert server.accepts(seen[-1])  # never one that has expired
+            clock.now += 5.0
+        # For four fifths of its life a token is kept.
+        assert [seen.count(token) for token in dict.fromkeys(seen)] == [16] * 5
 
 
 async def test_a_refusal_says_what_to_look_at_and_shows_no_secret() -> None:

@@ -16,9 +16,9 @@ from stream.broker import create_topics_now, embedded
 from stream.pacing import pace_fetches
 from stream.processes import RoleProcess
 from stream.settings import Settings
+from tests.patience import PATIENCE, until
+from tests.system.stage import Worker
 from topics.catalogue import Topic
-
-PATIENCE = 60.0
 
 
 class Cluster:
@@ -33,6 +33,7 @@ class Cluster:
         self.settings = settings
         self.folder = folder
         self._roles: list[RoleProcess] = []
+        self._mortals: list[Worker] = []
 
     def start(self, role: str, instance: str = "0") -> RoleProcess:
         """Starts a worker of a role as a process of its own."""
@@ -43,35 +44,57 @@ class Cluster:
         self._roles.append(process)
         return process
 
+    def start_mortal(self, role: str) -> Worker:
+        """Starts a worker with traps: see `tests.system.mortal_role`."""
+        self._mortals.append(Worker(role, "0", self.settings, self.folder))
+        return self._mortals[-1]
+
     def kill(self, role: RoleProcess) -> None:
         """Ends it as a power cut would."""
         role.wait(deadline=time.monotonic())
+
+    def stop(self, *roles: RoleProcess) -> None:
+        """Asks them to end, and sees that each does and ends well."""
+        for role in roles:
+            role.terminate()
+        for role in roles:
+            assert role.wait(time.monotonic() + PATIENCE) == 0, role.tail()
 
     def close(self) -> None:
         """Leaves no process behind."""
         for role in self._roles:
             self.kill(role)
+        for mortal in self._mortals:
+            mortal.process.kill()
+            mortal.process.wait()
 
-    async def publish(self, topic: Topic, messages: Iterable[tuple[str, bytes | None]]) -> None:
-        """Sends (key, value) pairs and waits until the broker has them."""
+    async def publish(
+        self,
+        topic: Topic,
+        messages: Iterable[tuple[str, bytes | None]],
+        sent_at: float | None = None,
+    ) -> None:
+        """Sends (key, value) pairs and waits until the broker has them.
+
+        Args:
+            sent_at: unix seconds that their timestamps say; None: now.
+        """
+        stamp = None if sent_at is None else round(1000 * sent_at)
         async with AIOKafkaProducer(bootstrap_servers=self.settings.kafka) as producer:
             sent = [
-                await producer.send(topic.name, value, key=key.encode()) for key, value in messages
+                await producer.send(topic.name, value, key=key.encode(), timestamp_ms=stamp)
+                for key, value in messages
             ]
             await asyncio.gather(*sent)
 
     async def read(
-        self,
-        topic: Topic,
-        enough: Callable[[list[ConsumerRecord]], bool] | None = None,
-        patience: float = PATIENCE,
+        self, topic: Topic, enough: Callable[[list[ConsumerRecord]], bool] | None = None
     ) -> list[ConsumerRecord]:
         """All that the topic holds now, in order by partition; or as soon as that is `enough`.
 
         Raises:
-            TimeoutError: it was not enough within `patience` seconds.
+            TimeoutError: it does not become enough.
         """
-        deadline = time.monotonic() + patience
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.settings.kafka, auto_offset_reset="earliest"
         )
@@ -80,22 +103,32 @@ class Cluster:
             partitions = await self._partitions(consumer, topic)
             consumer.assign(partitions)
             records: list[ConsumerRecord] = []
-            while True:
+
+            async def found() -> bool:
                 ends = await consumer.end_offsets(partitions)
                 while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
                     for fetched in (await consumer.getmany(timeout_ms=200)).values():
-                        records += fetched
+                        records.extend(fetched)
                 if enough is None or enough(records):
-                    return sorted(records, key=lambda r: (r.partition, r.offset))
-                self._assert_alive()
-                if time.monotonic() > deadline:
-                    raise TimeoutError(
-                        f"{topic.name} held {len(records)} records after {patience} seconds, "
-                        f"and that was not enough"
-                    )
-                await asyncio.sleep(0.02)
+                    return True
+                self.assert_alive()
+                return False
 
-    def _assert_alive(self) -> None:
+            await until(
+                found, lambda: f"enough of {topic.name}, which holds {len(records)} records"
+            )
+            return sorted(records, key=lambda r: (r.partition, r.offset))
+
+    async def has_joined(self, *roles: RoleProcess) -> None:
+        """Returns once they have been given partitions."""
+
+        def joined() -> bool:
+            self.assert_alive()
+            return all(role.has_joined for role in roles)
+
+        await until(joined, lambda: "\n".join(r.tail() for r in roles if not r.has_joined))
+
+    def assert_alive(self) -> None:
         """A role that failed is the better news than what it did not publish."""
         for role in self._roles:
             if role.exit_code not in (None, 0, -signal.SIGKILL):
@@ -115,6 +148,12 @@ class Cluster:
         numbers = consumer.partitions_for_topic(topic.name)
         assert numbers, f"{topic.name} was not created"
         return [TopicPartition(topic.name, number) for number in sorted(numbers)]
+
+
+async def died(worker: Worker) -> None:
+    """Returns once a worker has come to the trap that was set for it, and died of it."""
+    await until(lambda: worker.process.poll() is not None, worker.tail)
+    assert worker.process.returncode == -signal.SIGKILL, worker.tail()
 
 
 @pytest.fixture

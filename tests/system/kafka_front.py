@@ -13,6 +13,7 @@ import contextlib
 import ssl
 import struct
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import scramp
@@ -23,7 +24,7 @@ from aiokafka.protocol.admin import (
     SaslHandShakeResponse_v1,
 )
 
-PRODUCE, METADATA, FIND_COORDINATOR, AUTHENTICATE = 0, 3, 10, 36
+PRODUCE, FETCH, METADATA, FIND_COORDINATOR, HEARTBEAT, AUTHENTICATE = 0, 1, 3, 10, 12, 36
 _HANDSHAKE, _API_VERSIONS = SaslHandShakeRequest_v0.API_KEY, ApiVersionRequest_v0.API_KEY
 _LONGEST_FRAME = 100 << 20  # as Kafka; the first bytes of TLS read as a length are more
 _REFUSED, _UNKNOWN_MECHANISM = 58, 33
@@ -39,6 +40,7 @@ class Front:
     Attributes:
         address: host:port of it.
         authenticated: by which mechanism clients came in, in order.
+        asked: how many requests came in, by their key in the protocol.
         takes_records: while it is unset, what is published stays here, and its answer out.
 
     Args:
@@ -65,6 +67,7 @@ class Front:
         self._accepts = accepts
         self._sasl = bool(users or accepts)
         self.authenticated: list[str] = []
+        self.asked: Counter[int] = Counter()
         self.takes_records = threading.Event()
         self.takes_records.set()
         self.address = ""
@@ -109,7 +112,9 @@ class Front:
                 await self._authenticate(reader, writer, ahead, asked)
             while True:
                 frame = await _frame(reader)
-                if struct.unpack_from(">h", frame)[0] == PRODUCE:
+                key = struct.unpack_from(">h", frame)[0]
+                self.asked[key] += 1
+                if key == PRODUCE:
                     await asyncio.to_thread(self.takes_records.wait)
                 await _forward(frame, ahead, asked)
         except (asyncio.IncompleteReadError, OSError, RefusedError):

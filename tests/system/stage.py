@@ -28,6 +28,7 @@ from stream.gateway.roles import ROLES, _DescribeGroups, reads
 from stream.pacing import pace_fetches
 from stream.settings import Duration, Settings
 from stream.sources.messages import Message
+from tests.patience import PATIENCE
 from tests.system.environment import environment
 from tests.system.mortal_role import POINTS, Traps
 from tests.system.scenario import (
@@ -55,7 +56,6 @@ from topics.catalogue import (
 log = logging.getLogger(__name__)
 
 MORTAL = Path(__file__).with_name("mortal_role.py")
-PATIENCE = 180.0  # seconds for anything to happen on a busy machine
 MOST_BEHIND = 4_000  # messages that may wait before more are sent
 _LOOK_SECONDS = 0.1
 

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,23 +14,26 @@ from pathlib import Path
 import psutil
 import pytest
 
+from stream import broker
 from stream.broker import BrokerError, check_role, create_topics, embedded, free_port
 from stream.processes import inherited
 from stream.settings import Duration, Settings
-from tests.system.conftest import PATIENCE, Cluster
+from tests.clock import Clock
+from tests.patience import PATIENCE, until
+from tests.system.conftest import Cluster
 from topics.catalogue import SOCIAL_EVENTS
 
 pytestmark = pytest.mark.system
 
 
 async def test_without_a_broker_a_role_waits_but_not_for_ever(
-    cluster: Cluster, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    nowhere = cluster.settings.having(kafka=f"127.0.0.1:{free_port()}", broker_patience=Duration(3))
-    began = time.monotonic()
+    clock = Clock().slept_on_by(monkeypatch, broker)
+    nowhere = Settings(kafka=f"127.0.0.1:{free_port()}", broker_patience=Duration(3))
     with pytest.raises(BrokerError, match=r"no Kafka broker answers .* `tidecast broker`"):
         await check_role(nowhere, "forecaster")
-    assert time.monotonic() - began > 3
+    assert clock.slept == [2.0, 2.0]
     assert "nothing listens there" in caplog.text and "the forecaster waits" in caplog.text
 
 
@@ -40,8 +42,7 @@ async def test_a_role_that_waited_goes_on_once_the_broker_is_there(
 ) -> None:
     port = free_port()
     waits = asyncio.create_task(check_role(Settings(kafka=f"127.0.0.1:{port}"), "tracker"))
-    while "the tracker waits" not in caplog.text:  # noqa: ASYNC110
-        await asyncio.sleep(0.1)
+    await until(lambda: "the tracker waits" in caplog.text, "the tracker to wait")
     with embedded(tmp_path, port) as (address, _):
         await create_topics(Settings(kafka=address))
         await waits

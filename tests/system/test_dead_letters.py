@@ -125,8 +125,7 @@ async def test_bad_records_are_listed_kept_back_and_go_back_once_they_are_good(
         assert "2 kept back" in again.stdout and "failed again" in again.stdout
 
         # The setting mended there too: what came back goes when that is forced, and is consumed.
-        tracker.terminate()
-        assert tracker.wait(asyncio.get_running_loop().time() + 20) == 0, tracker.tail()
+        cluster.stop(tracker)
         cluster.settings = cluster.settings.having(event_bytes=30_000)
         cluster.start("tracker")
         forced = await run(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -22,6 +20,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream.traces import of
+from tests.patience import PATIENCE, until, until_so
+from tests.system.conftest import died
+from tests.system.mortal_role import AMID_PUBLISH
 from topics.catalogue import CASCADE_SNAPSHOTS, DEAD_LETTERS, POPULARITY_FORECASTS
 from topics.records import CascadeSnapshot, PopularityForecast
 
@@ -87,8 +88,7 @@ async def test_every_snapshot_is_answered_and_a_stop_is_clean(cluster: Any) -> N
     await cluster.publish(CASCADE_SNAPSHOTS, values)
     forecaster = cluster.start(ROLE)
     records = await cluster.read(POPULARITY_FORECASTS, lambda seen: len(seen) >= len(values))
-    forecaster.terminate()
-    assert forecaster.wait(time.monotonic() + 15) == 0, forecaster.tail()
+    cluster.stop(forecaster)
 
     forecasts = forecasts_of(records)
     assert sorted(f.cascade_id for f in forecasts) == sorted(key for key, _ in values)
@@ -111,20 +111,19 @@ async def test_every_snapshot_is_answered_and_a_stop_is_clean(cluster: Any) -> N
 @pytest.mark.long
 async def test_a_killed_forecaster_loses_nothing(cluster: Any) -> None:
     values = snapshot_values(6_000)
-    await cluster.publish(CASCADE_SNAPSHOTS, values)
-    before = cluster.start(ROLE)
+    await cluster.publish(CASCADE_SNAPSHOTS, values[:3_000])
+    mortal = cluster.start_mortal(ROLE)
     await cluster.read(POPULARITY_FORECASTS, lambda seen: len(seen) > 500)
-    cluster.kill(before)
+    mortal.traps.set(AMID_PUBLISH, signal.SIGKILL)
+    await cluster.publish(CASCADE_SNAPSHOTS, values[3_000:])
+    await died(mortal)
     await assert_committed_is_published(cluster)
-    early = forecasts_of(await cluster.read(POPULARITY_FORECASTS))
-    assert len(early) < len(values), "it was done before it was killed"
 
     after = cluster.start(ROLE)
     records = await cluster.read(
         POPULARITY_FORECASTS, lambda seen: len(cascades_of(seen)) == len(values)
     )
-    after.terminate()
-    assert after.wait(time.monotonic() + 15) == 0, after.tail()
+    cluster.stop(after)
     answers: dict[str, set[str]] = {}
     for forecast in forecasts_of(records):
         answers.setdefault(forecast.cascade_id, set()).add(forecast.forecast_id)
@@ -152,18 +151,16 @@ def in_trouble(cluster: Any, trouble: str) -> Iterator[subprocess.Popen[bytes]]:
         process = subprocess.Popen(
             [sys.executable, str(TROUBLED), trouble, "2"],
             env=os.environ | cluster.settings.environment(),
+            stdin=subprocess.PIPE,
             stdout=sink,
             stderr=subprocess.STDOUT,
         )
     try:
-        deadline = time.monotonic() + 30
-        while b"trouble begins" not in log.read_bytes():
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.02)
+        until_so(lambda: "trouble begins" in log.read_text(), log.read_text)
         yield process
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 @pytest.mark.parametrize("trouble", ["stall", "fail"])
@@ -174,7 +171,7 @@ async def test_a_batch_in_trouble_is_not_committed(cluster: Any, trouble: str) -
     with in_trouble(cluster, trouble) as forecaster:
         if trouble == "stall":
             forecaster.kill()
-        assert forecaster.wait(30) == (-signal.SIGKILL if trouble == "stall" else 1)
+        assert forecaster.wait(PATIENCE) == (-signal.SIGKILL if trouble == "stall" else 1)
     committed = await assert_committed_is_published(cluster)
     answered = len(await cluster.read(POPULARITY_FORECASTS))
     assert sum(committed.values()) == answered <= 2 * cluster.settings.forecast_batch
@@ -184,16 +181,21 @@ async def test_a_batch_in_trouble_is_not_committed(cluster: Any, trouble: str) -
     cluster.settings = cluster.settings.having(forecaster=QUICK)
     healthy = cluster.start(ROLE)
     await cluster.read(POPULARITY_FORECASTS, lambda seen: len(cascades_of(seen)) == len(values))
-    healthy.terminate()
-    assert healthy.wait(time.monotonic() + 15) == 0, healthy.tail()
+    cluster.stop(healthy)
 
 
 async def test_a_stop_in_mid_batch_finishes_that_batch(cluster: Any) -> None:
     await cluster.publish(CASCADE_SNAPSHOTS, snapshot_values(2_000))
-    with in_trouble(cluster, "slow") as forecaster:
+    with in_trouble(cluster, "stall") as forecaster:
         before = sum((await assert_committed_is_published(cluster)).values())
         forecaster.terminate()
-        assert forecaster.wait(15) == 0
+        log = cluster.folder / "troubled.log"
+        await until(lambda: "Signal received" in log.read_text(), log.read_text)
+        assert forecaster.poll() is None, "it waits for the batch"
+        assert forecaster.stdin is not None
+        forecaster.stdin.write(b"go on\n")
+        forecaster.stdin.flush()
+        assert await asyncio.to_thread(forecaster.wait, PATIENCE) == 0, log.read_text()
     after = sum((await assert_committed_is_published(cluster)).values())
     assert before < after <= before + cluster.settings.forecast_batch
     assert after == len(await cluster.read(POPULARITY_FORECASTS))
@@ -205,24 +207,25 @@ async def test_a_second_worker_takes_its_share_and_nothing_is_lost(cluster: Any)
     first = cluster.start(ROLE)
     await cluster.read(POPULARITY_FORECASTS, lambda seen: len(seen) > 500)
     second = cluster.start(ROLE, instance="1")
-    deadline = time.monotonic() + 60
-    for number in itertools.count(3_100, 100):  # the group rebalances meanwhile
-        values = snapshot_values(number)
-        await cluster.publish(CASCADE_SNAPSHOTS, values[-100:])
-        await asyncio.sleep(0.1)
-        if await asyncio.to_thread(forecasts_made, second) > 0:
-            break
-        assert time.monotonic() < deadline, second.tail()
-    await cluster.read(POPULARITY_FORECASTS, lambda seen: len(cascades_of(seen)) == len(values))
+    sent = 3_000
+
+    async def second_answers() -> bool:
+        """Whether it does, to one more hundred; the group rebalances meanwhile."""
+        nonlocal sent
+        sent += 100
+        await cluster.publish(CASCADE_SNAPSHOTS, snapshot_values(sent)[-100:])
+        return await asyncio.to_thread(forecasts_made, second) > 0
+
+    await until(second_answers, second.tail)
+    await cluster.read(POPULARITY_FORECASTS, lambda seen: len(cascades_of(seen)) == sent)
     # What the first published without being able to commit it, the second reads again.
     ends = Counter(record.partition for record in await cluster.read(CASCADE_SNAPSHOTS))
-    while await cluster.committed(ROLE, CASCADE_SNAPSHOTS) != ends:
-        assert time.monotonic() < deadline, second.tail()
-        await asyncio.sleep(0.1)
-    for worker in (first, second):
-        worker.terminate()
-    for worker in (first, second):
-        assert worker.wait(time.monotonic() + 15) == 0, worker.tail()
+
+    async def all_is_committed() -> bool:
+        return await cluster.committed(ROLE, CASCADE_SNAPSHOTS) == ends
+
+    await until(all_is_committed, second.tail)
+    cluster.stop(first, second)
     assert await cluster.committed(ROLE, CASCADE_SNAPSHOTS) == ends
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import time
 from collections import Counter
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.system.conftest import died
+from tests.system.mortal_role import AMID_PUBLISH
 from topics.catalogue import DEAD_LETTERS, EDGE_REQUESTS, EDGE_WINDOWS
 from topics.records import EdgeRequest, EdgeWindow
 
@@ -41,20 +45,22 @@ def ends() -> list[EdgeRequest]:
 
 async def test_a_killed_historian_loses_nothing_and_repeats_itself_exactly(cluster: Any) -> None:
     content = requests(60_000)
-    await cluster.publish(EDGE_REQUESTS, messages(content) + messages(ends()))
     asked = Counter((r.edge_id, int(r.timestamp // 300), r.object_id) for r in content)
     closing = {(edge, number) for edge, number, _ in asked}
-    for enough in (len(closing) // 10, len(closing) // 3):
-        worker = cluster.start(ROLE)
-        records = await cluster.read(EDGE_WINDOWS, lambda seen, n=enough: len(seen) > n)
-        cluster.kill(worker)
-        assert len(records) < len(closing), "it was done before it was killed"
-    worker = cluster.start(ROLE)
+    await cluster.publish(EDGE_REQUESTS, messages(content[:20_000]))
+    mortal = cluster.start_mortal(ROLE)
+    await cluster.read(EDGE_WINDOWS, lambda seen: len(seen) > len(closing) // 10)
+    for more in (content[20_000:40_000], content[40_000:] + ends()):
+        mortal.traps.set(AMID_PUBLISH, signal.SIGKILL)
+        await cluster.publish(EDGE_REQUESTS, messages(more))
+        await died(mortal)
+        mortal.start()
     records = await cluster.read(
         EDGE_WINDOWS, lambda seen: len({(r.key, r.value) for r in seen}) >= len(closing)
     )
-    worker.terminate()
-    assert worker.wait(time.monotonic() + 15) == 0, worker.tail()
+    mortal.signal(signal.SIGTERM)
+    await asyncio.to_thread(mortal.wait)
+    assert mortal.process.returncode == 0, mortal.tail()
 
     # Each window is one content, however often it was said, and stands where its requests did.
     distinct = {(record.key, record.value) for record in records}

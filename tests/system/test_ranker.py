@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -23,6 +23,8 @@ from stream.decisions import EdgeDecisions
 from stream.ranker import WINDOWS_A_BATCH
 from stream.ranking_model import bounds
 from stream.settings import Settings
+from tests.system.conftest import died
+from tests.system.mortal_role import AMID_PUBLISH
 from topics.catalogue import CACHE_DECISIONS, DEAD_LETTERS, EDGE_WINDOWS
 from topics.records import EdgeEpoch, EdgeWindow
 
@@ -123,25 +125,19 @@ def is_done(records: Sequence[ConsumerRecord]) -> bool:
     return len(last) == len(EDGES)
 
 
-def stopped(worker: Any) -> bool:
-    """Stops a worker; whether it ended well."""
-    worker.terminate()
-    return bool(worker.wait(time.monotonic() + 15) == 0)
-
-
 @pytest.mark.long
 async def test_a_ranker_killed_again_and_again_loses_and_contradicts_nothing(cluster: Any) -> None:
     content = windows()
     whole = expected(content, cluster.settings)
-    await cluster.publish(EDGE_WINDOWS, messages(content))
-    total = sum(map(len, whole.values()))
-    for kill in range(3):
-        worker = cluster.start(ROLE)
-        target = total * (kill + 1) // 5
-        records = await cluster.read(CACHE_DECISIONS, lambda seen, n=target: len(seen) > n)
-        cluster.kill(worker)
-        assert len(records) < total, "it was done before it was killed"
-    last = cluster.start(ROLE)
+    quarter = len(content) // 4
+    await cluster.publish(EDGE_WINDOWS, messages(content[:quarter]))
+    mortal = cluster.start_mortal(ROLE)
+    await cluster.read(CACHE_DECISIONS, lambda seen: len(seen) > 100)
+    for begin in range(quarter, len(content), quarter):
+        mortal.traps.set(AMID_PUBLISH, signal.SIGKILL)
+        await cluster.publish(EDGE_WINDOWS, messages(content[begin : begin + quarter]))
+        await died(mortal)
+        mortal.start()
     records = await cluster.read(CACHE_DECISIONS, is_done)
     said = said_by(records)
     assert {edge: restarts(said[edge], whole[edge]) <= 3 for edge in EDGES} == dict.fromkeys(
@@ -150,7 +146,9 @@ async def test_a_ranker_killed_again_and_again_loses_and_contradicts_nothing(clu
     # Only what was in flight is repeated: a batch for each kill.
     closings = sum(isinstance(record, EdgeEpoch) for edge in EDGES for _, record in said[edge])
     assert closings <= len(content) + 3 * WINDOWS_A_BATCH
-    assert stopped(last), last.tail()
+    mortal.signal(signal.SIGTERM)
+    await asyncio.to_thread(mortal.wait)
+    assert mortal.process.returncode == 0, mortal.tail()
     assert await cluster.read(DEAD_LETTERS) == []
 
 
@@ -159,7 +157,11 @@ async def test_a_second_worker_takes_its_share_and_goes_on_where_the_first_was(
 ) -> None:
     """From checkpoints, which the first writes before it lets go: none is due by time."""
     shared = str(cluster.folder / "checkpoints")
-    cluster.settings = cluster.settings.having(checkpoint_url=shared, checkpoint_interval=3600.0)
+    cluster.settings = cluster.settings.having(
+        checkpoint_url=shared,
+        checkpoint_interval=3600.0,
+        session_timeout=60.0,  # for half of it a checkpoint may take
+    )
     content = windows()
     whole = expected(content, cluster.settings)
     half = len(content) // 2
@@ -167,16 +169,13 @@ async def test_a_second_worker_takes_its_share_and_goes_on_where_the_first_was(
     first = cluster.start(ROLE)
     await cluster.read(CACHE_DECISIONS, lambda seen: len(seen) > 500)
     second = cluster.start(ROLE, instance="1")
-    deadline = time.monotonic() + 60
-    while await asyncio.to_thread(metric, second, "partitions") == 0:
-        assert time.monotonic() < deadline, second.tail()
-        await asyncio.sleep(0.1)
+    await cluster.has_joined(second)
     await cluster.publish(EDGE_WINDOWS, messages(content[half:]))
     said = said_by(await cluster.read(CACHE_DECISIONS, is_done))
     for edge in EDGES:
         restarts(said[edge], whole[edge])
     assert await asyncio.to_thread(metric, second, "rebuilt_windows_total") == 0
-    assert stopped(first) and stopped(second), first.tail() + second.tail()
+    cluster.stop(first, second)
 
 
 def metric(worker: Any, name: str) -> float:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,7 +17,8 @@ from stream.recovery import Recovery
 from stream.sources.messages import Message
 from stream.tracker import TrackedPartition
 from tests.altered import alter
-from tests.system.conftest import PATIENCE, Cluster
+from tests.patience import until
+from tests.system.conftest import Cluster
 from tests.system.tracker_log import (
     EVENTS,
     by_id,
@@ -44,13 +44,6 @@ def log() -> list[Message]:
 @pytest.fixture(scope="module")
 def expected(log: list[Message]) -> dict[str, bytes]:
     return snapshots_of(message.value for message in log)
-
-
-async def until(reached: Callable[[], bool], what: str) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not reached():  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-    assert reached(), what
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -97,8 +90,7 @@ async def test_killed_between_checkpoints_it_goes_on_from_the_last_one(
         (replayed,) = started_from(heir)
         assert 0 < replayed < EVENTS // 2, "it began in the middle"
         assert heir.metrics()["tidecast_tracker_rebuilt_records_total"] == replayed
-        heir.terminate()
-        assert heir.wait(asyncio.get_running_loop().time() + 20) == 0, heir.tail()
+        cluster.stop(heir)
         assert saved(state) == EVENTS, "a stop writes the last one"
 
 
@@ -123,10 +115,13 @@ async def test_what_cannot_be_used_is_put_aside_and_the_state_rebuilt(
 async def test_a_second_tracker_takes_its_share_from_the_checkpoints_of_the_first(
     tmp_path: Path, log: list[Message], expected: dict[str, bytes]
 ) -> None:
-    """None is due by time, so those that are there were written before letting go."""
+    """None is due by time, so those that are there were written before letting go.
+
+    For which a worker has half of its session.
+    """
     state = tmp_path / "state"
     rarely = {"checkpoint_interval": "3600", "checkpoint_url": str(state)}
-    async with cluster_of(tmp_path, partitions=4, session_timeout="6", **rarely) as cluster:
+    async with cluster_of(tmp_path, partitions=4, session_timeout="60", **rarely) as cluster:
         first = cluster.start("tracker")
         await send(cluster, log[: EVENTS // 3])
         await tracked(cluster, EVENTS // 3)

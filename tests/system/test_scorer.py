@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,8 +16,11 @@ from aiokafka.admin import NewPartitions
 
 from models.conformal import Tracked
 from stream.broker import connect_admin, create_topics
-from stream.scorer import MESSAGES_A_BATCH, READ
+from stream.scorer import MESSAGES_A_BATCH
 from stream.scoring import ScoredPartition, awaited, increment_log2
+from tests.patience import PATIENCE
+from tests.system.conftest import died
+from tests.system.mortal_role import AMID_PUBLISH
 from topics.catalogue import (
     CASCADE_OUTCOMES,
     DEAD_LETTERS,
@@ -118,31 +122,26 @@ def all_of(whole: set[ForecastScore]) -> Callable[[list[ConsumerRecord]], bool]:
     return enough
 
 
-def stopped(worker: Any) -> bool:
-    """Stops a worker; whether it ended well."""
-    worker.terminate()
-    return bool(worker.wait(time.monotonic() + 15) == 0)
-
-
 @pytest.mark.long
 async def test_a_scorer_killed_again_and_again_loses_and_contradicts_nothing(cluster: Any) -> None:
     messages = traffic()
     whole = expected(messages)
     kills = 3
     part = len(messages) // (kills + 1)
-    in_flight = 0
+    mortal = cluster.start_mortal(ROLE)
     for kill in range(kills):
-        worker = cluster.start(ROLE)
+        first, middle, end = (kill * part, kill * part + part // 2, (kill + 1) * part)
         before = len(await cluster.read(FORECAST_SCORES))
-        await publish(cluster, messages[kill * part : (kill + 1) * part])
+        await publish(cluster, messages[first:middle])
         await cluster.read(FORECAST_SCORES, lambda seen, n=before: len(seen) > n)
-        cluster.kill(worker)
-        done = [sum((await cluster.committed(ROLE, topic)).values()) for topic in READ]
-        in_flight += (kill + 1) * part - sum(done)
-    assert in_flight > 0, "it was done whenever it was killed"
+        mortal.traps.set(AMID_PUBLISH, signal.SIGKILL)
+        await publish(cluster, messages[middle:end])
+        await died(mortal)
+        if kill < kills - 1:
+            mortal.start()
     last = cluster.start(ROLE)
     await publish(cluster, messages[kills * part :])
-    records = await cluster.read(FORECAST_SCORES, all_of(whole), patience=150)
+    records = await cluster.read(FORECAST_SCORES, all_of(whole))
     said = scores(records)
     assert set(said) == whole  # so none is lost, and no two of a pair differ
     # Only what was in flight is repeated: a batch of each topic for each kill.
@@ -150,7 +149,7 @@ async def test_a_scorer_killed_again_and_again_loses_and_contradicts_nothing(clu
     lies_in = {r.key: r.partition for r in await cluster.read(CASCADE_OUTCOMES)}
     assert {record.key: record.partition for record in records} == lies_in
     assert (await asyncio.to_thread(last.metrics))["tidecast_scorer_rebuilt_entries_total"] > 0
-    assert stopped(last), last.tail()
+    cluster.stop(last)
     assert await cluster.read(DEAD_LETTERS) == []
 
 
@@ -163,17 +162,14 @@ async def test_a_second_worker_takes_its_share_with_what_was_held(cluster: Any) 
     held = sum(topic is not CASCADE_OUTCOMES for topic, _ in messages[:half])
     await cluster.read(SCORER_LEDGER, lambda seen: len(seen) >= held)
     second = cluster.start(ROLE, instance="1")
-    deadline = time.monotonic() + 60
-    while not await asyncio.to_thread(lambda: second.has_joined):
-        assert time.monotonic() < deadline, second.tail()
-        await asyncio.sleep(0.1)
+    await cluster.has_joined(second)
     await publish(cluster, messages[half:])
-    records = await cluster.read(FORECAST_SCORES, all_of(whole), patience=150)
+    records = await cluster.read(FORECAST_SCORES, all_of(whole))
     assert set(scores(records)) == whole
     metrics = await asyncio.to_thread(second.metrics)
     assert metrics["tidecast_scorer_rebuilt_entries_total"] > 0
     assert metrics["tidecast_scorer_scored_total"] > 0
-    assert stopped(first) and stopped(second), first.tail() + second.tail()
+    cluster.stop(first, second)
 
 
 async def test_what_cannot_be_used_is_a_dead_letter_and_the_rest_unharmed(cluster: Any) -> None:
@@ -196,7 +192,7 @@ async def test_topics_partitioned_differently_are_refused(bare_cluster: Any) -> 
     await admin.create_partitions({CASCADE_OUTCOMES.name: NewPartitions(6)})
     await admin.close()
     worker = bare_cluster.start(ROLE)
-    assert await asyncio.to_thread(worker.wait, time.monotonic() + 60) == 1
+    assert await asyncio.to_thread(worker.wait, time.monotonic() + PATIENCE) == 1
     assert "ScorerError: got partitions cascade.outcomes 6, forecast.scores 4" in worker.tail()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from stream.cascades import CascadeStore
 from stream.settings import Settings
 from stream.sources.messages import Message
 from stream.sources.simulate import Simulation
+from tests.patience import PATIENCE, until
 from tests.system.conftest import Cluster
 from topics.catalogue import CASCADE_SNAPSHOTS, EDGE_REQUESTS, SOCIAL_EVENTS, STAMPED_BY, Topic
 from topics.records import CascadeSnapshot
@@ -73,11 +73,14 @@ async def send(cluster: Cluster, messages: list[Message]) -> None:
     await cluster.publish(SOCIAL_EVENTS, [(m.key.decode(), m.value) for m in messages])
 
 
-async def tracked(cluster: Cluster, total: int, patience: float = 60) -> None:
+async def tracked(cluster: Cluster, total: int, patience: float = PATIENCE) -> None:
     """Returns once the tracker has committed the whole log; `patience` in seconds."""
-    async with asyncio.timeout(patience):
-        while sum((await cluster.committed("tracker", SOCIAL_EVENTS)).values()) < total:  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
+
+    async def committed() -> bool:
+        cluster.assert_alive()
+        return sum((await cluster.committed("tracker", SOCIAL_EVENTS)).values()) >= total
+
+    await until(committed, f"{total} records committed", patience)
 
 
 async def values(cluster: Cluster, topic: Topic) -> list[bytes]:

@@ -1,13 +1,13 @@
-"""A forecaster in trouble: `python troubled_forecaster.py stall|fail|slow BATCHES`.
+"""A forecaster in trouble: `python troubled_forecaster.py stall|fail BATCHES`.
 
-It is the real role but for its model, which answers so many batches and then never comes back,
-fails, or takes two seconds.
+It is the real role but for its model, which answers so many batches and then fails, or stalls until
+a line comes in on its standard input.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
-import time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ class TroubledForecaster(Forecaster):
             print("trouble begins", file=sys.stderr, flush=True)
             if self._trouble == "fail":
                 raise ArithmeticError("the model has no answer")
-            time.sleep(600 if self._trouble == "stall" else 2)
+            sys.stdin.readline()
         self._batches -= 1
         shape = horizons.shape
         return Increments(np.zeros((*shape, len(LEVELS))), np.zeros(shape), np.zeros(shape))
@@ -45,6 +45,7 @@ class TroubledForecaster(Forecaster):
 if __name__ == "__main__":
     settings = load()
     telemetry.setup(settings, "forecaster")
+    logging.getLogger("mode").setLevel(logging.INFO)  # tells when a signal has come in
     metrics = CollectorRegistry()
     loaded = Loaded(TroubledForecaster(sys.argv[1], int(sys.argv[2])), CallCost(), digest="")
     # A batch is a call, however slow the model is.

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from stream.gateway.live import TooManyListenersError
+from tests.patience import PATIENCE
 from tests.stream.gateway.conftest import Parts, epoch, forecast, outcome
 from topics.catalogue import CACHE_DECISIONS, CASCADE_OUTCOMES, POPULARITY_FORECASTS
 
@@ -66,7 +67,7 @@ async def test_a_listener_who_does_not_read_is_let_go(parts: Parts) -> None:
     for i in range(40):
         parts.take(CASCADE_OUTCOMES, outcome(f"c{i}"))
         parts.live._tell(ping=False)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         assert len([block async for block in stream]) <= 20
 
 

@@ -1,7 +1,6 @@
 """The feeder, against a real broker: all is acknowledged, keys keep their order, it stops."""
 
 import asyncio
-import time
 from collections import defaultdict
 
 import pytest
@@ -10,9 +9,12 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from stream.broker import BrokerError, create_topics_now, embedded, free_port
 from stream.settings import Settings
+from stream.sources import feed as feed_module
 from stream.sources.feed import FeedError, connect, feed, partition_hash
 from stream.sources.messages import EVENTS, REQUESTS, Message, SourceError
 from stream.sources.simulate import Simulation
+from tests.clock import Clock
+from tests.patience import PATIENCE
 
 
 class Given:
@@ -108,29 +110,36 @@ async def test_a_batch_larger_than_kafka_takes_is_sent_in_parts(kafka):
 
 
 @pytest.mark.system
-async def test_speed_paces_event_time(kafka):
-    began = time.monotonic()
-    counts = await sent(kafka, Given(messages(100, 1000.0, 1.0)), speed=100)
-    took = time.monotonic() - began
+async def test_speed_paces_event_time(kafka, monkeypatch):
+    clock = Clock().slept_on_by(monkeypatch, feed_module)
+    began = clock.now
+    gates = []
+
+    async def gate():  # is asked before what is due is sent
+        gates.append(clock.now - began)
+
+    counts = await sent(kafka, Given(messages(100, 1000.0, 1.0)), speed=100, gate=gate)
     assert counts.total == 100
-    assert 0.99 <= took < 20  # the machine may be busy
+    assert gates[-1] == pytest.approx(0.99, abs=2 * feed_module.TICK)
+    assert sum(clock.slept) == pytest.approx(gates[-1])
 
 
 @pytest.mark.system
-async def test_events_of_the_future_wait_for_their_time(kafka):
-    at = time.time() + 0.5
-    counts = await sent(kafka, Given(messages(3, at)))
+async def test_events_of_the_future_wait_for_their_time(kafka, monkeypatch):
+    clock = Clock().slept_on_by(monkeypatch, feed_module)
+    counts = await sent(kafka, Given(messages(3, clock.now + 3600)))
     assert counts.total == 3
-    assert time.time() >= at
+    assert clock.slept == [3600]
 
 
 @pytest.mark.system
-async def test_it_stops_at_its_time(kafka):
-    far = time.time() + 3600
-    began = time.monotonic()
-    counts = await sent(kafka, Given(messages(5), messages(5, far)), until=began + 0.3)
+async def test_it_stops_at_its_time(kafka, monkeypatch):
+    """It would wait for an hour; what is left of its time it does wait, by the machine's clock."""
+    clock = Clock().read_by(monkeypatch, feed_module)
+    source = Given(messages(5), messages(5, clock.now + 3600))
+    async with asyncio.timeout(PATIENCE):
+        counts = await sent(kafka, source, until=clock.now + 0.3)
     assert counts.total == 5
-    assert 0.3 <= time.monotonic() - began < 20
 
 
 @pytest.mark.system
@@ -146,7 +155,8 @@ async def test_it_stops_when_told(kafka):
 
 
 @pytest.mark.system
-async def test_a_closed_gate_holds_it_back_and_does_not_outlast_its_time(kafka):
+async def test_a_closed_gate_holds_it_back_and_does_not_outlast_its_time(kafka, monkeypatch):
+    clock = Clock().read_by(monkeypatch, feed_module)
     opened = 0
 
     async def gate():
@@ -155,9 +165,9 @@ async def test_a_closed_gate_holds_it_back_and_does_not_outlast_its_time(kafka):
         if opened > 3:
             await asyncio.Event().wait()
 
-    counts = await sent(
-        kafka, Given(*(messages(5) for _ in range(10))), gate=gate, until=time.monotonic() + 0.3
-    )
+    source = Given(*(messages(5) for _ in range(10)))
+    async with asyncio.timeout(PATIENCE):
+        counts = await sent(kafka, source, gate=gate, until=clock.now + 0.3)
     assert counts.total == 15
 
 
