@@ -42,7 +42,9 @@ def fetched(*partitions: tuple[int, int, int, bytes]) -> SimpleNamespace:
 @pytest.mark.parametrize("empty", [b"", None])
 async def test_an_early_empty_answer_is_held(clock: Clock, empty: bytes | None) -> None:
     answer = fetched((0, NO_ERROR, 5, b""), (1, NO_ERROR, 5, empty))
-    assert await held(clock, FETCH, answer, after=IDLE / 4) == [pytest.approx(IDLE * 3 / 4, abs=1e-6)]
+    assert await held(clock, FETCH, answer, after=IDLE / 4) == [
+        pytest.approx(IDLE * 3 / 4, abs=1e-6)
+    ]
 
 
 async def test_a_late_empty_answer_passes_at_once(clock: Clock) -> None:
