@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
+
 ROOT = Path(__file__).parents[1]
 # Refuses nothing as it should: the searcher has to come back with an input.
 BROKEN = """
@@ -22,7 +24,7 @@ fuzz.main()
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     pytest.importorskip("atheris", reason="no atheris for this machine")
     return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE
     )
 
 

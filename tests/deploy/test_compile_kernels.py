@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.patience import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 # In a process of its own, so that what other tests compiled does not count. A kernel that only
 # other kernels call is compiled with them, and has no signature of its own when those come from
@@ -35,7 +37,7 @@ NOT_OF_ROLES = {"_depths", "_forward", "_backward", "_record_all"}
 def test_no_role_has_a_kernel_left_to_compile() -> None:
     script = ROOT / "deploy" / "compile_kernels.py"
     done = subprocess.run(
-        [sys.executable, "-c", LEFT, script], capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", LEFT, script], capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) == NOT_OF_ROLES

@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry
 
 from stream import broker, cli, settings, telemetry
 from stream.access import access
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -117,9 +118,9 @@ def test_the_check_of_health_asks_for_the_metrics_of_the_role() -> None:
     assert program == "python"
     assert f":{served}/metrics" in arguments[-1]
     command = [sys.executable, *(part.replace(served, str(port)) for part in arguments)]
-    assert subprocess.run(command, capture_output=True, timeout=30).returncode != 0
+    assert subprocess.run(command, capture_output=True, timeout=PATIENCE).returncode != 0
     telemetry.serve(CollectorRegistry(), settings.Settings(metrics_port=port))
-    assert subprocess.run(command, capture_output=True, timeout=30).returncode == 0
+    assert subprocess.run(command, capture_output=True, timeout=PATIENCE).returncode == 0
 
 
 def test_every_role_and_what_watches_it_is_there() -> None:

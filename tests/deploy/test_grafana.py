@@ -16,6 +16,8 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from tests.patience import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "grafana"
 FILES = sorted((FOLDER / "dashboards").glob("*.json"))
@@ -28,7 +30,7 @@ def queries(file: Path) -> list[dict[str, Any]]:
 
 
 def test_what_is_committed_is_what_the_code_writes(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, FOLDER / "generate.py", tmp_path], check=True, timeout=120)
+    subprocess.run([sys.executable, FOLDER / "generate.py", tmp_path], check=True, timeout=PATIENCE)
     written = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert written == {path.name: path.read_text() for path in FILES}
     assert len(written) == 3
@@ -79,7 +81,7 @@ def test_prometheus_parses_what_dashboards_ask(tmp_path: Path) -> None:
     file = tmp_path / "rules.yml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "asked", "rules": rules}]}))
     done = subprocess.run(
-        [promtool, "check", "rules", file], capture_output=True, text=True, timeout=120
+        [promtool, "check", "rules", file], capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr
     assert f"{len(rules)} rules found" in done.stdout

@@ -44,6 +44,7 @@ from tests.deploy.manifests import (
     pod,
     workloads,
 )
+from tests.patience import PATIENCE
 
 # The oldest of Kubernetes that the manifests are for, and the newest whose schemas there are.
 VERSIONS = ("1.30", kubernetes_validate.latest_version())
@@ -227,7 +228,7 @@ def test_kernels_are_copied_with_all_that_is_in_their_folder(tmp_path: Path) -> 
     (tmp_path / "volume").mkdir()
     command = list(prepare["command"])
     command[2:] = [f"{tmp_path}/image/.", str(tmp_path / "volume")]
-    subprocess.run(command, check=True, timeout=30)
+    subprocess.run(command, check=True, timeout=PATIENCE)
     copied = tmp_path / "volume" / "stream_0a1b" / "cascade_kernel.nbi"
     assert copied.read_bytes() == b"compiled"
 

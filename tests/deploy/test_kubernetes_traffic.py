@@ -26,6 +26,7 @@ from tests.deploy.manifests import (
     selects,
     workloads,
 )
+from tests.patience import PATIENCE
 
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 
@@ -78,7 +79,7 @@ def test_a_live_role_answers_what_its_probes_ask_whatever_kafka_does() -> None:
     telemetry.serve(CollectorRegistry(), settings.Settings(metrics_port=port))
     asked = probes(main_container(workloads(build("production"))["tracker"]))
     for _, path in asked.values():
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as answer:
             assert answer.status == 200
 
 

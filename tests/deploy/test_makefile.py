@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 BASH, MAKE = shutil.which("bash"), shutil.which("make")
 OLD = 'echo "Python 3.9.2"; [ "$1" = --version ]'
@@ -33,7 +35,7 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 
@@ -46,7 +48,7 @@ def packages(folder: Path, *names: str) -> subprocess.CompletedProcess[str]:
         env={"PATH": str(folder), "PYTHON": "python3"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 

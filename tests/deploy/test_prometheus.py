@@ -15,6 +15,7 @@ import yaml
 
 from stream.gateway.roles import ROLES
 from stream.settings import Settings
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "prometheus"
@@ -35,7 +36,7 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     program = shutil.which("promtool")
     if program is None:
         pytest.skip("needs promtool (apt-get install prometheus)")
-    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=600)
+    return subprocess.run([program, *arguments], capture_output=True, text=True, timeout=PATIENCE)
 
 
 def test_the_configuration_and_its_rules_are_right() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import msgspec
@@ -15,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from models.batch import Batch
 from models.interface import Forecaster, Increments
+from stream import forecast_batch
 from stream.agents import Received
 from stream.consumer import Output
 from stream.cost import CallCost
@@ -22,6 +22,7 @@ from stream.forecast_batch import ForecastBatch, fall_back
 from stream.loading import Loaded
 from stream.settings import Duration, Settings
 from stream.traces import derived
+from tests.clock import Clock
 from topics.catalogue import CASCADE_SNAPSHOTS, DEAD_LETTERS, POPULARITY_FORECASTS
 from topics.records import CascadeSnapshot, PopularityForecast
 
@@ -259,12 +260,15 @@ class Late(GrowthByTime):
     name = "late"
 
 
-def test_the_fall_back_answers_while_even_the_newest_has_waited_too_long() -> None:
+def test_the_fall_back_answers_while_even_the_newest_has_waited_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock().read_by(monkeypatch, forecast_batch)
     settings = SETTINGS.having(degrade_after=Duration(60))
     registry = CollectorRegistry()
     served, fall_back = loaded(Late()), loaded(GrowthByTime())
     batch = ForecastBatch(lambda: served, settings, registry, fall_back)
-    now = round(time.time() * 1000)
+    now = round(clock.now * 1000)
 
     def answered(*waited: float) -> list[tuple[str, bool]]:
         messages = [

@@ -17,6 +17,7 @@ from stream.consumer import dead_letter
 from stream.log_lines import JsonLines, Seldom, TextLines
 from stream.refusals import Refusals
 from stream.traces import trace_id
+from tests.patience import PATIENCE
 from tests.stream.test_tracker import message
 
 
@@ -86,7 +87,7 @@ def test_a_role_writes_json_unless_a_person_looks(asked: str, is_json: bool) -> 
         f"telemetry.setup(Settings(log_format={asked!r}, instance='3'), 'tracker'); "
         "logging.getLogger('x').info('begun', extra={'trace_id': 'ab'})"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     (line,) = done.stderr.decode().splitlines()
     if is_json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,6 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from models.ranker_model import CacheMamba
 from models.ranker_network import Config
+from stream import ranker as ranker_module
 from stream.agents import Received
 from stream.checkpoint_file import decode, encode
 from stream.consumer import Output
@@ -36,6 +36,7 @@ from stream.ranker import (
 from stream.ranking_model import MakeRanker, bounds, decayed, of_ranker
 from stream.recovery import Recovery
 from stream.settings import Settings
+from tests.clock import Clock
 from topics.catalogue import CACHE_DECISIONS, DEAD_LETTERS, EDGE_WINDOWS
 from topics.heartbeat import KEY
 from topics.records import EdgeEpoch, EdgeWindow
@@ -235,12 +236,13 @@ def test_a_batch_that_is_read_again_is_answered_again(log: Log) -> None:
 
 
 def test_who_is_late_says_the_latest_alone_and_goes_on_as_if_nothing_had_happened(
-    log: Log, caplog: pytest.LogCaptureFixture
+    log: Log, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    clock = Clock().read_by(monkeypatch, ranker_module)
     caplog.set_level("INFO")
     backlog = [m for messages in log.messages.values() for m in messages]
     heartbeat = backlog[0]._replace(offset=len(log.messages[0]), key=KEY, value=None)
-    fresh = log.messages[1][-1]._replace(timestamp=round(time.time() * 1000))
+    fresh = log.messages[1][-1]._replace(timestamp=round(clock.now * 1000))
     unhurried = log.worker()
     everything = content(unhurried([*backlog[:-1], heartbeat]))
 

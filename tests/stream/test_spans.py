@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from stream import spans
 from stream.settings import Settings
 from stream.traces import TRACEPARENT, derived, trace_id
+from tests.patience import PATIENCE
 
 
 class Collector(HTTPServer):
@@ -88,7 +89,7 @@ def test_a_batch_s_stages_lie_inside_it_and_a_sampled_trace_goes_on(
             ((TRACEPARENT, traceparent),), 1_700_000_000_000, "popularity.forecasts",
             began=1_700_000_000.5,
         )  # fmt: skip
-    exporting.force_flush()
+    assert exporting.force_flush(round(1000 * PATIENCE))
     assert {path for path, _ in collector.requests} == {"/v1/traces"}
     found = {span.name: span for span in collector.spans}
     assert sorted(span.name for span in collector.spans) == [

@@ -23,6 +23,7 @@ from numba.core.caching import _CacheLocator
 
 from stream.broker import free_port
 from tests.deploy.manifests import COMPOSE, ROOT, image_environment
+from tests.patience import PATIENCE
 
 PACKAGES = ("topics", "models", "stream")
 DEVICES = ("null", "zero", "full", "random", "urandom")
@@ -36,7 +37,7 @@ def need_namespaces() -> None:
     if shutil.which("unshare") is None or shutil.which("setpriv") is None:
         pytest.skip("needs unshare and setpriv (apt-get install util-linux)")
     tried = ["unshare", "--mount", "setpriv", "--reuid=1", "--clear-groups", "true"]
-    done = subprocess.run(tried, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(tried, capture_output=True, text=True, timeout=PATIENCE)
     if done.returncode != 0:
         pytest.skip(f"needs root and mount namespaces: {done.stderr.strip()}")
 
@@ -129,7 +130,7 @@ class Container:
         """What its check of health asks."""
         url = f"http://127.0.0.1:{self.metrics_port}/metrics"
         try:
-            with urllib.request.urlopen(url, timeout=3) as answer:
+            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
                 return "tidecast_" in answer.read().decode()
         except OSError:
             return False

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
 from stream.broker import free_port
+from tests.patience import PATIENCE
 
 _START_SECONDS = 20.0
 
@@ -84,7 +85,7 @@ class Client:
     """One connection to a server, opened anew where the server has closed it."""
 
     def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
 
     def get(self, target: str) -> tuple[int, http.client.HTTPMessage, bytes]:
         """Status, headers and body."""

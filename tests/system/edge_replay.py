@@ -67,7 +67,7 @@ class Edge:
         """What the agent says of itself; nothing while it does not answer."""
         url = f"http://127.0.0.1:{self.cluster.settings.edge_port}/status"
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
                 found: dict[str, Any] = msgspec.json.decode(answer.read())
         except OSError:
             return {}

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from stream.broker import free_port
+from tests.patience import PATIENCE
 from tests.system.edge_http import Client, Port
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy" / "edge"
@@ -266,7 +267,10 @@ class Varnish(EdgeServer):
     def counters(self) -> dict[str, int]:
         """What varnishstat tells."""
         told = subprocess.run(
-            ["varnishstat", "-n", self._name, "-j"], check=True, capture_output=True, timeout=20
+            ["varnishstat", "-n", self._name, "-j"],
+            check=True,
+            capture_output=True,
+            timeout=PATIENCE,
         )
         return {name: of["value"] for name, of in json.loads(told.stdout)["counters"].items()}
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.system.alert_drill import chosen
 from tests.system.drill_cases import CASES
 from tests.system.drill_rules import RULE_FILES, alerts, deployed, scaled
@@ -24,7 +25,7 @@ def test_an_alert_fires_and_goes_quiet(tmp_path: Path) -> None:
     told = tmp_path / "told.json"
     command = [sys.executable, "-m", "tests.system.alert_drill", "--only", "TidecastRoleDown"]
     command += ["--scale", "30", "--json", str(told), "--keep", str(tmp_path / "kept")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     [result] = json.loads(told.read_text())
     assert result["well"]

@@ -16,6 +16,7 @@ import pytest
 
 from stream.broker import free_port
 from stream.settings import Settings
+from tests.patience import PATIENCE
 from tests.system.mortal_role import AMID_CHECKPOINT, AMID_PUBLISH, BEFORE_COMMIT, BEFORE_PUBLISH
 from tests.system.sameness import SHOWN, accounts, differences
 from tests.system.scenario import Step, events, freeze, kill, pause, start, stop, wake
@@ -134,7 +135,7 @@ async def told(settings: Settings, enough: Callable[[str], bool]) -> bool:
     """Whether health comes to say what is enough, in two minutes."""
     url = f"http://127.0.0.1:{settings.http_port}/api/health"
     deadline = time.monotonic() + 120
-    async with httpx2.AsyncClient(timeout=30) as client:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as client:
         while time.monotonic() < deadline:
             try:
                 health = (await client.get(url)).json()

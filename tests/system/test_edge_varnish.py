@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from stream.broker import free_port
+from tests.patience import PATIENCE
 from tests.stream.edge.records import decision
 from tests.system.edge_http import Origin, at_once
 from tests.system.edge_replay import Edge, replay, until
@@ -115,7 +116,7 @@ async def test_varnish_is_told_everything_again_after_a_restart_and_by_its_agent
         assert [name for name in names if server.decides(name)] == names[1:]
 
         for method in ("PUT", "DELETE", "GET"):
-            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
             connection.request(method, "/.tidecast/decision?/v/1", headers={"X-Tidecast-TTL": "1h"})
             assert connection.getresponse().status == 404
             connection.close()

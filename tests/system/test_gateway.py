@@ -86,7 +86,7 @@ async def running(cluster: Cluster) -> AsyncIterator[Running]:
     port = free_port()
     cluster.settings = dataclasses.replace(cluster.settings, http_port=port, stale_after=1.0)
     process = cluster.start("gateway")
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
         yield Running(cluster, client, process)
 
 

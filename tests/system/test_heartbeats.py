@@ -27,7 +27,7 @@ PARTITIONS = 2
 
 def health(cluster: Cluster) -> Any:
     at = address.url(cluster.settings.http_host, cluster.settings.http_port)
-    with urllib.request.urlopen(f"{at}/api/health", timeout=10) as answer:
+    with urllib.request.urlopen(f"{at}/api/health", timeout=PATIENCE) as answer:
         return json.load(answer)
 
 

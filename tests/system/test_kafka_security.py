@@ -20,6 +20,7 @@ from stream.settings import Settings, load
 from stream.sources.feed import connect, feed
 from stream.sources.messages import Limited
 from stream.sources.simulate import Simulation
+from tests.patience import PATIENCE
 from tests.system.conftest import Cluster
 from tests.system.kafka_front import Front
 from tests.token_server import TokenServer
@@ -243,7 +244,7 @@ def told_by(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[
         env={**os.environ, **settings.environment()},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -72,7 +72,7 @@ def is_told(name: str, mentioned: set[str]) -> bool:
 
 
 def scrape(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
         return str(answer.read().decode())
 
 
@@ -92,7 +92,7 @@ def edge_agent(cluster: Cluster) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/metrics"
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=PATIENCE)
 
 
 async def simulate(cluster: Cluster, seconds: float) -> None:

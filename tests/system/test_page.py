@@ -120,7 +120,7 @@ class Stream:
         self.cluster.close()
 
     def ask(self, path: str) -> Any:
-        return httpx2.get(self.address + path, timeout=30).json()
+        return httpx2.get(self.address + path, timeout=PATIENCE).json()
 
     def until(self, enough: Callable[[], Any], what: str) -> Any:
         """What `enough` answers, as soon as that is something."""

@@ -24,6 +24,7 @@ from stream.broker import create_topics_now, embedded
 from stream.processes import inherited
 from stream.progress import READS
 from stream.settings import Settings
+from tests.patience import PATIENCE
 from tests.system.conftest import Cluster
 from topics.catalogue import CATALOGUE
 
@@ -222,7 +223,7 @@ def kcat(kafka: str, topic: str) -> list[dict[str, Any]]:
         ["kcat", "-b", kafka, "-t", topic, "-C", "-e", "-q", "-J", "-o", "beginning"],
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     return [json.loads(line) for line in run.stdout.splitlines()]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -18,25 +17,45 @@ from stream.edge.news import News
 from stream.edge.prefetch import Prefetcher
 from stream.edge.table import EdgeTable
 from stream.settings import Settings
+from tests.clock import Clock
+from tests.patience import PATIENCE
 from tests.stream.edge.records import decision, epoch
 
 RATE = 20.0
 
 
 class Cache:
-    """Answers every request, and notes what was asked for and when."""
+    """Answers every request, and notes what was asked for."""
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
         self.hosts: dict[str, str] = {}
-        self.times: list[float] = []
         self.url = ""
 
     async def answer(self, request: web.Request) -> web.Response:
         self.asked[request.raw_path] += 1
         self.hosts[request.raw_path] = request.headers["Host"]
-        self.times.append(time.monotonic())
         return web.Response(status=500 if request.path == "/broken" else 200, body=b"x" * 10_000)
+
+
+class Looks(News):
+    """News that come when the test says so, to one who has nothing to do before that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._idle = asyncio.Event()
+
+    async def wait(self, seconds: float) -> None:
+        self._idle.set()
+        await super().wait(PATIENCE)
+
+    async def looked(self) -> None:
+        """Returns once whoever waits has looked, and found nothing to do any more."""
+        if self._idle.is_set():
+            self._idle.clear()
+            self.tell()
+        async with asyncio.timeout(PATIENCE):
+            await self._idle.wait()
 
 
 @pytest.fixture
@@ -56,9 +75,9 @@ async def cache() -> AsyncIterator[Cache]:
 async def test_what_is_to_be_prefetched_is_fetched_once_and_no_faster_than_allowed(
     cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prefetch, "_SETTLE_SECONDS", 0.0)
+    clock = Clock().slept_on_by(monkeypatch, prefetch)
     settings = Settings(edge="lyon", edge_server=cache.url, edge_prefetch_rate=RATE)
-    table, news, registry = EdgeTable(settings, life="a"), News(), CollectorRegistry()
+    table, news, registry = EdgeTable(settings, life="a"), Looks(), CollectorRegistry()
     table.complete = True
     wanted = [f"/v/{number}?a=%20b" for number in range(12)] + ["/broken"]
     for name in wanted:
@@ -69,27 +88,24 @@ async def test_what_is_to_be_prefetched_is_fetched_once_and_no_faster_than_allow
     metrics = Metrics(registry, table)
     running = asyncio.create_task(Prefetcher(settings, table, metrics, news).run())
     try:
-        await asyncio.sleep(0.3)
+        await news.looked()
+        clock.now += prefetch._SETTLE_SECONDS
+        await news.looked()
         assert not cache.asked, "nothing is obeyed before an epoch is closed"
-        started = time.monotonic()
-        table.close(epoch(0, time.time()), time.time())
-        news.tell()
-        while len(cache.asked) < len(wanted):
-            await asyncio.sleep(0.02)
-            assert time.monotonic() - started < 30
-        assert min(b - a for a, b in zip(cache.times, cache.times[1:], strict=False)) > 0.7 / RATE
+        table.close(epoch(0, clock.now), clock.now)
+        await news.looked()
+        assert cache.asked == Counter(wanted)
+        assert clock.slept == [1 / RATE] * len(wanted), "a pause after each"
         # Renewed decisions are not fetched again; one that was withdrawn and came back is.
         for name in wanted:
             table.decide(decision(name, verdict="prefetch"))
         table.withdraw(wanted[0])
-        news.tell()
-        await asyncio.sleep(0.2)
+        await news.looked()
         table.decide(decision(wanted[0], verdict="prefetch"))
-        news.tell()
-        while cache.asked[wanted[0]] < 2:
-            await asyncio.sleep(0.02)
-            assert time.monotonic() - started < 30
-        await asyncio.sleep(0.3)
+        await news.looked()
+        assert cache.asked == Counter(wanted), "the cache has yet to hear of it"
+        clock.now += prefetch._SETTLE_SECONDS
+        await news.looked()
     finally:
         running.cancel()
     assert cache.asked == Counter(wanted) + Counter([wanted[0]])

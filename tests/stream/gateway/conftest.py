@@ -10,11 +10,13 @@ import pytest
 from aiokafka import ConsumerRecord
 from prometheus_client import CollectorRegistry
 
+from stream.gateway import health, heartbeats
 from stream.gateway.api import Api
 from stream.gateway.health import Watch
 from stream.gateway.live import Live
 from stream.gateway.state import State
 from stream.settings import Settings
+from tests.clock import Clock
 from topics.catalogue import (
     CACHE_DECISIONS,
     CASCADE_OUTCOMES,
@@ -150,5 +152,11 @@ def fill(parts: Parts) -> Parts:
 
 
 @pytest.fixture
-def parts() -> Parts:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What the gateway takes for the time."""
+    return Clock().read_by(monkeypatch, health, heartbeats)
+
+
+@pytest.fixture
+def parts(clock: Clock) -> Parts:
     return Parts()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from stream.gateway.health import Watch
 from stream.gateway.roles import ROLES, Standing, reads
 from stream.gateway.views import Health
+from tests.clock import Clock
 from tests.stream.gateway.conftest import Parts, forecast
 from topics.catalogue import POPULARITY_FORECASTS
 
@@ -44,8 +44,8 @@ def words(health: Health) -> str:
     return "\n".join(f"{note.level}: {note.text} {note.to_do}" for note in health.notes)
 
 
-async def test_all_is_well(parts: Parts) -> None:
-    parts.take(POPULARITY_FORECASTS, forecast(observed_at=time.time(), published_at=time.time()))
+async def test_all_is_well(parts: Parts, clock: Clock) -> None:
+    parts.take(POPULARITY_FORECASTS, forecast(observed_at=clock.now, published_at=clock.now))
     health = await seen(parts, Told())
     assert (health.level, health.notes) == ("ok", [])
     assert [role.words for role in health.roles] == ["up to date"] * len(ROLES)
@@ -70,14 +70,12 @@ async def test_a_role_that_is_not_well(
     assert "tidecast forecaster" in words(health)
 
 
-async def test_a_role_that_works_nothing_off_is_at_a_standstill(parts: Parts) -> None:
+async def test_a_role_that_works_nothing_off_is_at_a_standstill(parts: Parts, clock: Clock) -> None:
     waits = Standing(members=1, committed=True, read=5, lag=3, lag_seconds=2.0)
     told = Told(tracker=waits)
     for _ in range(2):
         assert (await seen(parts, told)).roles[0].words == "at work, 2.0 s behind"
-    tracker = parts.watch._seen["tracker"]
-    assert tracker.waiting is not None
-    tracker.waiting -= 60
+    clock.now += 60
     health = await seen(parts, told)
     assert "wrong: The tracker is at a standstill for 60 s; 3 messages wait" in words(health)
     told.standings["tracker"] = replace(waits, read=6)
@@ -86,13 +84,14 @@ async def test_a_role_that_works_nothing_off_is_at_a_standstill(parts: Parts) ->
     assert (await seen(parts, told)).roles[0].words == "up to date"
 
 
-async def test_a_broker_that_does_not_answer(parts: Parts) -> None:
+async def test_a_broker_that_does_not_answer(parts: Parts, clock: Clock) -> None:
     told = Told()
     await seen(parts, told)
     told.error = OSError("connection refused")
+    clock.now += 7
     health = await seen(parts, told)
     assert health.level == "wrong"
-    assert "has not answered for 0" in words(health)
+    assert "has not answered for 7" in words(health)
     assert "connection refused" in words(health)
     assert health.roles[0].level == "ok", "as of the last answer"
 
@@ -106,11 +105,10 @@ async def test_what_is_missing_is_said(parts: Parts) -> None:
     assert "No forecast yet. A cascade is forecast when it has 10" in words(parts.watch.health())
 
 
-async def test_silence_and_other_times_are_said(parts: Parts) -> None:
+async def test_silence_and_other_times_are_said(parts: Parts, clock: Clock) -> None:
     parts.take(POPULARITY_FORECASTS, forecast())
     await seen(parts, Told())
-    tracker = parts.watch._seen["tracker"]
-    tracker.progress = parts.watch._started = time.time() - 300
+    clock.now += 300
     health = parts.watch.health()
     assert "No event has come for 5 min" in words(health)
     assert "its events are of 2020-09-13" in words(health)
