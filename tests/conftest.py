@@ -6,15 +6,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from models import registry
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
-# A first call may compile a kernel, which takes seconds.
-settings.register_profile("compiled", deadline=None)
-settings.load_profile("compiled")
+# How long an example takes is the machine's matter, and a first call may compile a kernel.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

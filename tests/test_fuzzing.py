@@ -24,12 +24,15 @@ fuzz.main()
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     pytest.importorskip("atheris", reason="no atheris for this machine")
     return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=4 * PATIENCE
     )
 
 
 def test_no_reader_breaks(tmp_path: Path) -> None:
-    done = python("-m", "tests.fuzz", "--runs", "300", "--folder", str(tmp_path))
+    done = python(
+        "-m", "tests.fuzz", "--runs", "300", "--longest", f"{PATIENCE:.0f}",
+        "--folder", str(tmp_path),
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-1_000:]
 
 

@@ -5,8 +5,9 @@
     make fuzz ARGS="checkpoint --input runs/fuzz/checkpoint/finding"    a finding once more
 
 A finding is an error other than those by which a reader refuses, a record outside its bounds, more
-than ten seconds or 2 GiB over one input. Its input lies in the reader's folder, where inputs that
-reach new code are gathered too, so that the next run begins with them. Exit code 1 with findings.
+than ten seconds (--longest) or 2 GiB over one input. Its input lies in the reader's folder, where
+inputs that reach new code are gathered too, so that the next run begins with them. Exit code 1 with
+findings.
 
 `tests/test_hostile_input.py` gives the same readers drawn input, whatever reaches new code or not;
 this finds what only a search can.
@@ -39,11 +40,11 @@ KERNELS = [
 with redirect_stderr(StringIO()), atheris.instrument_imports(PACKAGES, KERNELS):
     from tests.fuzz.readers import READERS
 
-MEMORY, SECONDS = 2_048, 10  # MiB and seconds that one input may cost
+MEMORY = 2_048  # MiB that one input may cost
 console = Console(soft_wrap=True, highlight=False)
 
 
-def search(name: str, folder: Path, limit: list[str]) -> int:
+def search(name: str, folder: Path, limits: list[str]) -> int:
     """Fuzzes a reader in a process of its own; its exit code, not 0 with a finding."""
     folder.mkdir(parents=True, exist_ok=True)
     reader = READERS[name]
@@ -62,8 +63,8 @@ def search(name: str, folder: Path, limit: list[str]) -> int:
         log = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        bounds = [f"-rss_limit_mb={MEMORY}", f"-timeout={SECONDS}", f"-artifact_prefix={folder}/"]
-        atheris.Setup([name, *bounds, *limit, str(folder)], tried)
+        bounds = [f"-rss_limit_mb={MEMORY}", f"-artifact_prefix={folder}/"]
+        atheris.Setup([name, *bounds, *limits, str(folder)], tried)
         atheris.Fuzz()
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
 
@@ -82,6 +83,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("readers", nargs="*", metavar="READER", help=", ".join(READERS))
     parser.add_argument("--seconds", type=int, default=60, help="for each reader; default: 60")
     parser.add_argument("--runs", type=int, help="inputs for each reader, in place of a time")
+    parser.add_argument(
+        "--longest", type=int, default=10, help="seconds that one input may take; default: 10"
+    )
     parser.add_argument("--input", type=Path, help="give a reader this file, and nothing else")
     parser.add_argument("--folder", type=Path, default=Path("runs/fuzz"), help="default: runs/fuzz")
     options = parser.parse_args()
@@ -100,14 +104,15 @@ def main() -> None:
         accepted = READERS[options.readers[0]](options.input.read_bytes())
         console.print("accepted" if accepted else "refused, as it may be")
         return
-    limit = [f"-runs={options.runs}" if options.runs else f"-max_total_time={options.seconds}"]
+    limits = [f"-runs={options.runs}" if options.runs else f"-max_total_time={options.seconds}"]
+    limits.append(f"-timeout={options.longest}")
     names = options.readers or list(READERS)
     table = Table("reader", "inputs", "finding")
     found = []
     with Progress(console=console, disable=not console.is_terminal) as progress:
         for name in progress.track(names, description="fuzzing"):
             folder = options.folder / name.replace(" ", "-")
-            code = search(name, folder, limit)
+            code = search(name, folder, limits)
             runs, end = told(folder)
             table.add_row(name, runs, f"exit code {code}" if code else "none")
             if code:

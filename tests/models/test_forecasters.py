@@ -17,7 +17,9 @@ from topics.records import CascadeSnapshot
 HORIZONS = np.array([3_600.0, 14_400.0, 86_400.0, 172_800.0])
 # The model is made once and asked often.
 MANY = settings(
-    deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    max_examples=30,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

@@ -88,7 +88,7 @@ def write_configuration(folder: Path, scale: float, addresses: Mapping[str, str]
         (folder / file).write_text(yaml.safe_dump(scaled(deployed(file), scale), width=1_000))
     configuration = deployed("prometheus.yml")
     configuration["global"] = {
-        "scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s",
+        "scrape_interval": "5s", "scrape_timeout": "5s", "evaluation_interval": "1s",
     }  # fmt: skip
     configuration["scrape_configs"] = [
         {**_asked_as_deployed(job), "static_configs": [{"targets": [addresses[job["job_name"]]]}]}

@@ -22,6 +22,7 @@ from typing import Any
 
 from stream.broker import create_topics, embedded, free_port
 from stream.settings import Settings
+from tests.patience import PATIENCE
 from tests.system.drill_rules import scaled_settings, write_configuration
 from tests.system.drill_traffic import Traffic
 from tests.system.environment import ROOT, environment
@@ -30,8 +31,6 @@ from tests.system.kafka_front import Front
 EDGE_AGENT = "edge-agent"
 BEHIND_FRONT = "historian"
 _LOOK_SECONDS = 0.25
-_START_SECONDS = 300.0  # kernels may have to be compiled
-_ASK_SECONDS = 10.0
 
 
 class DrillError(Exception):
@@ -84,7 +83,7 @@ class Role:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
             try:
-                self._process.wait(30)
+                self._process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
@@ -149,7 +148,7 @@ class Site:
         Raises:
             DrillError: one does not, or has ended by itself.
         """
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         for name in names:
             role = self.roles[name]
             while not await asyncio.to_thread(role.answers):
@@ -168,7 +167,7 @@ class Site:
         found = await self._asked(f"query?{urllib.parse.urlencode({'query': expression})}")
         return [float(series["value"][1]) for series in found["result"]]
 
-    async def until(self, expression: str, patience: float = _START_SECONDS) -> None:
+    async def until(self, expression: str, patience: float = PATIENCE) -> None:
         """Returns once an expression has a value.
 
         Raises:
@@ -183,7 +182,7 @@ class Site:
 
     async def seen(self) -> None:
         """Returns once Prometheus has scraped every role."""
-        async with asyncio.timeout(_START_SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while len(await self.ask("up == 1")) < len(self.roles):
                 self.check()
                 await asyncio.sleep(_LOOK_SECONDS)
@@ -248,7 +247,7 @@ def _prometheus(site: Site, scale: float) -> Iterator[None]:
 
 
 def _await_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             _get(f"{url}/-/ready")
@@ -278,5 +277,5 @@ async def tidecast(site: Site, *command: str) -> str:
 
 
 def _get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=_ASK_SECONDS) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
         return str(answer.read().decode())

@@ -16,7 +16,7 @@ from tests.system.drill_site import DrillError, Site
 from topics.errors import TidecastError
 
 _LOOK_SECONDS = 0.5
-_CALM_SECONDS = 3.0  # for which an alert is to stay away before it counts as quiet
+_CALM_SECONDS = 10.0  # for which an alert is to stay away before it counts as quiet
 
 Play = Callable[[Site], AbstractAsyncContextManager[None]]
 Tell = Callable[[str], object]

@@ -153,12 +153,13 @@ class Worker:
 class Stage:
     """A broker with workers on it, while steps are taken.
 
-    Attributes:
-        settings: those of the workers.
-        exits: workers that ended by themselves.
-        kills: blows dealt, by role and point.
-        past_logs: the events of topics that were deleted, one list a topic.
-    """
+        Attributes:
+            settings: those of the workers.
+            exits: workers that ended by themselves.
+            kills: blows dealt, by role and point.
+                past_logs: the events of topics that were deleted, one list a topic.
+                broker: its process.
+        """
 
     def __init__(
         self, settings: Settings, folder: Path, broker: subprocess.Popen[bytes], seed: int = 0
@@ -169,7 +170,7 @@ class Stage:
         self.kills: Counter[str] = Counter()
         self.past_logs: list[list[ConsumerRecord]] = []
         self.steps = 0
-        self._broker = broker
+        self.broker = broker
         self._random = random.Random(seed)
         self._workers: dict[tuple[str, str], Worker] = {}
         self._admin: AIOKafkaAdminClient | None = None
@@ -273,7 +274,7 @@ class Stage:
             case Wake(role, instance):
                 await self._wake(self._workers[role, instance])
             case Pause("broker", seconds):
-                await _still(self._broker, seconds)
+                await _still(self.broker, seconds)
                 self.kills["broker paused"] += 1
             case Pause(role, seconds, instance):
                 await _still(self._workers[role, instance].process, seconds)
@@ -291,7 +292,12 @@ class Stage:
         """Lets a worker go on; one that has not come to its point is not frozen any more."""
         freezing = self._freezing.pop(worker, None)
         if freezing is not None:
-            await asyncio.wait([freezing], timeout=4 * self.settings.session_timeout)
+            await self._until(
+                lambda done: (
+                    freezing.done() or worker.stands_still or not any(w for _, w in done.values())
+                ),
+                f"the {worker.role} does not come to its point, and not all is worked off",
+            )
             worker.disarm()
             if not freezing.done() and not worker.stands_still:
                 freezing.cancel()

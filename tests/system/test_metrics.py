@@ -4,10 +4,10 @@ told of: in a rule, on a dashboard or in a runbook."""
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,8 @@ from stream.gateway import address
 from stream.gateway.roles import ROLES
 from stream.processes import inherited
 from stream.settings import PREFIX, load
-from tests.system.conftest import PATIENCE, Cluster
+from tests.patience import PATIENCE, until
+from tests.system.conftest import Cluster
 from tests.system.environment import ROOT
 from topics.catalogue import EDGE_REQUESTS
 
@@ -108,18 +109,19 @@ async def run_under_load(cluster: Cluster) -> Exported:
     """Runs every role until a forecast has been scored, and scrapes them."""
     roles = [cluster.start(role) for role in (*ROLES, "gateway", "heart")]
     scorer = roles[ROLES.index("scorer")]
-    deadline = time.monotonic() + 3 * PATIENCE
     with edge_agent(cluster) as agent:
-        while not all(role.has_joined for role in roles):
-            assert time.monotonic() < deadline, [r.tail() for r in roles if not r.has_joined]
-            await asyncio.sleep(0.2)
+        await cluster.has_joined(*roles)
         await cluster.publish(EDGE_REQUESTS, [("odd", b"{}")])
         await simulate(cluster, 15)
-        while "tidecast_scorer_error_mean_log2" not in scorer.metrics():
-            assert time.monotonic() < deadline, scorer.tail()
-            await asyncio.sleep(0.2)
         at = address.url(cluster.settings.http_host, cluster.settings.http_port)
-        scrape(f"{at}/api/health")  # answers are counted from the first one on
+
+        def all_is_worked_off() -> bool:
+            cluster.assert_alive()
+            standings = json.loads(scrape(f"{at}/api/health"))["roles"]
+            scored = "tidecast_scorer_error_mean_log2" in scorer.metrics()
+            return scored and all(role["lag"] == 0 for role in standings)
+
+        await until(all_is_worked_off, "a forecast that is scored, and nothing that waits")
         exported = Exported()
         for url in (*(role.metrics_url for role in roles), agent):
             exported.take(scrape(url))

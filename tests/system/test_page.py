@@ -28,8 +28,9 @@ from stream.processes import RoleProcess
 from stream.secret import Secret
 from stream.settings import Duration, Settings
 from tests.conftest import DATA
+from tests.patience import PATIENCE, until_so
 from tests.stream.gateway.conftest import forecast, score
-from tests.system.conftest import PATIENCE, Cluster
+from tests.system.conftest import Cluster
 from topics.catalogue import (
     FORECAST_SCORES,
     POPULARITY_FORECASTS,
@@ -54,6 +55,7 @@ ROLES = ("tracker", "historian", "forecaster", "ranker")
 VIEWS = ("#/", "#/cascade", "#/edges", "#/edge", "#/models", "#/health", "#/api")
 HOSTILE = "<img src=x onerror=document.title='owned'>&\"'/../%2F"
 PATIENT = 1_000 * PATIENCE
+expect.set_options(timeout=PATIENT)
 # Elements that reach past the right edge of a page that scrolls sideways.
 TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] :
   [...document.querySelectorAll("body *")]
@@ -89,16 +91,16 @@ class Stream:
         recorded = DATA / "cascades" / "twitter1516.txt.xz", DATA / "requests" / "kuairand.csv.xz"
         if all(file.is_file() for file in recorded):
             folder = self.cluster.folder
-            cascades = beginning(recorded[0], folder / "cascades.txt", 800)
-            requests = beginning(recorded[1], folder / "requests.csv", 60_000)
+            cascades = beginning(recorded[0], folder / "cascades.txt", 4_000)
+            requests = beginning(recorded[1], folder / "requests.csv", 200_000)
             commands = [
-                ["replay", "cascades", cascades, "--rebase", "4h", "--speed", "60"],
+                ["replay", "cascades", cascades, "--rebase", "20h", "--speed", "60"],
                 ["replay", "requests", requests, "--speed", "300", "--edges", "2"],
             ]
         else:
             commands = [["simulate", "--speed", "60"]]
         for command in commands:
-            words = [*command, "--for", "300", "--kafka", self.cluster.settings.kafka]
+            words = [*command, "--kafka", self.cluster.settings.kafka]
             with (self.cluster.folder / f"{command[0]}-{command[1]}.log").open("wb") as log:
                 self._traffic.append(
                     subprocess.Popen(
@@ -124,13 +126,12 @@ class Stream:
 
     def until(self, enough: Callable[[], Any], what: str) -> Any:
         """What `enough` answers, as soon as that is something."""
-        deadline = time.monotonic() + 2 * PATIENCE
-        while time.monotonic() < deadline:
-            self.cluster._assert_alive()
-            if found := enough():
-                return found
-            time.sleep(0.2)
-        pytest.fail(f"waited in vain for {what}")
+
+        def found() -> Any:
+            self.cluster.assert_alive()
+            return enough()
+
+        return until_so(found, what)
 
     def publish_event(self) -> None:
         """One more event, for whoever is there to take it."""
@@ -220,13 +221,14 @@ def named(stream: Stream, view: str) -> str:
     return view
 
 
-def painted(page: Any, chart: str) -> int:
-    """How many colours there are on a chart's canvas."""
-    colours: int = page.locator(f"{chart} canvas").first.evaluate(
-        """canvas => new Set(new Uint32Array(canvas.getContext("2d")
-             .getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size"""
+def expect_painted(page: Any, chart: str, colours: int) -> None:
+    """Waits until there are more colours on a chart's canvas."""
+    canvas = page.locator(f"{chart} canvas").first.element_handle()
+    page.wait_for_function(
+        """([canvas, colours]) => new Set(new Uint32Array(canvas.getContext("2d")
+             .getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size > colours""",
+        arg=[canvas, colours],
     )
-    return colours
 
 
 # ----------------------------------------------------------------- every view, while it runs
@@ -242,8 +244,8 @@ def test_a_newcomer_sees_a_forecast_its_interval_and_what_came(tab: Tab, stream:
     expect(rows.first).to_be_visible()
     label = page.locator("fan-chart").first.get_attribute("aria-label")
     assert re.search(r"Counted: [\d,.K]+ by .* Forecast for 15\smin: .* to ", label)
-    assert painted(page, "fan-chart") > 10
-    assert painted(page, "td fan-chart") > 3
+    expect_painted(page, "fan-chart", 10)
+    expect_painted(page, "td fan-chart", 3)
 
 
 def test_it_is_live_without_a_reload(tab: Tab) -> None:
@@ -276,10 +278,10 @@ def test_a_forecast_that_comes_is_listed_as_it_is_named(tab: Tab, stream: Stream
 def test_a_cascade_with_its_curve_its_forecasts_and_its_graph(tab: Tab, stream: Stream) -> None:
     page = tab.open(named(stream, "#/cascade"))
     expect(page.locator("cascade-graph circle.root")).to_have_count(1)
-    assert page.locator("cascade-graph circle.node").count() > 3
-    assert painted(page, "fan-chart") > 10
+    expect(page.locator("cascade-graph circle.node").nth(3)).to_be_visible()
+    expect_painted(page, "fan-chart", 10)
     rows = page.locator("section[aria-label='Forecasts over time'] tbody tr")
-    assert rows.count() > 1
+    expect(rows.nth(1)).to_be_visible()
     slider = page.get_by_label("Forecast made at age")
     before = slider.get_attribute("aria-valuetext")
     slider.focus()
@@ -298,7 +300,7 @@ def test_edges_and_the_reasons_of_decisions(tab: Tab, stream: Stream) -> None:
     expect(page.get_by_role("heading", name="Decisions in force")).to_be_visible()
     decisions = page.locator("section[aria-label='Decisions'] tbody tr")
     expect(decisions.first).to_contain_text("rank")
-    assert painted(page, "line-chart") > 5
+    expect_painted(page, "line-chart", 5)
     page.get_by_label("Find an object").fill("no such object")
     expect(page.get_by_text("No object with “no such object”")).to_be_visible()
 
@@ -310,8 +312,8 @@ def test_models_say_that_there_are_no_scores_until_there_are(tab: Tab, stream: S
     scores = [score(100, 90 + i, horizon=300.0, inside=i > 0) for i in range(10)]
     stream.publish(FORECAST_SCORES, *scores)
     table = page.locator("section[aria-label='Scores'] tbody")
-    expect(table).to_contain_text("90.0%", timeout=PATIENT)
-    assert painted(page, "line-chart") > 5
+    expect(table).to_contain_text("90.0%")
+    expect_painted(page, "line-chart", 5)
 
 
 def test_health_tells_what_roles_noticed(tab: Tab, stream: Stream) -> None:
@@ -324,7 +326,7 @@ def test_health_tells_what_roles_noticed(tab: Tab, stream: Stream) -> None:
         ROLE_NOTICES, [("k", ROLE_NOTICES.codec.encode(found))]
     ))  # fmt: skip
     row = page.locator("section[aria-label='Noticed'] tbody tr").first
-    expect(row).to_contain_text("no key", timeout=PATIENT)
+    expect(row).to_contain_text("no key")
     expect(row).to_contain_text("social.events")
     expect(page.get_by_text("20 of 20 messages have no key.")).to_be_visible()
     expect(page.get_by_text("Set the key in the producer")).to_be_visible()
@@ -457,9 +459,7 @@ def lone_gateway(folder: Path, **more: Any) -> Iterator[tuple[str, RoleProcess]]
         cluster = Cluster(settings, folder)
         gateway = cluster.start("gateway")
         try:
-            deadline = time.monotonic() + PATIENCE
-            while not gateway.has_joined and time.monotonic() < deadline:
-                time.sleep(0.1)
+            until_so(lambda: gateway.has_joined, gateway.tail)
             yield f"http://127.0.0.1:{settings.http_port}", gateway
         finally:
             cluster.close()
@@ -512,7 +512,7 @@ def test_who_has_the_token_signs_in_by_keyboard(browser: Any, tmp_path: Path) ->
 def test_a_stream_that_stands_still_is_said(tab: Tab, stream: Stream) -> None:
     stream.end_traffic()
     page = tab.open()
-    expect(page.locator("#notices")).to_contain_text("No event has come for", timeout=PATIENT)
+    expect(page.locator("#notices")).to_contain_text("No event has come for")
 
 
 def test_a_role_that_is_gone_is_said(tab: Tab, stream: Stream) -> None:
@@ -520,7 +520,7 @@ def test_a_role_that_is_gone_is_said(tab: Tab, stream: Stream) -> None:
     stream.cluster.kill(stream.roles["tracker"])
     stream.publish_event()
     row = page.locator("tbody tr", has=page.get_by_text("tracker", exact=True))
-    expect(row).to_contain_text(re.compile("at a standstill|not running"), timeout=PATIENT)
+    expect(row).to_contain_text(re.compile("at a standstill|not running"))
     expect(page.locator(".notice.wrong").first).to_contain_text("start it: tidecast tracker")
 
 
@@ -528,11 +528,11 @@ def test_a_gateway_that_is_gone_and_comes_back(browser: Any, stream: Stream) -> 
     tab = Tab(browser, stream.address)
     page = tab.open()
     page.evaluate("window.sameDocument = true")
+    expect(page.locator("tbody tr").first).to_be_visible()
     rows = page.locator("tbody tr").count()
-    assert rows > 0
     gateway = stream.roles["gateway"]
     gateway.terminate()
-    assert gateway.wait(time.monotonic() + 20) == 0
+    assert gateway.wait(time.monotonic() + PATIENCE) == 0
     expect(page.locator("#notices")).to_contain_text("The gateway does not answer")
     expect(page.locator("main")).to_have_class(re.compile("stale"))
     assert page.locator("tbody tr").count() == rows, "what was known stays in sight"
@@ -540,6 +540,6 @@ def test_a_gateway_that_is_gone_and_comes_back(browser: Any, stream: Stream) -> 
     expect(page.locator("#notices")).not_to_contain_text(
         "The gateway does not answer", timeout=PATIENT
     )
-    expect(page.locator("main")).not_to_have_class(re.compile("stale"), timeout=PATIENT)
+    expect(page.locator("main")).not_to_have_class(re.compile("stale"))
     assert page.evaluate("window.sameDocument")
     tab.context.close()

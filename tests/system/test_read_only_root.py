@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 from aiokafka import ConsumerRecord
 
 from stream.broker import free_port
 from tests.deploy.manifests import COMPOSE
-from tests.system.conftest import PATIENCE, Cluster
+from tests.patience import PATIENCE, until
+from tests.system.conftest import Cluster
 from tests.system.containers import USER, Container, Volumes, need_namespaces
 from topics.catalogue import (
     CACHE_DECISIONS,
@@ -75,12 +75,9 @@ async def test_roles_need_no_rights_and_write_to_their_volumes_alone(bare_cluste
         roles = [start(name) for name in ROLES]
         simulator = start("simulator")
         for topic in (POPULARITY_FORECASTS, CACHE_DECISIONS, FORECAST_SCORES):
-            await cluster.read(topic, are_written, 5 * PATIENCE)
-        deadline = time.monotonic() + PATIENCE
+            await cluster.read(topic, are_written)
         for role in roles:
-            while not await asyncio.to_thread(role.is_healthy):
-                assert time.monotonic() < deadline, f"{role.name}\n{role.output()}"
-                await asyncio.sleep(0.1)
+            await until(role.is_healthy, role.output)
             assert_no_rights(role)
 
         for container in (simulator, *roles):

@@ -45,7 +45,7 @@ class TroubledForecaster(Forecaster):
 if __name__ == "__main__":
     settings = load()
     telemetry.setup(settings, "forecaster")
-    logging.getLogger("mode").setLevel(logging.INFO)  # tells when a signal has come in
+    logging.getLogger("faust.worker").setLevel(logging.INFO)  # tells when a signal has come in
     metrics = CollectorRegistry()
     loaded = Loaded(TroubledForecaster(sys.argv[1], int(sys.argv[2])), CallCost(), digest="")
     # A batch is a call, however slow the model is.

@@ -49,7 +49,10 @@ def one(codec: Codec[Any], values: list[bytes | None]) -> tuple[list[Any], list[
     return records, bad
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data())
 def test_every_record_survives_its_codec(
     topic: Topic, any_record: st.SearchStrategy[msgspec.Struct], data: st.DataObject

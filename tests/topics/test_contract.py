@@ -56,7 +56,10 @@ def test_a_document_that_is_not_json_is_named(tmp_path: Path) -> None:
         contract.read(tmp_path)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(data=st.data())
 def test_what_codecs_write_is_valid_by_the_schemas(
     topic: Topic, record: type, any_record: st.SearchStrategy[msgspec.Struct], data: st.DataObject
