@@ -6,8 +6,7 @@ Of each decoder and reader: drawn bytes, sound bytes that were mutilated, and wh
 from __future__ import annotations
 
 import re
-import resource
-import time
+import tracemalloc
 
 import msgspec
 import numpy as np
@@ -92,15 +91,16 @@ def test_hostile_input_is_within_its_bounds_or_refused(name: str, data: st.DataO
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_what_breaks_parsers_costs_neither_memory_nor_time(name: str) -> None:
+def test_what_breaks_parsers_costs_no_memory(name: str) -> None:
+    """And ends; what it costs in time `benchmarks/hostile.py` measures."""
     reader = READERS[name]
     reader(reader.seeds[0])  # compiled and imported
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.process_time()
+    tracemalloc.start()
     for data in BREAKERS.values():
         reader(data)
-    assert time.process_time() - began < 20
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 * 1024
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 100 << 20
 
 
 @pytest.mark.parametrize("name", [n for n, r in READERS.items() if r.seeds[0][:1] == b"{"])

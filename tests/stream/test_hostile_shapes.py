@@ -1,18 +1,19 @@
-"""Traffic that is sound record by record and hostile as a whole: neither memory nor time follow it.
+"""Traffic that is sound record by record and hostile as a whole: memory does not follow it.
 
 Each test gives a partition's handler far more of one thing than a bound holds, and asks that every
-message is accounted for and that the memory levels off.
+message is accounted for and that the memory levels off: what is allocated, for how much of the
+machine's that takes is the allocator's matter. What it costs in time `benchmarks/hostile.py`
+measures.
 """
 
 from __future__ import annotations
 
 import gc
-import time
-from collections.abc import Iterable, Iterator
+import tracemalloc
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 import numpy as np
-import psutil
 import pytest
 from aiokafka import ConsumerRecord
 
@@ -54,10 +55,17 @@ def batches(
         yield batch
 
 
-def resident() -> int:
-    """Bytes of this process in memory."""
-    gc.collect()
-    return psutil.Process().memory_info().rss
+@pytest.fixture
+def allocated() -> Iterator[Callable[[], int]]:
+    """Tells the bytes that have been allocated since the test began and not been freed."""
+
+    def held() -> int:
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    yield held
+    tracemalloc.stop()
 
 
 def accounted(counters: dict[str, int]) -> int:
@@ -74,19 +82,13 @@ def shares(cascade: str, times: np.ndarray, user: str | None = None) -> Iterator
 def test_a_partition_of_one_cascade_of_a_million_events() -> None:
     partition, count = TrackedPartition(Settings()), 1_000_000
     times = START + np.sort(np.random.default_rng(5).uniform(0, 36_000, count))
-    seconds, memory = [], []
+    memory = []
     for batch in batches(SOCIAL_EVENTS, shares("hot", times)):
-        began = time.process_time()
         partition.process(batch)
-        seconds.append(time.process_time() - began)
-        if len(seconds) in (25, 250):
-            memory.append(resident())
+        memory.append(partition.store.bytes)
     assert partition.counters["accepted"] == count
     assert partition.store.kept <= Settings().max_events
-    assert memory[1] - memory[0] < 8 * MIB
-    tenth = len(seconds) // 10
-    # A batch costs what it did; ten times as many events would show in anything that searches them.
-    assert np.median(seconds[-tenth:]) < 3 * np.median(seconds[tenth : 2 * tenth])
+    assert len(memory) == 250 and set(memory[25:]) == {memory[25]}
     fired = partition.idle(START + 40 * 86_400)
     outcomes = [o for o in fired if o.topic == CASCADE_OUTCOMES.name]
     assert CASCADE_OUTCOMES.codec.decode(outcomes[-1].value).count == count
@@ -190,20 +192,20 @@ def hour_of_events(number: int, cascades: int) -> Iterator[SocialEvent]:
         yield SocialEvent(name, f"{name}:{place[i]}", f"u{i}", float(times[i]), kind)
 
 
-def test_memory_levels_off_however_long_a_tracker_runs() -> None:
+def test_memory_levels_off_however_long_a_tracker_runs(allocated: Callable[[], int]) -> None:
     settings = load(environment={}, snapshot_ages="5m,15m", horizons="1h", max_cascades=2_000)
     partition, memory, sent = TrackedPartition(settings), [], 0
     for hour in range(24):
         for batch in batches(SOCIAL_EVENTS, hour_of_events(hour, 500)):
             partition.process(batch)
             sent += len(batch)
-        memory.append(resident())
+        memory.append(allocated())
     assert accounted(partition.counters) == sent > 50_000
     assert partition.store.live <= 2_000
     assert max(memory[12:]) - max(memory[4:12]) < 8 * MIB, [m // MIB for m in memory]
 
 
-def test_memory_levels_off_however_long_a_historian_runs() -> None:
+def test_memory_levels_off_however_long_a_historian_runs(allocated: Callable[[], int]) -> None:
     partition, memory, sent = EdgePartition(Settings()), [], 0
     random = np.random.default_rng(6)
     for hour in range(24):
@@ -215,6 +217,6 @@ def test_memory_levels_off_however_long_a_historian_runs() -> None:
         for batch in batches(EDGE_REQUESTS, log):
             partition.process(batch)
             sent += len(batch)
-        memory.append(resident())
+        memory.append(allocated())
     assert partition.counters["accepted"] == sent == 240_000
     assert max(memory[12:]) - max(memory[4:12]) < 8 * MIB, [m // MIB for m in memory]

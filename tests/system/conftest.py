@@ -53,12 +53,16 @@ class Cluster:
         """Ends it as a power cut would."""
         role.wait(deadline=time.monotonic())
 
+    def ended(self, role: RoleProcess) -> int:
+        """Its exit code, once it has ended."""
+        return role.wait(time.monotonic() + PATIENCE)
+
     def stop(self, *roles: RoleProcess) -> None:
         """Asks them to end, and sees that each does and ends well."""
         for role in roles:
             role.terminate()
         for role in roles:
-            assert role.wait(time.monotonic() + PATIENCE) == 0, role.tail()
+            assert self.ended(role) == 0, role.tail()
 
     def close(self) -> None:
         """Leaves no process behind."""

@@ -14,8 +14,6 @@ from typing import NamedTuple, Protocol
 from stream.broker import free_port
 from tests.patience import PATIENCE
 
-_START_SECONDS = 20.0
-
 
 class Port(Protocol):
     """Whatever listens on loopback."""
@@ -29,12 +27,14 @@ class Origin:
     Attributes:
         fetches: of each target.
         delay: seconds before an answer.
+        together: targets that are answered once so many of them are asked for at once.
     """
 
     def __init__(self, size: int) -> None:
         self.port = free_port()
         self.fetches: Counter[str] = Counter()
         self.delay = 0.0
+        self.together: dict[str, int] = {}
         self._answer = (
             b"HTTP/1.1 200 OK\r\nCache-Control: max-age=3600\r\nContent-Type: video/mp4\r\n"
             b"Content-Length: %d\r\n\r\n" % size + b"x" * size
@@ -42,7 +42,7 @@ class Origin:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(_START_SECONDS)
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(PATIENCE)
 
     @property
     def total(self) -> int:
@@ -55,7 +55,10 @@ class Origin:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                self.fetches[head.split(b" ", 2)[1].decode()] += 1
+                target = head.split(b" ", 2)[1].decode()
+                self.fetches[target] += 1
+                while self.fetches[target] < self.together.get(target, 0):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
                 if self.delay:
                     await asyncio.sleep(self.delay)
                 writer.write(self._answer)
@@ -75,9 +78,9 @@ class Origin:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
 
-        asyncio.run_coroutine_threadsafe(end(), self._loop).result(_START_SECONDS)
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(PATIENCE)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_START_SECONDS)
+        self._thread.join(PATIENCE)
         self._loop.close()
 
 

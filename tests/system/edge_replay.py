@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from aiokafka import AIOKafkaProducer
 from stream.broker import free_port
 from stream.processes import RoleProcess
 from stream.ranker import edge_number
+from tests.patience import PATIENCE, until
 from tests.stream.edge.records import epoch
 from tests.system.edge_http import Client, Origin
 from tests.system.edge_servers import EdgeServer
@@ -23,20 +24,6 @@ from topics.catalogue import CACHE_DECISIONS, decision_key
 from topics.records import CacheDecision, EdgeEpoch, EdgeRequest
 
 WINDOW = 900.0
-PATIENCE = 60.0
-
-
-async def until(what: Callable[[], Any], which: str) -> None:
-    """Returns when it is so.
-
-    Raises:
-        TimeoutError: it does not become so.
-    """
-    deadline = time.monotonic() + PATIENCE
-    while not await asyncio.to_thread(what):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {PATIENCE} seconds for {which}")
-        await asyncio.sleep(0.005)
 
 
 class Edge:

@@ -11,17 +11,15 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from stream.broker import free_port
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, until_so
 from tests.system.edge_http import Client, Port
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy" / "edge"
-_START_SECONDS = 20.0
 _PROGRAMS = os.environ.get("PATH", "") + ":/usr/sbin"  # where Debian puts servers
 _LUA = Path("/usr/lib/nginx/modules/ngx_http_lua_module.so")
 _CJSON = Path("/usr/lib").glob("*/lua/5.1/cjson.so")
@@ -31,17 +29,20 @@ VARNISH = shutil.which("varnishd", path=_PROGRAMS)
 
 def await_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     """Returns when something listens there."""
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+
+    def listens() -> bool:
+        ended = process.poll() is not None
+        assert not ended, f"{process.args!r} has ended:\n{log.read_text(errors='replace')}"
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         try:
             connection.connect()
-            return
         except OSError:
-            time.sleep(0.02)
+            return False
         finally:
             connection.close()
-    raise AssertionError(f"{process.args!r} does not listen:\n{log.read_text(errors='replace')}")
+        return True
+
+    until_so(listens, lambda: f"{process.args!r} to listen:\n{log.read_text(errors='replace')}")
 
 
 def configured(text: str, changes: Mapping[str, str]) -> str:
@@ -113,7 +114,7 @@ class EdgeServer:
         if self._process is not None:
             self._process.terminate()
             try:
-                self._process.wait(10)
+                self._process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()

@@ -62,13 +62,16 @@ async def test_a_refusal_keeps_nobody_waiting_and_what_is_kept_is_fetched_once(
 ) -> None:
     edge = Edge(cluster, tmp_path / "edge.sock")
     edge.start(edge_burst=0.0)
-    with closing(Nginx(tmp_path / "nginx", origin, edge.socket)) as server:
+    # Who waits for another's fetch waits to its end, however slow the machine is.
+    patient = {"proxy_cache_lock on;": "proxy_cache_lock on; proxy_cache_lock_timeout 1h;"
+               " proxy_cache_lock_age 1h;"}  # fmt: skip
+    with closing(Nginx(tmp_path / "nginx", origin, edge.socket, patient)) as server:
         await edge.told(server, decision("/kept", edge=EDGE))
         origin.delay = 0.3
-        seconds = await asyncio.to_thread(at_once, server.port, "/refused", 16)
+        # It answers none before all are there: behind a lock they would wait for each other.
+        origin.together["/refused"] = 16
+        await asyncio.to_thread(at_once, server.port, "/refused", 16)
         assert origin.fetches["/refused"] == 16
-        # One after the other they would take 16 turns of a lock, half a second each.
-        assert seconds < 4
         await asyncio.to_thread(at_once, server.port, "/kept", 16)
         assert origin.fetches["/kept"] == 1
         # The decision ends, the copy stays as long as there is room; the refused is never stored.
@@ -109,7 +112,7 @@ async def test_a_prefetched_object_is_fetched_once_and_then_served_from_the_cach
 async def test_the_log_of_requests_is_what_the_historian_reads(
     cluster: Any, origin: Origin, tmp_path: Path
 ) -> None:
-    started = time.time()
+    started = int(time.time())
     targets = ["/a", "/a", '/v/"17".mp4?hd=1&t=%20b', "/a"]
     with closing(Nginx(tmp_path / "nginx", origin, tmp_path / "no.sock")) as server:
         for target in targets:
@@ -123,4 +126,5 @@ async def test_the_log_of_requests_is_what_the_historian_reads(
         ("/a", False): 1, ("/a", True): 2, (targets[2], False): 1,
     }  # fmt: skip
     assert {record.size for record in records} == {SIZE}
-    assert all(started - 1 < record.timestamp < time.time() + 1 for record in records)
+    ended = time.time()
+    assert all(started <= record.timestamp <= ended for record in records)

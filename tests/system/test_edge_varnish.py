@@ -15,7 +15,7 @@ import pytest
 from stream.broker import free_port
 from tests.patience import PATIENCE
 from tests.stream.edge.records import decision
-from tests.system.edge_http import Origin, at_once
+from tests.system.edge_http import Client, Origin, at_once
 from tests.system.edge_replay import Edge, replay, until
 from tests.system.edge_servers import VARNISH, Varnish
 from tests.system.edge_traffic import EDGE, traffic
@@ -62,6 +62,14 @@ async def test_fewer_requests_reach_the_origin_with_decisions(
     assert counters["MAIN.cache_hitmiss"] == counters["MAIN.cache_hitpass"] == 0
 
 
+def age(server: Varnish, target: str) -> int:
+    """Seconds for which what is answered has been in the cache."""
+    client = Client(server.port)
+    _, headers, _ = client.get(target)
+    client.close()
+    return int(headers["Age"])
+
+
 async def test_a_refusal_is_one_fetch_for_all_who_ask_and_ends_with_its_decision(
     cluster: Any, origin: Origin, tmp_path: Path
 ) -> None:
@@ -82,12 +90,9 @@ async def test_a_refusal_is_one_fetch_for_all_who_ask_and_ends_with_its_decision
         assert stored["SMA.main.g_bytes"] > SIZE and stored["SMA.rest.g_bytes"] > SIZE
 
         await edge.told(server, decision("/newcomer", edge=EDGE))
-        await asyncio.sleep(1.2)
-        await asyncio.to_thread(server.get, "/newcomer")
+        await until(lambda: age(server, "/newcomer") == 0, "the end of the refusal")
         assert origin.fetches["/newcomer"] == 2
-        await asyncio.sleep(1.2)
-        for _ in range(3):
-            await asyncio.to_thread(server.get, "/newcomer")
+        await until(lambda: age(server, "/newcomer") > 2, "an age that no refused one comes to")
         assert origin.fetches["/newcomer"] == 2, "it was admitted, and is not in the cache"
         counters = server.counters()
         assert counters["SMA.main.g_bytes"] > 2 * SIZE

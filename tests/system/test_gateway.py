@@ -108,7 +108,7 @@ async def test_what_was_there_and_what_comes(running: Running) -> None:
                 break
         running.process.terminate()  # with the stream still open
         assert [kind async for kind, _ in told if kind == "forecast"] == []
-    assert running.process.wait(time.monotonic() + PATIENCE) == 0
+    assert running.cluster.ended(running.process) == 0
 
 
 async def test_roles_are_late_by_the_age_of_what_waits(running: Running) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +17,6 @@ from models.conformal import Tracked
 from stream.broker import connect_admin, create_topics
 from stream.scorer import MESSAGES_A_BATCH
 from stream.scoring import ScoredPartition, awaited, increment_log2
-from tests.patience import PATIENCE
 from tests.system.conftest import died
 from tests.system.mortal_role import AMID_PUBLISH
 from topics.catalogue import (
@@ -192,7 +190,7 @@ async def test_topics_partitioned_differently_are_refused(bare_cluster: Any) -> 
     await admin.create_partitions({CASCADE_OUTCOMES.name: NewPartitions(6)})
     await admin.close()
     worker = bare_cluster.start(ROLE)
-    assert await asyncio.to_thread(worker.wait, time.monotonic() + PATIENCE) == 1
+    assert await asyncio.to_thread(bare_cluster.ended, worker) == 1
     assert "ScorerError: got partitions cascade.outcomes 6, forecast.scores 4" in worker.tail()
 
 
