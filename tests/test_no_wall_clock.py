@@ -37,6 +37,10 @@ MAY = {
     "system/drill_traffic.py": "sends at a rate, by a clock of events",
     "system/drill_watch.py": "looks at Prometheus now and then, and tells how long alerts took",
     "system/drill_site.py": "looks whether a role answers, now and then",
+    "system/edge_origin.py": "an origin that takes its time",
+    "system/test_edge_answers.py::test_what_must_be_revalidated_is_not_served_without_the_origin": (
+        "what may be kept for a second grows old"
+    ),
     "system/edge_http.py": "an origin that takes its time",
     "system/test_edge_failures.py": "asks at a rate, and says what is decided now and then",
     "system/test_crashes.py::test_roles_wait_for_a_broker_that_is_away_and_health_says_so": (

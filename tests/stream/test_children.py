@@ -6,7 +6,6 @@ import contextlib
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,8 +13,8 @@ import psutil
 import pytest
 
 from stream.children import Child
+from tests.patience import PATIENCE, until_so
 
-PATIENCE = 60.0
 PARENT = """
 import sys, time
 from stream.children import Child
@@ -67,13 +66,6 @@ def said(process: subprocess.Popen[str]) -> list[str]:
     return process.stdout.readline().split()
 
 
-def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def is_gone(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
@@ -112,10 +104,10 @@ def test_signals_are_to_it_what_they_are_to_any_program() -> None:
 def test_nothing_is_left_of_one_that_has_ended() -> None:
     child = Child(["sleep", "600"])
     guards: list[psutil.Process] = []
-    until(lambda: guards.extend(psutil.Process(child.pid).children()) or guards)
+    until_so(lambda: guards.extend(psutil.Process(child.pid).children()) or guards, "its guard")
     child.kill()
     assert child.wait(PATIENCE) == -signal.SIGKILL
-    until(lambda: all(is_gone(guard.pid) for guard in guards))
+    until_so(lambda: all(is_gone(guard.pid) for guard in guards), "their end")
 
 
 @pytest.mark.parametrize("number", ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGKILL"])
@@ -125,7 +117,7 @@ def test_a_parent_that_is_ended_takes_them_along(number: str, run: Run) -> None:
     assert not any(map(is_gone, children))
     parent.send_signal(signal.Signals[number])
     parent.wait(PATIENCE)
-    until(lambda: all(map(is_gone, children)))
+    until_so(lambda: all(map(is_gone, children)), "their end")
 
 
 @pytest.mark.parametrize("then", ["import os; os._exit(0)", "sys.exit(0)", "os.abort()"])
@@ -133,7 +125,7 @@ def test_a_parent_that_ends_takes_them_along(then: str, run: Run) -> None:
     parent = run("import os\n" + PARENT.format(then=then))
     children = [int(word) for word in said(parent)]
     parent.wait(PATIENCE)
-    until(lambda: all(map(is_gone, children)))
+    until_so(lambda: all(map(is_gone, children)), "their end")
 
 
 def test_one_that_does_not_listen_is_killed_with_what_it_has_started(run: Run) -> None:
@@ -153,7 +145,7 @@ time.sleep(600)
     pids = [int(word) for word in words if word != "deaf"]
     parent.kill()
     parent.wait(PATIENCE)
-    until(lambda: all(map(is_gone, pids)))
+    until_so(lambda: all(map(is_gone, pids)), "their end")
 
 
 def test_one_that_another_needs_ends_after_it(tmp_path: Path, run: Run) -> None:
@@ -169,8 +161,8 @@ time.sleep(600)
 """
     parent = run(start, WITNESS, str(seen))
     pids = [int(word) for word in said(parent)]
-    until(Path(f"{seen}.ready").exists)
+    until_so(Path(f"{seen}.ready").exists, "a child that is ready")
     parent.kill()
     parent.wait(PATIENCE)
-    until(lambda: all(map(is_gone, pids)))
+    until_so(lambda: all(map(is_gone, pids)), "their end")
     assert seen.read_text() == "there"

@@ -93,17 +93,14 @@ class EdgeServer:
 
     def send(self, request: bytes) -> bytes:
         """All that comes back for bytes that need be no request."""
-        with socket.create_connection(("127.0.0.1", self.port), _START_SECONDS) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as connection:
             connection.sendall(request)
             return b"".join(iter(lambda: connection.recv(4096), b""))
 
     def logged(self, count: int) -> list[bytes]:
         """Its log of requests, as `edge.requests` is to have them, once it has so many lines."""
-        deadline = time.monotonic() + _START_SECONDS
-        while len(lines := self._lines()) < count:
-            assert time.monotonic() < deadline, lines
-            time.sleep(0.05)
-        return lines
+        until_so(lambda: len(self._lines()) >= count, lambda: f"{count} lines: {self._lines()}")
+        return self._lines()
 
     def _lines(self) -> list[bytes]:
         """The log of requests as it is now."""
@@ -250,7 +247,7 @@ class Varnish(EdgeServer):
         told = subprocess.run(
             ["varnishncsa", "-d", "-n", self._name, "-j", "-q", "VCL_Log:object",
              "-f", str(self.folder / "requests.format")],
-            check=True, capture_output=True, timeout=20,
+            check=True, capture_output=True, timeout=PATIENCE,
         )  # fmt: skip
         return told.stdout.splitlines()
 

@@ -153,13 +153,13 @@ class Worker:
 class Stage:
     """A broker with workers on it, while steps are taken.
 
-        Attributes:
-            settings: those of the workers.
-            exits: workers that ended by themselves.
-            kills: blows dealt, by role and point.
-                past_logs: the events of topics that were deleted, one list a topic.
-                broker: its process.
-        """
+    Attributes:
+        settings: those of the workers.
+        exits: workers that ended by themselves.
+        kills: blows dealt, by role and point.
+            past_logs: the events of topics that were deleted, one list a topic.
+            broker: its process.
+    """
 
     def __init__(
         self, settings: Settings, folder: Path, broker: subprocess.Popen[bytes], seed: int = 0

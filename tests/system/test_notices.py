@@ -11,7 +11,8 @@ import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from stream.doctor_input import noticed
-from tests.system.conftest import PATIENCE, Cluster
+from tests.patience import PATIENCE, until
+from tests.system.conftest import Cluster
 from tests.system.environment import environment
 from topics.catalogue import CASCADE_SNAPSHOTS, EDGE_REQUESTS, ROLE_NOTICES, SOCIAL_EVENTS
 from topics.heartbeat import KEY
@@ -41,8 +42,7 @@ async def test_a_cascade_without_keys_is_noticed_and_told_everywhere(cluster: Cl
             await producer.send(SOCIAL_EVENTS.name, None, KEY, number % 4)
         await producer.flush()
     await cluster.read(CASCADE_SNAPSHOTS, lambda records: sum(bool(r.value) for r in records) == 8)
-    tracker.terminate()
-    assert await asyncio.to_thread(tracker.wait, time.monotonic() + PATIENCE) == 0
+    await asyncio.to_thread(cluster.stop, tracker)
     found = await notices(cluster, "tracker")
     assert {place: notice.count for place, notice in found.items()} == {
         ("no_key", partition): 20 for partition in range(4)
@@ -66,8 +66,7 @@ async def test_requests_under_their_objects_are_noticed(cluster: Cluster) -> Non
     found = await notices(cluster, "historian")
     assert set(found) == {("foreign_key", partition) for partition in range(4)}
     assert "where 'lyon' is expected: it is the object_id" in found["foreign_key", 0].message
-    historian.terminate()
-    assert await asyncio.to_thread(historian.wait, time.monotonic() + PATIENCE) == 0
+    await asyncio.to_thread(cluster.stop, historian)
 
 
 async def test_a_model_role_publishes_what_its_thread_notices_and_the_last_at_the_end(
@@ -97,7 +96,7 @@ async def test_a_model_role_publishes_what_its_thread_notices_and_the_last_at_th
 
 
 async def _until_committed(cluster: Cluster, count: int) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while sum((await cluster.committed("forecaster", CASCADE_SNAPSHOTS)).values()) < count:
-        assert time.monotonic() < deadline, "the messages were not worked off"
-        await asyncio.sleep(0.1)
+    async def committed() -> bool:
+        return sum((await cluster.committed("forecaster", CASCADE_SNAPSHOTS)).values()) >= count
+
+    await until(committed, "the messages to be worked off")

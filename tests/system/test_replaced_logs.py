@@ -11,7 +11,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,7 +21,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
 from stream.processes import RoleProcess
 from stream.sources.messages import Message
-from tests.system.conftest import PATIENCE, Cluster
+from tests.patience import PATIENCE, until
+from tests.system.conftest import Cluster
 from tests.system.tracker_log import by_id, cluster_of, simulated, snapshots_of, tracked, values
 from topics.catalogue import CASCADE_SNAPSHOTS, SOCIAL_EVENTS, Topic
 
@@ -93,21 +94,17 @@ async def remove(cluster: Cluster, before: int, topic: Topic = SOCIAL_EVENTS) ->
         )
 
 
-async def until(reached: Callable[[], bool], what: str) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not reached():  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-    assert reached(), what
-
-
 async def said(cluster: Cluster, expected: dict[str, bytes]) -> dict[str, bytes]:
     """The snapshots, once all that are expected are among them; repeats are the same bytes."""
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            found = by_id(await values(cluster, CASCADE_SNAPSHOTS))
-            if expected.keys() <= found.keys():
-                return found
-            await asyncio.sleep(0.1)
+    found: dict[str, bytes] = {}
+
+    async def all_are_there() -> bool:
+        nonlocal found
+        found = by_id(await values(cluster, CASCADE_SNAPSHOTS))
+        return expected.keys() <= found.keys()
+
+    await until(all_are_there, "what the log says")
+    return found
 
 
 def noticed(role: RoleProcess) -> float:
@@ -182,8 +179,7 @@ async def test_a_log_that_was_cut_off_is_read_on_from_the_last_checkpoint_that_i
         first = cluster.start("tracker")
         await send(cluster, log[: kept - 100])
         await tracked(cluster, kept - 100)
-        first.terminate()  # which writes a checkpoint
-        assert first.wait(time.monotonic() + PATIENCE) == 0
+        cluster.stop(first)  # which writes a checkpoint
         at = Moment(moment, cluster)
         await send(cluster, log[kept - 100 : HALF], kept - 100)
         await tracked(cluster, HALF)
@@ -212,8 +208,7 @@ async def test_records_that_are_removed_before_they_are_read_are_counted_and_tol
         assert await said(cluster, whole) == whole
         assert noticed(at.tracker) == gone - 1_000
         assert f"records 1000 to {gone - 1} are gone" in at.tracker.log.read_text()
-        at.tracker.terminate()
-        assert at.tracker.wait(time.monotonic() + PATIENCE) == 0
+        cluster.stop(at.tracker)
         heir = cluster.start("tracker")
         await send(cluster, log[HALF : HALF + 1], HALF)
         await tracked(cluster, HALF + 1)
@@ -234,9 +229,11 @@ async def test_a_topic_may_come_back_with_other_partitions(
             lambda: tracker.metrics().get("tidecast_tracker_partitions") == after, "partitions"
         )
         await send(cluster, renamed[HALF:])
-        async with asyncio.timeout(PATIENCE):
-            while sum((await cluster.committed("tracker", SOCIAL_EVENTS)).values()) != HALF:  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
+
+        async def all_is_committed() -> bool:
+            return sum((await cluster.committed("tracker", SOCIAL_EVENTS)).values()) == HALF
+
+        await until(all_is_committed, "the new log is committed")
         if after == 1:
             new = snapshots_in(renamed[HALF:])
             assert (await said(cluster, new)).keys() == found.keys() | new.keys()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -18,7 +19,7 @@ from stream.edge.prefetch import Prefetcher
 from stream.edge.table import EdgeTable
 from stream.settings import Settings
 from tests.clock import Clock
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, until
 from tests.stream.edge.records import decision, epoch
 
 RATE = 20.0
@@ -134,10 +135,7 @@ async def test_an_object_is_fetched_under_the_host_that_clients_name(
     metrics = Metrics(CollectorRegistry(), table)
     running = asyncio.create_task(Prefetcher(settings, table, metrics, news).run())
     try:
-        started = time.monotonic()
-        while len(cache.hosts) < 3:
-            await asyncio.sleep(0.02)
-            assert time.monotonic() - started < 30
+        await until(lambda: len(cache.hosts) == 3, "the prefetches")
     finally:
         running.cancel()
     own = cache.url.removeprefix("http://")
