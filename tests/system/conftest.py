@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
@@ -17,8 +18,10 @@ from stream.pacing import pace_fetches
 from stream.processes import RoleProcess
 from stream.settings import Settings
 from tests.patience import PATIENCE, until
-from tests.system.stage import Worker
 from topics.catalogue import Topic
+
+if TYPE_CHECKING:
+    from tests.system.stage import Worker
 
 
 class Cluster:
@@ -46,6 +49,8 @@ class Cluster:
 
     def start_mortal(self, role: str) -> Worker:
         """Starts a worker with traps: see `tests.system.mortal_role`."""
+        from tests.system.stage import Worker  # which uses this module
+
         self._mortals.append(Worker(role, "0", self.settings, self.folder))
         return self._mortals[-1]
 
