@@ -33,7 +33,13 @@ from typing import Any, NamedTuple
 
 import faust
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -46,12 +52,15 @@ from stream.broker import check_role, may_pass
 from stream.consumer import Output, passed_on
 from stream.heartbeats import Passed
 from stream.kafka_security import connection
+from stream.logs import Logs, others
+from stream.marks import Point
 from stream.membership import Membership
 from stream.notices import Notices
 from stream.pacing import pace_fetches
 from stream.reader import COMMITTED
 from stream.record_batches import harden
 from stream.refusals import Refusals
+from stream.resuming import resume
 from stream.settings import Settings, SettingsError
 from stream.stopping import when_told
 from topics.catalogue import Topic
@@ -84,26 +93,23 @@ Afterwards = Callable[
 
 _TOLD_TRACES = 20  # of a batch that failed
 _RETRY_SECONDS = 1.0
+_COMMIT_SECONDS = 5.0
+_METADATA_MS = 10_000  # how soon a topic that is there again is noticed
+# How long a log that was looked at is believed to be the same, and the same where nothing comes.
+_TRUSTED_SECONDS = 1.0
+_IDLE_SECONDS = 10.0
 
 # Faust logs under the module of a subclass; what it tells of its services belongs to `faust`.
 _FAUST = logging.getLogger("faust")
 
 
-async def seek_to_committed(consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, int | None]:
-    """Sends a consumer back to what is committed of each of its partitions; gives those offsets.
-
-    aiokafka's own leaves a partition of which nothing is committed where it stands: what Faust has
-    fetched of it early in a rebalance, and skipped then, would never be read.
-    """
-    committed: Mapping[TopicPartition, int | None] = await consumer.seek_to_committed()
-    untouched = [source for source, offset in committed.items() if not offset]
-    if untouched:
-        await consumer.seek_to_beginning(*untouched)
-    return committed
-
-
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
     logger = _FAUST
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # Two rebalances on each other's heels are sought for at once.
+        self._resuming = asyncio.Lock()
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -112,26 +118,53 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         pace_fetches(consumer)
         return consumer
 
-    async def seek_to_committed(self) -> Mapping[TopicPartition, int | None]:
-        consumer = self._ensure_consumer()
-        sought: Mapping[TopicPartition, int | None] = await self.call_thread(
-            seek_to_committed, consumer
-        )
-        return sought
+    async def seek_to_committed(self) -> Mapping[TopicPartition, int]:
+        places: Mapping[TopicPartition, Point] = await self.call_thread(self._resume)
+        return {source: point.offset for source, point in places.items()}
 
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+    async def _resume(self) -> Mapping[TopicPartition, Point]:
+        app = self.consumer.app
+        async with self._resuming:
+            places = await resume(self._ensure_consumer(), app.given, app.notices)
+            app.note_places(places)
+        return places
+
+    async def _fetch_records(self, *of: Any, **how: Any) -> Any:
+        try:
+            return await super()._fetch_records(*of, **how)
+        except NoOffsetForPartitionError:
+            return {}  # asked for before `seek_to_committed` had said where to begin
+        except OffsetOutOfRangeError:
+            self.consumer.app.take_on_anew()
+            return {}
+
+    def rejoin(self) -> None:
+        """Has the group give out its partitions again."""
+        coordinator = self._ensure_consumer()._coordinator
+        self.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
+
+    async def _commit(self, points: Mapping[TP, Point]) -> bool:
         """Commits what this worker still holds; False if a rebalance came first.
 
         Faust's own takes a commit of nothing, and some that come late, for a crash.
         """
-        held = {TopicPartition(*tp): end for tp, end in offsets.items() if tp in self.assignment()}
-        if not held:
-            return False
-        try:
-            await self._ensure_consumer().commit(held)
-        except (CommitFailedError, IllegalStateError):
-            return False
-        return True
+        consumer = self._ensure_consumer()
+        while held := {
+            TopicPartition(*tp): point.committable
+            for tp, point in points.items()
+            if tp in self.assignment()
+            and tp.partition in (consumer.partitions_for_topic(tp.topic) or ())
+        }:
+            try:
+                async with asyncio.timeout(_COMMIT_SECONDS):
+                    await consumer.commit(held)
+                return True
+            except TimeoutError:
+                # aiokafka tries for ever, also where a partition is gone: that is looked at again.
+                continue
+            except (CommitFailedError, IllegalStateError):
+                return False
+        return False
 
 
 class _Consumer(driver.Consumer):
@@ -204,6 +237,8 @@ class Application(faust.App):
             broker_client_id=f"{settings.group(role)}.{settings.instance}",
             broker_session_timeout=settings.session_timeout,
             broker_heartbeat_interval=settings.session_timeout / 10,
+            consumer_auto_offset_reset="none",  # who is out of range has lost something
+            consumer_metadata_max_age_ms=_METADATA_MS,
             consumer_group_instance_id=f"{role}-{settings.instance}",
             consumer_max_fetch_size=settings.fetch_bytes,
             producer_acks=-1,
@@ -223,6 +258,9 @@ class Application(faust.App):
         self.tenure = 0
         self._ended = -1  # the tenure that the group has ended, where it is not over here yet
         self._membership = Membership(settings.session_timeout)
+        self._logs = Logs(settings)
+        self._places: dict[TopicPartition, Point] = {}  # up to where it has come on each partition
+        self._looked_at: dict[TopicPartition, float] = {}  # when its log was the one that was read
         self._batch = asyncio.Lock()  # a stop and a rebalance wait for the batch in flight
         self._give_up: Callable[[], None] = lambda: None
         self._model_thread = ThreadPoolExecutor(1, thread_name_prefix=role)
@@ -230,6 +268,7 @@ class Application(faust.App):
         self.notices = Notices(role, settings.instance, registry)
         self._refusals = Refusals(self.notices)
         self.task(self._tell_notices)
+        self.task(self._look_at_logs)
         self._partitions = Gauge(
             f"tidecast_{role}_partitions", "Partitions assigned", registry=registry
         )
@@ -273,7 +312,7 @@ class Application(faust.App):
                     messages = [event.message for event in events]
                     # What was fetched before a rebalance is read again by whoever has it now.
                     current = [m for m in messages if m.tenure == self.tenure != self._ended]
-                    if current:
+                    if current and await self._are_same({m.tp for m in current}):
                         received = await self._work(current, compute)
                         if received and afterwards is not None:
                             await self._go_on(afterwards(received, stream.channel.queue.qsize))
@@ -288,7 +327,13 @@ class Application(faust.App):
         ]
         began = time.time()
         loop = asyncio.get_running_loop()
-        begins = {message.tp: message.offset for message in reversed(messages)}
+        begins = {
+            message.tp: Point(message.offset, self._place(message.tp).mark)
+            for message in reversed(messages)
+        }
+        ends = {
+            message.tp: Point.after(one) for message, one in zip(messages, received, strict=True)
+        }
         with spans.stage("batch"):
             with spans.stage("compute"):
                 # In this context, so that the spans of the model's thread lie inside this one.
@@ -301,7 +346,8 @@ class Application(faust.App):
             with spans.stage("publish"):
                 if not await self.publish(outputs, begins):
                     return []
-                await self._commit({message.tp: message.offset + 1 for message in messages})
+                await self._commit(ends)
+        self._places |= {TopicPartition(*tp): end for tp, end in ends.items()}
         for message in received:
             if is_heartbeat(message):
                 self._heartbeats.note(message.topic, message.partition, message.timestamp)
@@ -310,15 +356,63 @@ class Application(faust.App):
         self._refusals.note(outputs)
         return received
 
-    async def _commit(self, offsets: dict[TP, int]) -> bool:
+    async def _commit(self, points: dict[TP, Point]) -> bool:
         """Whether the group takes this worker for a member, and hence its offsets."""
-        if await self.consumer._commit(offsets):
+        if await self.consumer._commit(points):
             self._membership.confirm()
             return True
         self._ended = self.tenure
         log.warning("partitions were taken away before a commit; what it covers is read again: %s",
-                    offsets)  # fmt: skip
+                    {tp: point.offset for tp, point in points.items()})  # fmt: skip
         return False
+
+    def note_places(self, places: dict[TopicPartition, Point]) -> None:
+        """Takes note of where this worker begins on the partitions that it was given."""
+        self._places = places
+        self._looked_at = dict.fromkeys(places, time.monotonic())
+
+    def take_on_anew(self) -> None:
+        """Has the group give its partitions out again, for a log is another one.
+
+        Where each goes on is found out then (`stream.resuming`); until then nothing is worked on.
+        """
+        if self._ended != self.tenure:
+            self._ended = self.tenure
+            self.consumer._thread.rejoin()
+
+    def _place(self, tp: TP) -> Point:
+        return self._places.get(TopicPartition(*tp), Point(0))
+
+    async def _are_same(self, tps: Iterable[TP], trusted: float = _TRUSTED_SECONDS) -> bool:
+        """Whether the logs of partitions are those that were read.
+
+        Raises:
+            KafkaError: the broker refuses, or is away while the role stops.
+        """
+        now = time.monotonic()
+        sources = [TopicPartition(*tp) for tp in tps]
+        due = {s: self._places[s] for s in sources if now - self._looked_at.get(s, now) > trusted}
+        try:
+            replaced = others(await self._logs.look(due))
+        except KafkaError as error:
+            if not may_pass(error) or self.should_stop:
+                raise
+            log.warning("logs could not be looked at (%s); what came is read again", error)
+            await asyncio.sleep(_RETRY_SECONDS)
+            self.take_on_anew()
+            return False
+        self._looked_at |= dict.fromkeys(due, now)
+        if replaced:
+            self.take_on_anew()
+        return not replaced
+
+    async def _look_at_logs(self) -> None:
+        """Looks at those too of which nothing comes: of another log just as long nothing would."""
+        while not self.should_stop:
+            await self.sleep(_IDLE_SECONDS)
+            async with self._batch:
+                if self.tenure != self._ended:
+                    await self._are_same(self._places, _IDLE_SECONDS)
 
     async def _go_on(self, steps: Iterator[Sequence[tuple[int, Output]]]) -> None:
         """What is to be done afterwards, until it is done or the role stops."""
@@ -330,14 +424,14 @@ class Application(faust.App):
             await self.publish(outputs)
 
     async def publish(
-        self, outputs: Sequence[tuple[int, Output]], begins: dict[TP, int] | None = None
+        self, outputs: Sequence[tuple[int, Output]], begins: dict[TP, Point] | None = None
     ) -> bool:
         """Sends the outputs in order and waits until all replicas have acknowledged them all.
 
         While the broker is away they are sent again, all of them.
 
         Args:
-            begins: the offsets at which the batch begins that they are of; without it they are
+            begins: the places at which the batch begins that they are of; without it they are
                 sent whoever has its partitions.
 
         Returns:
@@ -399,6 +493,7 @@ class Application(faust.App):
         async with self._batch:
             await self._in_model_thread(self._give_up)
             await self.notices.stop()
+            await self._logs.close()
             await super().on_stop()
         self._model_thread.shutdown()
 

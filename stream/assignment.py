@@ -31,6 +31,7 @@ from stream.logs import Logs, Verdict, others
 from stream.marks import Point
 from stream.notices import Notices
 from stream.recovery import Progress, Recovery
+from stream.resuming import tell_lost, tell_replaced
 from topics.heartbeat import is_heartbeat
 
 if TYPE_CHECKING:
@@ -239,7 +240,7 @@ class Assignment:
         """Goes on at the log's beginning: what was to be read before is gone."""
         self.partitions[source].point = Point(first)
         self._consumer.seek(source, first)
-        self._note_lost(source, start, first)
+        tell_lost(self._notices, source, start, first)
         if first > self._delivery.committed(source):
             await self._delivery.drain()
             await self._delivery.begin_anew({source: Point(first)})
@@ -288,7 +289,7 @@ class Assignment:
                 return await self._anew(source, first, emit_from)
         needed = start.offset or emit_from
         if needed < first and committed is not None:
-            self._note_lost(source, needed, first)
+            tell_lost(self._notices, source, needed, first)
         if start.offset < first:
             start = Point(first)
         progress = Progress(number, start.offset, emit_from, self._recovery.metrics, began)
@@ -307,21 +308,9 @@ class Assignment:
         )
         if start.offset < first:
             start = Point(first)
-        self._notices.note(
-            "log_replaced", source.topic, source.partition,
-            f"the log is another one than that which was read up to offset {was}: it is begun anew "
-            f"at offset {start.offset}, and what follows is published", offset=start.offset,
-        )  # fmt: skip
+        tell_replaced(self._notices, source, was, start.offset)
         progress = Progress(number, start.offset, start.offset, self._recovery.metrics, began)
         return Partition(handler, start, start.offset, progress, moved=True)
-
-    def _note_lost(self, source: TopicPartition, start: int, first: int) -> None:
-        self._notices.note(
-            "records_lost", source.topic, source.partition,
-            f"records {start} to {first - 1} are gone from the topic before they were taken in: "
-            "they are lost, and what they belong to is counted short",
-            count=first - start, offset=first - 1,
-        )  # fmt: skip
 
     def _note_absent(self, absent: set[TopicPartition]) -> None:
         """Leaves partitions alone that the topic has not, until it has them."""

@@ -43,6 +43,7 @@ MAY = {
     ),
     "system/edge_http.py": "an origin that takes its time",
     "system/test_edge_failures.py": "asks at a rate, and says what is decided now and then",
+    "system/test_replaced_logs.py::grown_old": "what was looked at grows old",
     "system/test_crashes.py::test_roles_wait_for_a_broker_that_is_away_and_health_says_so": (
         "a minute is what they are to outlast"
     ),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from prometheus_client import CollectorRegistry
 
-from stream.agents import seek_to_committed
+from stream.marks import Point
+from stream.notices import Notices
+from stream.resuming import resume
 from tests.system.conftest import Cluster
 from topics.catalogue import EDGE_WINDOWS
 
@@ -18,6 +21,7 @@ async def test_what_was_fetched_and_not_committed_is_read_again_from_the_first_r
     await cluster.publish(EDGE_WINDOWS, [("one edge", str(i).encode()) for i in range(4)])
     [number] = {record.partition for record in await cluster.read(EDGE_WINDOWS)}
     source = TopicPartition(EDGE_WINDOWS.name, number)
+    notices = Notices("a-role", "0", CollectorRegistry())
     consumer = AIOKafkaConsumer(
         bootstrap_servers=cluster.settings.kafka, group_id="a-role", enable_auto_commit=False,
         auto_offset_reset="earliest",
@@ -25,11 +29,11 @@ async def test_what_was_fetched_and_not_committed_is_read_again_from_the_first_r
     async with consumer:
         consumer.assign([source])
         assert [(await consumer.getone()).value for _ in range(3)] == [b"0", b"1", b"2"]
-        assert await seek_to_committed(consumer) == {source: None}
+        assert await resume(consumer, cluster.settings, notices) == {source: Point(0)}
         assert (await consumer.getone()).value == b"0"
         await consumer.commit({source: 0})
-        assert await seek_to_committed(consumer) == {source: 0}
+        assert await resume(consumer, cluster.settings, notices) == {source: Point(0)}
         assert (await consumer.getone()).value == b"0"
         await consumer.commit({source: 2})
-        assert await seek_to_committed(consumer) == {source: 2}
+        assert await resume(consumer, cluster.settings, notices) == {source: Point(2)}
         assert (await consumer.getone()).value == b"2"

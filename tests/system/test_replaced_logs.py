@@ -16,15 +16,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
 from stream.processes import RoleProcess
 from stream.sources.messages import Message
 from tests.patience import PATIENCE, until
 from tests.system.conftest import Cluster
+from tests.system.test_forecaster import snapshot_values
 from tests.system.tracker_log import by_id, cluster_of, simulated, snapshots_of, tracked, values
-from topics.catalogue import CASCADE_SNAPSHOTS, SOCIAL_EVENTS, Topic
+from topics.catalogue import CASCADE_SNAPSHOTS, POPULARITY_FORECASTS, SOCIAL_EVENTS, Topic
 
 pytestmark = pytest.mark.system
 
@@ -112,27 +113,35 @@ def noticed(role: RoleProcess) -> float:
     return role.metrics().get("tidecast_noticed_total", 0)
 
 
-class Moment:
-    """What the tracker does while its topic is made anew: it runs, stands still, or is down."""
+async def grown_old() -> None:
+    """Waits until a log that a role has looked at is not believed to be the same without a look."""
+    await asyncio.sleep(1.5)
 
-    def __init__(self, name: str, cluster: Cluster) -> None:
+
+class Moment:
+    """What a role does while its topic is made anew: it runs, stands still, or is down."""
+
+    def __init__(self, name: str, cluster: Cluster, role: str = "tracker") -> None:
         self._name = name
         self._cluster = cluster
-        self.tracker = cluster.start("tracker")
+        self.role = cluster.start(role)
 
     async def __aenter__(self) -> Moment:
+        if self._name == "runs":
+            await grown_old()
         if self._name == "stands still":
-            os.kill(self.tracker._process.pid, signal.SIGSTOP)
+            os.kill(self.role._process.pid, signal.SIGSTOP)
         if self._name == "is down":
-            self.tracker.terminate()
-            self.tracker.wait(time.monotonic() + PATIENCE)
+            self.role.terminate()
+            self.role.wait(time.monotonic() + PATIENCE)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._name == "stands still":
-            os.kill(self.tracker._process.pid, signal.SIGCONT)
+            await grown_old()
+            os.kill(self.role._process.pid, signal.SIGCONT)
         if self._name == "is down":
-            self.tracker = self._cluster.start("tracker")
+            self.role = self._cluster.start(self.role.role)
 
 
 MOMENTS = ["runs", "stands still", "is down"]
@@ -154,12 +163,11 @@ async def test_a_topic_that_is_made_anew_is_read_from_its_beginning(
             await make_anew(cluster)
             await send(cluster, renamed[:length])
         assert await said(cluster, old | new) == old | new
-        assert noticed(at.tracker) == 1
+        assert noticed(at.role) == 1
         assert (
-            f"another one than that which was read up to offset {HALF}"
-            in at.tracker.log.read_text()
+            f"another one than that which was read up to offset {HALF}" in at.role.log.read_text()
         )
-        await until(lambda: at.tracker.exit_code is None, "it goes on")
+        await until(lambda: at.role.exit_code is None, "it goes on")
         await send(cluster, renamed[length:], length)
         if length < 2 * HALF:
             more = snapshots_in(renamed)
@@ -187,7 +195,7 @@ async def test_a_log_that_was_cut_off_is_read_on_from_the_last_checkpoint_that_i
             await make_anew(cluster)
             await send(cluster, after)
         assert await said(cluster, old | new) == old | new
-        told = re.findall(r"begun anew at offset (\d+)", at.tracker.log.read_text())
+        told = re.findall(r"begun anew at offset (\d+)", at.role.log.read_text())
         assert told == [str(kept - 100)]
 
 
@@ -206,9 +214,9 @@ async def test_records_that_are_removed_before_they_are_read_are_counted_and_tol
         await tracked(cluster, HALF)
         whole = snapshots_in([*log[:1_000], *left])
         assert await said(cluster, whole) == whole
-        assert noticed(at.tracker) == gone - 1_000
-        assert f"records 1000 to {gone - 1} are gone" in at.tracker.log.read_text()
-        cluster.stop(at.tracker)
+        assert noticed(at.role) == gone - 1_000
+        assert f"records 1000 to {gone - 1} are gone" in at.role.log.read_text()
+        cluster.stop(at.role)
         heir = cluster.start("tracker")
         await send(cluster, log[HALF : HALF + 1], HALF)
         await tracked(cluster, HALF + 1)
@@ -237,3 +245,58 @@ async def test_a_topic_may_come_back_with_other_partitions(
         if after == 1:
             new = snapshots_in(renamed[HALF:])
             assert (await said(cluster, new)).keys() == found.keys() | new.keys()
+
+
+def snapshots_of_cascades(name: str, count: int) -> list[tuple[str, bytes]]:
+    """Snapshots of cascades of a name, which has to have seven letters as theirs has."""
+    made = snapshot_values(count)
+    return [
+        (key.replace("cascade", name), value.replace(b"cascade-", name.encode() + b"-"))
+        for key, value in made
+    ]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("length", [10, 60], ids=["shorter", "longer"])
+async def test_a_model_role_reads_a_topic_that_is_made_anew_from_its_beginning(
+    tmp_path: Path, moment: str, length: int
+) -> None:
+    async with cluster_of(tmp_path, partitions=1, forecaster="boosting") as cluster:
+        at = Moment(moment, cluster, "forecaster")
+
+        async def forecast(*names: str) -> None:
+            def all_of_them(records: list[ConsumerRecord]) -> bool:
+                return set(names) <= {record.key.decode() for record in records if record.value}
+
+            await cluster.read(POPULARITY_FORECASTS, all_of_them)
+
+        old, new = snapshots_of_cascades("oldones", 30), snapshots_of_cascades("newones", length)
+        await cluster.publish(CASCADE_SNAPSHOTS, old)
+        await forecast(*(key for key, _ in old))
+        await until(lambda: noticed(at.role) == 0, "nothing is wrong")
+        async with at:
+            await make_anew(cluster, CASCADE_SNAPSHOTS)
+            await cluster.publish(CASCADE_SNAPSHOTS, new)
+        await forecast(*(key for key, _ in new))
+        await until(lambda: noticed(at.role) == 1, "it is told once")
+        assert "another one than that which was read up to offset 30" in at.role.log.read_text()
+
+
+async def test_a_model_role_counts_records_that_are_removed_before_it_reads_them(
+    tmp_path: Path,
+) -> None:
+    async with cluster_of(tmp_path, partitions=1, forecaster="boosting") as cluster:
+        at = Moment("stands still", cluster, "forecaster")
+        await cluster.publish(CASCADE_SNAPSHOTS, snapshots_of_cascades("firstly", 10))
+        await cluster.read(POPULARITY_FORECASTS, lambda records: len(records) >= 10)
+        async with at:
+            await cluster.publish(CASCADE_SNAPSHOTS, snapshots_of_cascades("goneone", 50))
+            await remove(cluster, before=60, topic=CASCADE_SNAPSHOTS)
+            await cluster.publish(CASCADE_SNAPSHOTS, snapshots_of_cascades("leftone", 10))
+        await cluster.read(
+            POPULARITY_FORECASTS,
+            lambda records: (
+                {f"leftone-{i}" for i in range(10)} <= {r.key.decode() for r in records}
+            ),
+        )
+        await until(lambda: noticed(at.role) == 50, "what is lost is counted")
