@@ -1,6 +1,8 @@
 """Reads topics as any subscriber would: every partition, without a group, from a stated place.
 
 start -> (what was there already) -> caught up -> (what comes) -> stop
+
+A partition whose log becomes another one is read from its beginning (`stream.tail`).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from stream.broker import partitions
 from stream.reader import reader
 from stream.settings import Settings
+from stream.tail import Tail
 from topics.catalogue import CATALOGUE, Topic
 
 _POLL_MS = 200
@@ -48,6 +51,7 @@ class Follower:
         self._take = take
         self._past = past
         self._records = records
+        self._tail = Tail(settings)
         self._first: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._left: dict[TopicPartition, int] = {}
@@ -62,25 +66,27 @@ class Follower:
         self._consumer = reader(
             self._settings,
             max_poll_records=self._records,
-            auto_offset_reset="latest" if self._past is None else "earliest",
+            auto_offset_reset="none",  # the tail says where
         )
         await self._consumer.start()
         self._consumer.assign(assigned)
         self._ends = await self._consumer.end_offsets(assigned)
         self._first = await self._places(assigned)
         self._left = {place: max(0, self._ends[place] - self._first[place]) for place in assigned}
-        for place, offset in self._first.items():
-            self._consumer.seek(place, offset)
+        self._tail.go_on(self._consumer, self._first)
 
     async def stop(self) -> None:
         """Disconnects."""
+        await self._tail.close()
         await self._consumer.stop()
 
     async def follow(self) -> None:
         """Reads until it is cancelled."""
         while True:
-            fetched = await self._consumer.getmany(timeout_ms=_POLL_MS)
-            for place, records in fetched.items():
+            fetched = await self._tail.fetch(self._consumer, timeout_ms=_POLL_MS)
+            for place in fetched.begun_anew:
+                self._ends[place] = self._first[place] = self._left[place] = 0
+            for place, records in fetched.records.items():
                 self._take(CATALOGUE[place.topic], records)
                 await asyncio.sleep(0)
             for place in [place for place, left in self._left.items() if left]:

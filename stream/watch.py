@@ -2,6 +2,7 @@
 
 There is no consumer group. The topic is small and compacted: each worker reads all of it at its
 start, then follows it in a thread of its own, whose event loop may wait while the role goes on.
+A log that has become another one (`stream.tail`) is given from its beginning.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from stream import broker
 from stream.past import END, TakeIn, reread
 from stream.reader import reader
 from stream.settings import Settings
+from stream.tail import Tail
 from topics.catalogue import Topic
 
 log = logging.getLogger(__name__)
@@ -43,7 +45,8 @@ class Watch:
         self._settings = settings
         self._topic = topic
         self._take_in = take_in
-        self._position = 0
+        self._source = TopicPartition(topic.name, 0)
+        self._tail = Tail(settings)
         self._stopped = threading.Event()
         asyncio.run(broker.partitions(settings, [topic.name]))
         reread(settings, topic, 0, 0, END, self._take)
@@ -59,7 +62,7 @@ class Watch:
 
     def _take(self, records: Sequence[ConsumerRecord]) -> None:
         self._take_in(records)
-        self._position = records[-1].offset + 1
+        self._tail.come_to(self._source, records)
 
     def _run(self) -> None:
         asyncio.run(self._keep_following())
@@ -71,19 +74,18 @@ class Watch:
             except (KafkaError, OSError) as error:
                 log.warning("%s cannot be read (%s); trying again", self._topic.name, error)
                 await asyncio.sleep(_RETRY_SECONDS)
+        await self._tail.close()
 
     async def _follow(self) -> None:
-        source = TopicPartition(self._topic.name, 0)
         consumer = reader(
             self._settings,
             idle_seconds=_IDLE_SECONDS,
-            auto_offset_reset="earliest",  # the topic was made anew
+            auto_offset_reset="none",  # the tail says where
         )
         async with consumer:
-            consumer.assign([source])
-            consumer.seek(source, self._position)
+            consumer.assign([self._source])
+            self._tail.go_on(consumer, await consumer.beginning_offsets([self._source]))
             while not self._stopped.is_set():
-                fetched = await consumer.getmany(source, timeout_ms=_POLL_MS)
-                records = fetched.get(source)
-                if records:
-                    self._take(records)
+                fetched = await self._tail.fetch(consumer, timeout_ms=_POLL_MS)
+                for records in fetched.records.values():
+                    self._take_in(records)

@@ -5,8 +5,9 @@ group: a table lives in memory, and is read anew at each start of the agent. The
 other edges too; what they are told is passed over by its key, undecoded.
 
 While no broker answers the follower goes on trying, and the table grows stale, which is all that
-the cache notices. A broker that comes back having lost its latest records is read from its start:
-what is in force is made again, and what it no longer knows of expires.
+the cache notices. Where the log has become another one (`stream.tail`: the topic was made anew, or
+a broker has lost its latest records) the table is made anew of it: what the old one told is obeyed
+no more.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from stream.edge.table import EdgeTable
 from stream.ranker import edge_number
 from stream.reader import reader
 from stream.settings import Settings
+from stream.tail import Tail
 from topics.catalogue import CACHE_DECISIONS, decision_key
 from topics.codecs import DecodeError
 from topics.heartbeat import is_heartbeat
@@ -55,45 +57,58 @@ class DecisionFollower:
         self._metrics = metrics
         self._news = news
         self._prefix = decision_key(settings.edge)[:-1]
-        self._position: int | None = None  # of the next record
+        self._tail = Tail(settings)
+        self._source: TopicPartition | None = None  # that the table is of
 
     async def run(self) -> None:
         """Follows until it is cancelled."""
-        while True:
-            try:
-                await self._follow()
-            except (KafkaError, broker.BrokerError, OSError) as error:
-                log.warning("%s cannot be read (%s); trying again", CACHE_DECISIONS.name, error)
-                await asyncio.sleep(_RETRY_SECONDS)
+        try:
+            while True:
+                try:
+                    await self._follow()
+                except (KafkaError, broker.BrokerError, OSError) as error:
+                    log.warning("%s cannot be read (%s); trying again", CACHE_DECISIONS.name, error)
+                    await asyncio.sleep(_RETRY_SECONDS)
+        finally:
+            await self._tail.close()
 
     async def _follow(self) -> None:
+        """Follows the edge's partition, until the topic may have others than it had."""
         partitions = await broker.partitions(self._settings, [CACHE_DECISIONS.name])
         number = edge_number(self._settings.edge) % len(partitions)
         source = TopicPartition(CACHE_DECISIONS.name, number)
+        if self._source not in (None, source):
+            self._begin_anew()
+        self._source = source
         consumer = reader(
             self._settings,
-            auto_offset_reset="earliest",  # the topic was made anew, or the broker has lost some
+            auto_offset_reset="none",  # the tail says where
             max_partition_fetch_bytes=self._settings.fetch_bytes,
         )
         async with consumer:
             consumer.assign([source])
             end = (await consumer.end_offsets([source]))[source]
-            if self._position is None or self._position > end:
-                await consumer.seek_to_beginning(source)
-            else:
-                consumer.seek(source, self._position)
+            self._tail.go_on(consumer, await consumer.beginning_offsets([source]))
             while True:
+                fetched = await self._tail.fetch(
+                    consumer, timeout_ms=_POLL_MS, max_records=_RECORDS
+                )
+                if fetched.begun_anew:
+                    self._begin_anew()
+                if fetched.begun_anew or fetched.absent:
+                    return
+                records = fetched.records.get(source, ())
+                self.take_in(records)
+                if self._table.expire(time.time()) or records:
+                    self._news.tell()
                 if not self._table.complete and await consumer.position(source) >= end:
                     self._table.complete = True
                     self._news.tell()
                     log.info("edge %s: %d decisions", self._settings.edge, len(self._table))
-                fetched = await consumer.getmany(source, timeout_ms=_POLL_MS, max_records=_RECORDS)
-                records = fetched.get(source, ())
-                if records:
-                    self.take_in(records)
-                    self._position = records[-1].offset + 1
-                if self._table.expire(time.time()) or records:
-                    self._news.tell()
+
+    def _begin_anew(self) -> None:
+        self._table.begin_anew()
+        self._news.tell()
 
     def take_in(self, records: Iterable[ConsumerRecord]) -> None:
         """Puts the records about this edge into the table; those about others are passed over."""

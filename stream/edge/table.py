@@ -134,6 +134,19 @@ class EdgeTable:
         self._next_expiry = min((held.expires_at for held in self._held.values()), default=math.inf)
         return True
 
+    def begin_anew(self) -> None:
+        """Forgets what another log has told: all objects return to the default, event time begins.
+
+        Event time too, for a log that tells of earlier windows would never be news.
+        """
+        for name in list(self._held):
+            self.withdraw(name)
+        self.clock = EventClock()
+        self.complete = False
+        self.version += 1
+        self._next_expiry = math.inf
+        self._burst = 0
+
     # ----------------------------------------------------------------------- for the cache
 
     def obeying(self, wall: float) -> bool:

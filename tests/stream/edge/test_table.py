@@ -151,6 +151,27 @@ def test_decisions_are_obeyed_while_complete_in_force_and_fresh() -> None:
     assert not table.obeying(1100.0), "nothing is in force, so everything takes the default"
 
 
+def test_what_another_log_has_told_is_forgotten_and_every_reader_hears_it() -> None:
+    table, reader = fresh_table(), Reader()
+    for name in "abcd":
+        table.decide(decision(name))
+    table.close(epoch(9, 1000.0), 1000.0)
+    while reader.read(table, 1000.0):
+        pass
+    assert len(reader.held) == 4
+    table.begin_anew()
+    assert not table.obeying(1000.0) and len(table) == 0
+    while reader.read(table, 1000.0):
+        pass
+    assert not reader.held
+    table.decide(decision("e"))
+    assert table.close(epoch(2, 1001.0), 1001.0), "earlier than what the old log told, and news"
+    assert not table.obeying(1001.0), "there may be more to read"
+    table.complete = True
+    assert table.obeying(1001.0) and table.clock.epoch == 2
+    assert not reader.read(table, 1001.0) and reader.held == {"e": "admit"}
+
+
 def test_the_burst_is_a_multiple_of_the_least_that_is_kept() -> None:
     table = fresh_table(SETTINGS.having(edge_burst=3.0))
     table.decide(decision("a", score=math.log(50)))
