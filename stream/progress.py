@@ -44,6 +44,18 @@ class Position:
     lag: int
 
 
+def reached(committed: int, begin: int, end: int) -> int:
+    """How far a group has read a partition: what was trimmed unread does not count as lag.
+
+    An offset beyond the end is of a log that is no more; of this one nothing has been read.
+
+    Args:
+        committed: its offset; negative where there is none.
+        begin, end: of the log as it is now.
+    """
+    return begin if committed > end else max(committed, begin)
+
+
 class Progress:
     """Asks the broker how far the roles are. Start it before the first message is sent."""
 
@@ -84,7 +96,7 @@ class Progress:
         return True
 
     async def _offsets(self, role: str) -> tuple[int, int]:
-        """Sums of committed and of end offsets; what was trimmed unread does not count as lag."""
+        """Sums of what has been reached and of end offsets."""
         own = [tp for topic in self._roles[role] for tp in self._partitions[topic]]
         listed = await self._admin.list_consumer_group_offsets(self._settings.group(role))
         begins = await self._consumer.beginning_offsets(own)
@@ -92,6 +104,6 @@ class Progress:
         committed = 0
         for partition in own:
             known = listed.get(partition)
-            offset = known.offset if known is not None and known.offset >= 0 else 0
-            committed += max(offset, begins[partition]) if offset else begins[partition]
+            offset = -1 if known is None else known.offset
+            committed += reached(offset, begins[partition], ends[partition])
         return committed, sum(ends.values())
