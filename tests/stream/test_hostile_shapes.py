@@ -115,11 +115,12 @@ def test_a_clock_that_steps_back_loses_nothing_and_opens_nothing_again() -> None
     before = [
         list(shares(f"old-{i}", START + 60 * i + np.array([0.0, 10, 20]))) for i in range(120)
     ]
+    now = START + 60 * 119
     stepped = [
         event
-        for i in range(120)  # the same sender, two hours earlier by its clock; some cascades go on
+        for i in range(120)  # the same sender, half an hour and more earlier; some cascades go on
         for event in (
-            *shares(f"new-{i}", START - 7_200 + 60 * i + np.array([0.0, 10, 20])),
+            *shares(f"new-{i}", now - 3_000 + 10 * i + np.array([0.0, 10, 20])),
             SocialEvent(f"old-{i}", f"old-{i}:late", "u", START + 60 * i + 30 - 7_200, "share"),
         )
     ]
@@ -127,7 +128,7 @@ def test_a_clock_that_steps_back_loses_nothing_and_opens_nothing_again() -> None
     for batch in batches(SOCIAL_EVENTS, chain(chain.from_iterable(before), stepped)):
         outputs += partition.process(batch)
     watermark = partition.store.watermark
-    assert watermark == START + 60 * 119 + 20 - settings.allowed_lateness, "time does not go back"
+    assert watermark == now + 20 - settings.allowed_lateness, "time does not go back"
     counters = partition.counters
     assert accounted(counters) == 3 * 120 + 4 * 120
     assert counters["late"] > 0
@@ -138,12 +139,22 @@ def test_a_clock_that_steps_back_loses_nothing_and_opens_nothing_again() -> None
     ]
     counts = {outcome.cascade_id: outcome.count for outcome in final if outcome.age == 3_600}
     assert len(counts) == len([o for o in final if o.age == 3_600]), "each ends once"
-    assert {counts[f"old-{i}"] for i in range(120)} == {3}
+    assert {counts[f"{when}-{i}"] for i in range(120) for when in ("old", "new")} == {3}
+
+
+def test_a_clock_that_steps_back_too_far_begins_nothing() -> None:
+    settings = load(environment={}, growth_first=3, snapshot_ages="5m", horizons="1h")
+    partition = TrackedPartition(settings)
+    log = [*shares("old", START + np.array([0.0, 10, 20])), *shares("new", START - np.r_[7_200.0])]
+    outputs = [o for batch in batches(SOCIAL_EVENTS, log) for o in partition.process(batch)]
+    (letter,) = [output for output in outputs if output.topic == DEAD_LETTERS.name]
+    assert dict(letter.headers)["error"] == b"TooOldError"
+    assert partition.store.live == 1
 
 
 def closed(partition: EdgePartition) -> list[Output]:
-    """What a request a day later closes."""
-    (batch,) = batches(EDGE_REQUESTS, [EdgeRequest("end", "o", START + 86_400)])
+    """What requests a day later close."""
+    (batch,) = batches(EDGE_REQUESTS, [EdgeRequest("end", "o", START + 86_400)] * 3)
     return partition.process(batch)
 
 
@@ -152,7 +163,7 @@ def windows_of(outputs: list[Output]) -> list[EdgeWindow]:
     return [decode(output.value) for output in outputs if output.topic == EDGE_WINDOWS.name]
 
 
-@pytest.mark.parametrize("characters", [257, 65_536])
+@pytest.mark.parametrize("characters", [2_048, 65_536])
 def test_object_ids_that_are_too_long_are_dead_letters(characters: int) -> None:
     partition = EdgePartition(Settings())
     good = [EdgeRequest("oslo", f"o{i}", START + i) for i in range(100)]

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from stream import log_lines
 from stream.consumer import dead_letter
 from stream.log_lines import JsonLines, Seldom, TextLines
+from stream.notices import Notices
 from stream.refusals import Refusals
 from stream.traces import trace_id
 from tests.patience import PATIENCE
@@ -71,7 +73,8 @@ def test_of_many_alike_one_is_said_with_how_many_were_not(monkeypatch: pytest.Mo
 def test_dead_letters_are_told_with_their_trace_and_place(written: io.StringIO) -> None:
     letters = [dead_letter(message(b"{}", offset), "tracker", "DecodeError", "no field") 
                for offset in range(5)]  # fmt: skip
-    Refusals().note([(0, letter) for letter in letters])
+    notices = Notices("tracker", "7", CollectorRegistry())
+    Refusals(notices).note([(0, letter) for letter in letters])
     (line,) = written.getvalue().splitlines()
     told = json.loads(line)
     assert told["role"] == "tracker" and told["instance"] == "7"
