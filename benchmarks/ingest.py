@@ -126,6 +126,7 @@ class OneTopic:
     def __init__(self, source: Source, topic: Topic) -> None:
         self.name = source.name
         self.total: int | None = None
+        self.begins = {topic.name: source.begins[topic.name]}
         self._source = source
         self._topic = topic.name
 
