@@ -24,7 +24,15 @@ from stream.sources.messages import Message
 from tests.patience import PATIENCE, until
 from tests.system.conftest import Cluster
 from tests.system.test_forecaster import snapshot_values
-from tests.system.tracker_log import by_id, cluster_of, simulated, snapshots_of, tracked, values
+from tests.system.tracker_log import (
+    by_id,
+    cluster_of,
+    simulated,
+    snapshots_of,
+    stamped_by_senders,
+    tracked,
+    values,
+)
 from topics.catalogue import CASCADE_SNAPSHOTS, POPULARITY_FORECASTS, SOCIAL_EVENTS, Topic
 
 pytestmark = pytest.mark.system
@@ -184,6 +192,7 @@ async def test_a_log_that_was_cut_off_is_read_on_from_the_last_checkpoint_that_i
     old = snapshots_in(log[:HALF])
     new = snapshots_in(after)
     async with cluster_of(tmp_path, partitions=1, checkpoint_interval="3600") as cluster:
+        await stamped_by_senders(cluster.settings)  # a copy has the stamps of what it is of
         first = cluster.start("tracker")
         await send(cluster, log[: kept - 100])
         await tracked(cluster, kept - 100)
