@@ -29,6 +29,7 @@ class Answer(NamedTuple):
     headers: dict[str, str] = {}  # noqa: RUF012 - nobody changes it
     delay: float = 0.0  # seconds
     size: int = SIZE
+    pause: float = 0.0  # seconds between its headers and its body
 
 
 class TellingOrigin:
@@ -104,6 +105,7 @@ class TellingOrigin:
         if status != 304:
             request.send_header("Content-Length", str(len(body)))
         request.end_headers()
+        time.sleep(told.pause)
         if request.command == "HEAD":
             body = b""
         self.asked.append(Asked(request.command, target, headers, len(body)))

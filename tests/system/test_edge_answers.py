@@ -202,6 +202,20 @@ def test_parts_are_never_given_for_the_whole(
     assert whole(ask(server, path + "/odd"))
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"), [({"If-None-Match": TAG}, 304), ({"Range": "bytes=0-9"}, 206)]
+)
+def test_what_one_client_did_not_need_whole_is_stored_while_others_ask(
+    server: EdgeServer, origin: TellingOrigin, path: str, headers: dict[str, str], status: int
+) -> None:
+    # The first is answered by headers alone; the next ask before there is anything in the store.
+    origin.answers[path] = Answer(pause=0.5)
+    for _ in range(2):
+        assert ask(server, path, headers=headers).status == status
+    assert ask(server, path).body == page("www.example", path)
+    assert len(origin.of(path)) == 1
+
+
 @pytest.mark.parametrize("name", UNSTORABLE)
 def test_what_may_not_be_stored_is_not_and_nobody_queues_for_it(
     server: EdgeServer, origin: TellingOrigin, path: str, name: str

@@ -37,6 +37,11 @@ function _M.may_be()
   return false
 end
 
+-- The origin's status: the client's own may be 304, for what the origin was not told of.
+local function status()
+  return tonumber((ngx.var.upstream_status or ""):match("(%d+)$")) or ngx.status
+end
+
 -- All fields of a header in one line, in lower case.
 local function field(name)
   local found = ngx.header[name] or ""
@@ -66,7 +71,7 @@ local function is_stored()
   if expires then
     return (ngx.parse_http_time(expires) or 0) > ngx.time()
   end
-  return STORED[ngx.status] or false
+  return STORED[status()] or false
 end
 
 -- To be called in header_filter_by_lua: an origin that fails may have forbidden to be stood in for.
@@ -87,7 +92,7 @@ function _M.learn()
   elseif is_stored() then
     KNOWN:set(ngx.var.stored_as, "yes", YES)
   else
-    KNOWN:set(ngx.var.stored_as, "no", ngx.status >= 500 and BROKEN or NO)
+    KNOWN:set(ngx.var.stored_as, "no", status() >= 500 and BROKEN or NO)
   end
 end
 
