@@ -31,6 +31,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="takes minutes; runs with --long"))
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes that are no text are called by their argument, and numbered: packed ones tell the time.
+
+    An id that is another in each process is no name: workers of one run must collect the same.
+    """
+    return argname if isinstance(val, bytes) and not val.isascii() else None
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The development data beside the checkout; a test that needs it skips where it is absent."""
