@@ -179,7 +179,7 @@ def through_the_topics(file: Path, settings: Settings) -> list[ForecastScore]:
         settings = settings.having(kafka=address)
         create_topics_now(settings)
         subprocess.run(
-            [sys.executable, "-m", "stream.cli", "up", "--kafka", address, "--cascades", file,
+            [sys.executable, "-m", "stream", "up", "--kafka", address, "--cascades", file,
              "--logs", Path(folder) / "runs"],
             env={**os.environ, **settings.environment()}, stdout=subprocess.DEVNULL, check=True,
         )  # fmt: skip

@@ -308,7 +308,3 @@ def main() -> None:
     except (TidecastError, OSError) as error:
         console.print(f"{type(error).__name__}: {error}", style="red", markup=False)
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

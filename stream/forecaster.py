@@ -26,7 +26,7 @@ from stream.corrections import Corrections
 from stream.forecast_batch import ROLE, ForecastBatch, fall_back
 from stream.model_watch import ModelWatch
 from stream.serving import of_forecaster
-from stream.settings import Settings, load
+from stream.settings import Settings
 from stream.shadows import Shadows
 from stream.watch import Watch
 from topics.catalogue import CASCADE_SNAPSHOTS, MODEL_CALIBRATION
@@ -62,7 +62,3 @@ def main(settings: Settings) -> None:
     finally:
         watch.stop()
         calibration.stop()
-
-
-if __name__ == "__main__":
-    main(load())

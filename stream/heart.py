@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from stream import telemetry
 from stream.broker import check_role, partitions
 from stream.kafka_security import connection
-from stream.settings import Settings, SettingsError, load
+from stream.settings import Settings, SettingsError
 from stream.stopping import when_told
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS
 from topics.heartbeat import KEY
@@ -115,7 +115,3 @@ def main(settings: Settings) -> None:
     registry = CollectorRegistry()
     telemetry.serve(registry, settings)
     asyncio.run(_run(settings, registry))
-
-
-if __name__ == "__main__":
-    main(load())

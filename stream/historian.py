@@ -20,7 +20,7 @@ from stream.consumer import IngestRole, Output, dead_letter, passed_on
 from stream.histories import EdgeHistories, Verdict
 from stream.intake import decode
 from stream.notices import Noticed
-from stream.settings import Settings, load
+from stream.settings import Settings
 from stream.stamps import Stamps, noticed, objection
 from topics.catalogue import EDGE_REQUESTS, EDGE_WINDOWS
 from topics.records import EdgeRequest, EdgeWindow
@@ -132,7 +132,3 @@ def main(settings: Settings) -> None:
     window.compile_kernel()
     role = IngestRole(ROLE, EDGE_REQUESTS, lambda _: EdgePartition(settings), settings)
     asyncio.run(role.run())
-
-
-if __name__ == "__main__":
-    main(load())

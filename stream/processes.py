@@ -1,6 +1,6 @@
 """The roles as processes of their own: started, watched, stopped.
 
-A role is `python -m stream.<role>` with its settings in the environment. Its output goes to a
+A role is `tidecast ROLE` with its settings in the environment. Its output goes to a
 file of its own in the run's folder. None outlives the process that started it (`stream.children`).
 """
 
@@ -55,7 +55,7 @@ class RoleProcess:
         environment[PREFIX + "DATA_DIR"] = str(folder / role)
         with self.log.open("wb") as sink:
             self._process = Child(
-                [sys.executable, "-m", f"stream.{role}"],
+                [sys.executable, "-m", "stream", role],
                 outlived_by=needs,
                 stdout=sink,
                 stderr=subprocess.STDOUT,

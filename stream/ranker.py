@@ -42,7 +42,7 @@ from stream.past import TakeIn, reread
 from stream.ranking_model import DECAYED, LoadedRanker, MakeRanker, decayed, of_ranker
 from stream.recovery import Progress, Recovery
 from stream.serving import Serving
-from stream.settings import Settings, load
+from stream.settings import Settings
 from topics.catalogue import CACHE_DECISIONS, EDGE_WINDOWS
 from topics.codecs import DecodeError
 from topics.heartbeat import is_heartbeat
@@ -443,7 +443,3 @@ def _model(
     watch = ModelWatch(settings, settings.ranker)
     serving = of_ranker(settings, watch.updates, metrics)
     return lambda: serving.current().make, _followed(watch, serving)
-
-
-if __name__ == "__main__":
-    main(load())

@@ -39,7 +39,7 @@ from stream.drift import InputDrift
 from stream.heartbeats import parted
 from stream.past import END, TakeIn, reread
 from stream.scoring import ScoredPartition, Taken, awaited
-from stream.settings import Settings, load
+from stream.settings import Settings
 from topics.catalogue import (
     CASCADE_OUTCOMES,
     FORECAST_SCORES,
@@ -248,7 +248,3 @@ def main(settings: Settings) -> None:
         application.consume(topic, compute, size=MESSAGES_A_BATCH, wait=settings.forecast_wait)
     application.task(Calibrator(settings, metrics).run)
     agents.run(application)
-
-
-if __name__ == "__main__":
-    main(load())

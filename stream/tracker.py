@@ -21,7 +21,7 @@ from stream.checkpoint_file import Arrays
 from stream.consumer import IngestRole, Output, dead_letter, passed_on
 from stream.intake import decode
 from stream.notices import Noticed
-from stream.settings import Settings, load
+from stream.settings import Settings
 from stream.stamps import Stamps, noticed, objection
 from topics.catalogue import CASCADE_OUTCOMES, CASCADE_SNAPSHOTS, SOCIAL_EVENTS, Topic
 from topics.records import CascadeOutcome, SocialEvent
@@ -160,7 +160,3 @@ def main(settings: Settings) -> None:
     CascadeStore(settings).advance(0.0)
     role = IngestRole(ROLE, SOCIAL_EVENTS, lambda _: TrackedPartition(settings), settings)
     asyncio.run(role.run())
-
-
-if __name__ == "__main__":
-    main(load())

@@ -37,7 +37,7 @@ from stream.edge.prefetch import Prefetcher
 from stream.edge.service import Service
 from stream.edge.table import EdgeTable
 from stream.edge.varnish import VarnishFill
-from stream.settings import Settings, load
+from stream.settings import Settings
 from stream.stopping import when_told
 from topics.errors import TidecastError
 
@@ -183,7 +183,3 @@ def main(settings: Settings) -> None:
     """Runs the agent until it is told to stop."""
     telemetry.setup(settings, "edge-agent")
     asyncio.run(serve(settings))
-
-
-if __name__ == "__main__":
-    main(load())

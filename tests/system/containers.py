@@ -106,7 +106,7 @@ class Container:
             service["tmpfs"],
             {place: volumes[volume] for volume, place in mounts},
         )
-        run = [*_rights(service), "env", "--chdir=/data", python, "-m", "stream.cli"]
+        run = [*_rights(service), "env", "--chdir=/data", python, "-m", "stream"]
         script += f'\nexec chroot {folder / f"{name}.root"} {shlex.join(run)} "$@"'
         with self._log.open("wb") as sink:
             self._process = subprocess.Popen(

@@ -65,7 +65,7 @@ class Role:
         self.wanted = True
         with self.log.open("ab") as sink:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "stream.cli", self.name],
+                [sys.executable, "-m", "stream", self.name],
                 stdout=sink, stderr=subprocess.STDOUT, env=environment(self.settings), cwd=ROOT,
                 start_new_session=True,
             )  # fmt: skip
@@ -267,7 +267,7 @@ async def tidecast(site: Site, *command: str) -> str:
         DrillError: it fails.
     """
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "stream.cli", *command, cwd=ROOT, env=environment(site.settings),
+        sys.executable, "-m", "stream", *command, cwd=ROOT, env=environment(site.settings),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     said = (await process.communicate())[0].decode()

@@ -47,7 +47,7 @@ class Edge:
     def start(self, **settings: Any) -> RoleProcess:
         """Starts the agent, with settings changed."""
         self.cluster.settings = self.cluster.settings.having(**settings)
-        self.agent = self.cluster.start("edge.agent")
+        self.agent = self.cluster.start("edge-agent")
         return self.agent
 
     def status(self) -> dict[str, Any]:

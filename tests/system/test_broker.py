@@ -63,7 +63,7 @@ async def test_topics_are_created_once(bare_cluster: Cluster) -> None:
 def command(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
     """`tidecast broker`, once it has begun or ended."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "stream.cli", "broker", "--port", str(port),
+        [sys.executable, "-m", "stream", "broker", "--port", str(port),
          "--folder", str(folder)],
         env=inherited(), stderr=subprocess.PIPE, text=True,
     )  # fmt: skip

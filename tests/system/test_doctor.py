@@ -95,7 +95,7 @@ async def test_cascades_that_are_scattered_and_keys_that_are_missing(cluster: Cl
     assert "in quotes, as a JSON serialiser writes it" in found
     assert "those of 1 edge_id lie in several partitions ('lyon' in 1, 3)" in found
     assert KINDS["no_key"].to_do in found and KINDS["scattered"].to_do in found
-    command = ["-m", "stream.cli", "doctor", "--kafka", cluster.settings.kafka]
+    command = ["-m", "stream", "doctor", "--kafka", cluster.settings.kafka]
     done = await asyncio.create_subprocess_exec(
         sys.executable,
         *command,

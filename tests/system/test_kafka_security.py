@@ -240,7 +240,7 @@ async def test_forecasts_come_out_over_tls_and_sasl(
 def told_by(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
     """What a command says with these settings in its environment."""
     return subprocess.run(
-        [sys.executable, "-m", "stream.cli", *arguments],
+        [sys.executable, "-m", "stream", *arguments],
         env={**os.environ, **settings.environment()},
         capture_output=True,
         text=True,

@@ -84,7 +84,7 @@ def edge_agent(cluster: Cluster) -> Iterator[str]:
     environment = cluster.settings.environment() | {
         PREFIX + "EDGE_PORT": str(port), PREFIX + "EDGE_SOCKET": "",
     }  # fmt: skip
-    command = [sys.executable, "-m", "stream.cli", "edge-agent", "--edge", "edge-0"]
+    command = [sys.executable, "-m", "stream", "edge-agent", "--edge", "edge-0"]
     with (cluster.folder / "edge-agent.log").open("wb") as log:
         process = subprocess.Popen(
             command, env=inherited() | environment, stdout=log, stderr=subprocess.STDOUT
@@ -98,7 +98,7 @@ def edge_agent(cluster: Cluster) -> Iterator[str]:
 
 async def simulate(cluster: Cluster, seconds: float) -> None:
     """Traffic as `tidecast simulate` sends it."""
-    command = [sys.executable, "-m", "stream.cli", "simulate", "--speed", "120"]
+    command = [sys.executable, "-m", "stream", "simulate", "--speed", "120"]
     command += ["--for", str(seconds), "--kafka", cluster.settings.kafka]
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     _, errors = await process.communicate()

@@ -68,7 +68,7 @@ def encoded(update: ModelUpdate) -> tuple[str, bytes]:
 async def publish(cluster: Any, name: str, version: str, root: Path) -> tuple[int, str]:
     """Runs `tidecast models publish`; returns its exit code and what it says."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "stream.cli", "models", "publish", name, version,
+        sys.executable, "-m", "stream", "models", "publish", name, version,
         "--root", str(root), "--kafka", cluster.settings.kafka,
         stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip

@@ -104,7 +104,7 @@ class Stream:
             with (self.cluster.folder / f"{command[0]}-{command[1]}.log").open("wb") as log:
                 self._traffic.append(
                     subprocess.Popen(
-                        [sys.executable, "-m", "stream.cli", *words],
+                        [sys.executable, "-m", "stream", *words],
                         stdout=log,
                         stderr=subprocess.STDOUT,
                     )

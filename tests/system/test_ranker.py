@@ -217,7 +217,7 @@ async def test_a_published_version_ranks_without_a_restart(
     before = closings(await cluster.read(CACHE_DECISIONS, lambda seen: len(closings(seen)) >= 60))
     assert {closing.model_version for closing in before} == {"1"}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "stream.cli", "models", "publish", "cachemamba", "2",
+        sys.executable, "-m", "stream", "models", "publish", "cachemamba", "2",
         "--root", str(root), "--kafka", cluster.settings.kafka,
     )  # fmt: skip
     assert await process.wait() == 0

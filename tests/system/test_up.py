@@ -48,7 +48,7 @@ WRITTEN = {
 
 def up(folder: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "stream.cli", "up", "--logs", str(folder), *options],
+        [sys.executable, "-m", "stream", "up", "--logs", str(folder), *options],
         env={**inherited(), **QUICK, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
