@@ -1,7 +1,7 @@
 """Serves /metrics of a role: a thread that answers whatever the role's event loop is doing.
 
-As `prometheus_client.start_http_server`, and beyond it: a token, names and rates (`stream.access`),
-HEAD, a bound on requests at once, and on how long one may take to be sent.
+As `prometheus_client.start_http_server`, and beyond it: a token, names and rates
+(`stream.http.access`), HEAD, a bound on requests at once, and on how long one may take to be sent.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
-from stream import listening
-from stream.access import HEADERS, Access, access
-from stream.problems import MEDIA, Refusal, wrong_method
+from stream.http import listening
+from stream.http.access import HEADERS, Access, access
+from stream.http.problems import MEDIA, Refusal, wrong_method
 from stream.settings import Settings
 
 log = logging.getLogger(__name__)

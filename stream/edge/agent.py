@@ -29,7 +29,6 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from stream import telemetry
-from stream.access import access
 from stream.edge.follower import DecisionFollower
 from stream.edge.metrics import Metrics
 from stream.edge.news import News
@@ -37,6 +36,7 @@ from stream.edge.prefetch import Prefetcher
 from stream.edge.service import Service
 from stream.edge.table import EdgeTable
 from stream.edge.varnish import VarnishFill
+from stream.http.access import access
 from stream.settings import Settings
 from stream.stopping import when_told
 from topics.errors import TidecastError

@@ -23,12 +23,12 @@ import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from stream.access import HEADERS, access
 from stream.edge.metrics import Metrics
 from stream.edge.news import News
 from stream.edge.table import EdgeTable, Held
 from stream.edge.varnish import VarnishFill
-from stream.problems import MEDIA, Refusal, wrong_method
+from stream.http.access import HEADERS, access
+from stream.http.problems import MEDIA, Refusal, wrong_method
 from stream.settings import Settings
 
 _BODY_BYTES = 1 << 20

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 
-from stream import listening
-from stream.listening import ListenError
+from stream.http import listening
+from stream.http.listening import ListenError
 from stream.settings import Settings
 
 

@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry, Counter
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stream import access
-from stream.access import Access
 from stream.gateway.problems import problem
+from stream.http import access
+from stream.http.access import Access
 
 # What tells nothing of the stream: the page, which asks for the token, what probes ask, the manual.
 _PUBLIC = ("/", "/api/ready", "/api/openapi.json")

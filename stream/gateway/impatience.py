@@ -13,8 +13,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from stream.access import HEADERS
-from stream.problems import MEDIA, Refusal
+from stream.http.access import HEADERS
+from stream.http.problems import MEDIA, Refusal
 
 
 class Impatient(H11Protocol):

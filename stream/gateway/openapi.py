@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from stream.gateway.api import ENDPOINTS, Endpoint
-from stream.problems import MEDIA, Problem
+from stream.http.problems import MEDIA, Problem
 
 _REF = "#/components/schemas/{name}"
 _REASONS = {

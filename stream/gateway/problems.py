@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 
-from stream.problems import MEDIA, Refusal
+from stream.http.problems import MEDIA, Refusal
 
 
 def problem(

@@ -28,7 +28,6 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from stream import telemetry
-from stream.access import access
 from stream.follow import Follower
 from stream.gateway import address, openapi
 from stream.gateway.api import Api
@@ -39,7 +38,8 @@ from stream.gateway.live import Live
 from stream.gateway.problems import problem
 from stream.gateway.state import READ, State
 from stream.heartbeats import parted
-from stream.problems import wrong_method
+from stream.http.access import access
+from stream.http.problems import wrong_method
 from stream.settings import Settings
 from stream.stopping import when_told
 from topics.catalogue import EDGE_WINDOWS, Topic

@@ -23,7 +23,7 @@ from jsonschema import validators
 from prometheus_client import CollectorRegistry
 
 from stream import broker, cli, settings, telemetry
-from stream.access import access
+from stream.http.access import access
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]

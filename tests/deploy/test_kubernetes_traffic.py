@@ -10,8 +10,8 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from stream import broker, settings, telemetry
-from stream.access import access
 from stream.gateway.api import ENDPOINTS
+from stream.http.access import access
 from tests.deploy.manifests import (
     DEPLOYED,
     OVERLAYS,

@@ -12,8 +12,8 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from stream import metrics_server
-from stream.access import HEADERS, AccessError
 from stream.broker import free_port
+from stream.http.access import HEADERS, AccessError
 from stream.secret import Secret
 from stream.settings import Settings
 from tests.patience import PATIENCE, until_so

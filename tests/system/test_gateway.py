@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from stream.broker import free_port
 from stream.gateway.address import bind, with_free_port
-from stream.listening import ListenError
+from stream.http.listening import ListenError
 from stream.notices import KINDS
 from stream.processes import RoleProcess
 from stream.settings import Settings

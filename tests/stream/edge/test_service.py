@@ -16,7 +16,6 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from stream.access import HEADERS, AccessError
 from stream.edge import metrics as metrics_module
 from stream.edge import service as service_module
 from stream.edge.agent import EdgeError, serve, tcp_socket, unix_socket
@@ -24,6 +23,7 @@ from stream.edge.metrics import Metrics
 from stream.edge.news import News
 from stream.edge.service import Service
 from stream.edge.table import EdgeTable
+from stream.http.access import HEADERS, AccessError
 from stream.secret import Secret
 from stream.settings import Settings
 from tests.clock import Clock

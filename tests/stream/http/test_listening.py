@@ -6,9 +6,10 @@ import socket
 
 import pytest
 
-from stream import listening, metrics_server
+from stream import metrics_server
 from stream.gateway import address
-from stream.listening import ListenError
+from stream.http import listening
+from stream.http.listening import ListenError
 from stream.settings import Settings
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stream.access import AccessError, Rates, access
+from stream.http.access import AccessError, Rates, access
 from stream.secret import Secret
 from stream.settings import HTTP_SERVERS, Settings, SettingsError, load
 

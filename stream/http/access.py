@@ -18,7 +18,7 @@ import math
 import re
 from collections import OrderedDict
 
-from stream.problems import Refusal
+from stream.http.problems import Refusal
 from stream.secret import Secret, read_secret
 from stream.settings import HTTP_SERVERS, Settings
 from topics.errors import TidecastError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from stream.problems import wrong_method
+from stream.http.problems import wrong_method
 
 
 def test_what_a_path_takes_is_named() -> None:
