@@ -47,7 +47,6 @@ from faust.types.auth import CredentialsT
 from mode.supervisors import CrashingSupervisor
 from prometheus_client import CollectorRegistry, Gauge
 
-from stream import spans, traces
 from stream.broker import check_role, may_pass
 from stream.consumer import Output, passed_on
 from stream.heartbeats import Passed
@@ -55,7 +54,6 @@ from stream.kafka_security import connection
 from stream.logs import Logs, others
 from stream.marks import Point
 from stream.membership import Membership
-from stream.notices import Notices
 from stream.pacing import pace_fetches
 from stream.reader import COMMITTED
 from stream.record_batches import harden
@@ -63,6 +61,8 @@ from stream.refusals import Refusals
 from stream.resuming import resume
 from stream.settings import Settings, SettingsError
 from stream.stopping import when_told
+from stream.telemetry import spans, traces
+from stream.telemetry.notices import Notices
 from topics.catalogue import Topic
 from topics.heartbeat import is_heartbeat
 

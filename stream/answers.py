@@ -15,7 +15,7 @@ from stream.corrections import Corrections
 from stream.loading import Loaded
 from stream.settings import Settings
 from stream.snapshots import Asked
-from stream.traces import TRACEPARENT
+from stream.telemetry.traces import TRACEPARENT
 from topics.catalogue import Topic
 from topics.records import Correction, HorizonForecast, PopularityForecast, Quantiles
 

@@ -29,9 +29,9 @@ from stream.broker import may_pass
 from stream.delivery import Delivery
 from stream.logs import Logs, Verdict, others
 from stream.marks import Point
-from stream.notices import Notices
 from stream.recovery import Progress, Recovery
 from stream.resuming import tell_lost, tell_replaced
+from stream.telemetry.notices import Notices
 from topics.heartbeat import is_heartbeat
 
 if TYPE_CHECKING:

@@ -38,7 +38,6 @@ from aiokafka import (
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from stream import spans, telemetry, traces
 from stream.assignment import Assignment, Partition
 from stream.broker import check_role, may_pass
 from stream.delivery import Delivery
@@ -47,13 +46,15 @@ from stream.held_back import HeldBack
 from stream.kafka_security import connection
 from stream.logs import Logs
 from stream.marks import Point
-from stream.notices import Noticed, Notices
 from stream.reader import position, reader, stable_end
 from stream.record_batches import Unreadable
 from stream.recovery import Recovery, Stateful
 from stream.refusals import Refusals
 from stream.settings import Settings
 from stream.stopping import when_told
+from stream.telemetry import setup as telemetry
+from stream.telemetry import spans, traces
+from stream.telemetry.notices import Noticed, Notices
 from topics.catalogue import DEAD_LETTERS, Topic
 from topics.errors import TidecastError
 from topics.heartbeat import KEY, is_heartbeat

@@ -34,12 +34,12 @@ from aiokafka.errors import (
 )
 from prometheus_client import Counter, Histogram
 
-from stream import spans
 from stream.broker import may_pass
 from stream.ledger import OffsetLedger
 from stream.marks import Point
 from stream.membership import Membership
 from stream.settings import Settings
+from stream.telemetry import spans
 
 if TYPE_CHECKING:
     from stream.consumer import Output

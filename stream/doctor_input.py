@@ -12,10 +12,10 @@ from aiokafka.errors import KafkaError
 from stream import keys
 from stream.broker import BrokerError, configured
 from stream.heartbeats import parted
-from stream.noticed import lately
-from stream.notices import KINDS
 from stream.reader import reader
 from stream.settings import Settings
+from stream.telemetry.noticed import lately
+from stream.telemetry.notices import KINDS
 from topics.catalogue import BROKER, EDGE_REQUESTS, ROLE_NOTICES, SOCIAL_EVENTS, STAMPED_BY, Topic
 from topics.codecs import DecodeError
 from topics.records import RoleNotice

@@ -16,11 +16,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from stream import telemetry
 from stream.broker import check_role, partitions
 from stream.kafka_security import connection
 from stream.settings import Settings, SettingsError
 from stream.stopping import when_told
+from stream.telemetry import setup as telemetry
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS
 from topics.heartbeat import KEY
 

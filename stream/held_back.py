@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from aiokafka import TopicPartition
 
-from stream.notices import Notices
+from stream.telemetry.notices import Notices
 
 # Longer than producers are given by default; and how often it is said again.
 PATIENCE = 60.0

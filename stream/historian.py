@@ -14,14 +14,16 @@ import numpy as np
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
-from stream import keys, spans, telemetry, traces, window
+from stream import keys, window
 from stream.checkpoint_file import Arrays
 from stream.consumer import IngestRole, Output, dead_letter, passed_on
 from stream.histories import EdgeHistories, Verdict
 from stream.intake import decode
-from stream.notices import Noticed
 from stream.settings import Settings
 from stream.stamps import Stamps, noticed, objection
+from stream.telemetry import setup as telemetry
+from stream.telemetry import spans, traces
+from stream.telemetry.notices import Noticed
 from topics.catalogue import EDGE_REQUESTS, EDGE_WINDOWS
 from topics.records import EdgeRequest, EdgeWindow
 

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 from aiokafka import ConsumerRecord
 
-from stream.notices import Noticed
+from stream.telemetry.notices import Noticed
 from topics.catalogue import Topic
 from topics.likeness import schema_id
 

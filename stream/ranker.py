@@ -31,7 +31,7 @@ from aiokafka.partitioner import murmur2
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from stream import agents, object_state, telemetry, traces
+from stream import agents, object_state
 from stream.agents import Received, passed_by_partition
 from stream.checkpoint_file import Arrays, packed
 from stream.consumer import Output, dead_letter
@@ -43,6 +43,8 @@ from stream.ranking_model import DECAYED, LoadedRanker, MakeRanker, decayed, of_
 from stream.recovery import Progress, Recovery
 from stream.serving import Serving
 from stream.settings import Settings
+from stream.telemetry import setup as telemetry
+from stream.telemetry import traces
 from topics.catalogue import CACHE_DECISIONS, EDGE_WINDOWS
 from topics.codecs import DecodeError
 from topics.heartbeat import is_heartbeat

@@ -9,10 +9,10 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from stream.log_lines import Seldom
-from stream.notices import Notices
 from stream.record_batches import UNKNOWN_CODEC, UNREADABLE
-from stream.traces import carried, trace_id
+from stream.telemetry.log_lines import Seldom
+from stream.telemetry.notices import Notices
+from stream.telemetry.traces import carried, trace_id
 from topics.catalogue import DEAD_LETTERS
 
 if TYPE_CHECKING:

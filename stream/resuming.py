@@ -20,8 +20,8 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from stream.broker import may_pass
 from stream.logs import Logs, others
 from stream.marks import Point
-from stream.notices import Notices
 from stream.settings import Settings
+from stream.telemetry.notices import Notices
 
 log = logging.getLogger(__name__)
 

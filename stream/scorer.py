@@ -31,7 +31,7 @@ from collections.abc import Callable, Sequence
 from aiokafka import ConsumerRecord
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from stream import agents, broker, telemetry
+from stream import agents, broker
 from stream.agents import Received, passed_by_partition
 from stream.calibrator import Calibrator
 from stream.consumer import Output, dead_letter
@@ -40,6 +40,7 @@ from stream.heartbeats import parted
 from stream.past import END, TakeIn, reread
 from stream.scoring import ScoredPartition, Taken, awaited
 from stream.settings import Settings
+from stream.telemetry import setup as telemetry
 from topics.catalogue import (
     CASCADE_OUTCOMES,
     FORECAST_SCORES,

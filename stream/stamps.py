@@ -22,7 +22,7 @@ import numpy as np
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
-from stream.notices import Noticed
+from stream.telemetry.notices import Noticed
 from topics.records import EdgeRequest, SocialEvent
 
 BY_BROKER = 1  # Kafka's number of LogAppendTime

@@ -28,7 +28,6 @@ from typing import Protocol
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from stream import telemetry
 from stream.edge.follower import DecisionFollower
 from stream.edge.metrics import Metrics
 from stream.edge.news import News
@@ -39,6 +38,7 @@ from stream.edge.varnish import VarnishFill
 from stream.http.access import access
 from stream.settings import Settings
 from stream.stopping import when_told
+from stream.telemetry import setup as telemetry
 from topics.errors import TidecastError
 
 log = logging.getLogger(__name__)

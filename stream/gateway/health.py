@@ -17,8 +17,8 @@ from stream.gateway.heartbeats import HEART, STAGES
 from stream.gateway.roles import ROLES, Roles, Standing, reads
 from stream.gateway.state import State
 from stream.gateway.views import Health, Level, Note, Noticed, Ready, Role
-from stream.noticed import Summary
 from stream.settings import Settings
+from stream.telemetry.noticed import Summary
 from topics.catalogue import CACHE_DECISIONS, CASCADE_OUTCOMES, POPULARITY_FORECASTS
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from aiokafka import ConsumerRecord
 
-from stream.noticed import LATELY
-from stream.notices import Notices
+from stream.telemetry.noticed import LATELY
+from stream.telemetry.notices import Notices
 from topics.catalogue import CASCADE_SNAPSHOTS, EDGE_REQUESTS, EDGE_WINDOWS, SOCIAL_EVENTS, Topic
 
 # The topic that tells, what its keys name, and the topic that is told of.

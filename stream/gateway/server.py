@@ -27,7 +27,6 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from stream import telemetry
 from stream.follow import Follower
 from stream.gateway import address, openapi
 from stream.gateway.api import Api
@@ -42,6 +41,7 @@ from stream.http.access import access
 from stream.http.problems import wrong_method
 from stream.settings import Settings
 from stream.stopping import when_told
+from stream.telemetry import setup as telemetry
 from topics.catalogue import EDGE_WINDOWS, Topic
 
 log = logging.getLogger(__name__)

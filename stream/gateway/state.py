@@ -19,9 +19,9 @@ from stream.gateway.model_table import ModelTable
 from stream.gateway.places import Places
 from stream.gateway.views import Area
 from stream.heartbeats import parted
-from stream.noticed import Summary, lately
-from stream.notices import Notices
 from stream.settings import Settings
+from stream.telemetry.noticed import Summary, lately
+from stream.telemetry.notices import Notices
 from topics.catalogue import (
     CACHE_DECISIONS,
     CASCADE_OUTCOMES,

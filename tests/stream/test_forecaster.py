@@ -21,7 +21,7 @@ from stream.cost import CallCost
 from stream.forecast_batch import ForecastBatch, fall_back
 from stream.loading import Loaded
 from stream.settings import Duration, Settings
-from stream.traces import derived
+from stream.telemetry.traces import derived
 from tests.clock import Clock
 from topics.catalogue import CASCADE_SNAPSHOTS, DEAD_LETTERS, POPULARITY_FORECASTS
 from topics.records import CascadeSnapshot, PopularityForecast

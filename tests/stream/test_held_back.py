@@ -6,7 +6,7 @@ from aiokafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
 from stream.held_back import PATIENCE, HeldBack
-from stream.notices import Notices
+from stream.telemetry.notices import Notices
 
 SOURCE = TopicPartition("social.events", 3)
 

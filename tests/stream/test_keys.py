@@ -10,8 +10,8 @@ from aiokafka import ConsumerRecord
 
 from stream.historian import EdgePartition
 from stream.keys import likeness, noticed
-from stream.notices import Noticed
 from stream.settings import Settings
+from stream.telemetry.notices import Noticed
 from stream.tracker import TrackedPartition
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS, Topic
 from topics.records import EdgeRequest, SocialEvent

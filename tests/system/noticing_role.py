@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry
 
-from stream import agents, telemetry
+from stream import agents
 from stream.agents import Received
 from stream.consumer import Output
 from stream.settings import load
+from stream.telemetry import setup as telemetry
 from topics.catalogue import CASCADE_SNAPSHOTS
 
 ROLE = "forecaster"

@@ -7,8 +7,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import CollectorRegistry
 
 from stream.marks import Point
-from stream.notices import Notices
 from stream.resuming import resume
+from stream.telemetry.notices import Notices
 from tests.system.conftest import Cluster
 from topics.catalogue import EDGE_WINDOWS
 

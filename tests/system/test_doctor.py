@@ -12,7 +12,7 @@ from aiokafka.admin import NewPartitions
 
 from stream.broker import connect_admin, create_topics, free_port
 from stream.doctor import Finding, examine
-from stream.notices import KINDS
+from stream.telemetry.notices import KINDS
 from tests.system import environment
 from tests.system.conftest import Cluster
 from tests.system.tracker_log import stamped_by_senders

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from stream.traces import of
+from stream.telemetry.traces import of
 from tests.patience import PATIENCE, until, until_so
 from tests.system.conftest import died
 from tests.system.mortal_role import AMID_PUBLISH

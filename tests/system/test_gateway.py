@@ -16,9 +16,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from stream.broker import free_port
 from stream.gateway.address import bind, with_free_port
 from stream.http.listening import ListenError
-from stream.notices import KINDS
 from stream.processes import RoleProcess
 from stream.settings import Settings
+from stream.telemetry.notices import KINDS
 from tests.patience import PATIENCE, until
 from tests.stream.gateway.conftest import decision, epoch, forecast, outcome, snapshot
 from tests.system.conftest import Cluster

@@ -6,11 +6,11 @@ import socket
 
 import pytest
 
-from stream import metrics_server
 from stream.gateway import address
 from stream.http import listening
 from stream.http.listening import ListenError
 from stream.settings import Settings
+from stream.telemetry import metrics_server
 
 
 def failure(settings: Settings, server: str) -> str:

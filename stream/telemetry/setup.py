@@ -7,9 +7,9 @@ import sys
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from stream import metrics_server, spans
-from stream.log_lines import JsonLines, TextLines
 from stream.settings import Settings
+from stream.telemetry import metrics_server, spans
+from stream.telemetry.log_lines import JsonLines, TextLines
 
 
 def setup(settings: Settings, role: str) -> None:

@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from stream.settings import Settings
-from stream.traces import TRACEPARENT, Headers, carried, is_sampled
+from stream.telemetry.traces import TRACEPARENT, Headers, carried, is_sampled
 from topics.errors import TidecastError
 
 if TYPE_CHECKING:

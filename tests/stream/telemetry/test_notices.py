@@ -12,8 +12,8 @@ import pytest
 from aiokafka.errors import KafkaTimeoutError
 from prometheus_client import CollectorRegistry
 
-from stream import notices as noticing
-from stream.notices import KINDS, NoticeError, Notices
+from stream.telemetry import notices as noticing
+from stream.telemetry.notices import KINDS, NoticeError, Notices
 from topics.catalogue import ROLE_NOTICES
 from topics.records import RoleNotice
 

@@ -13,12 +13,12 @@ from datetime import datetime
 import pytest
 from prometheus_client import CollectorRegistry
 
-from stream import log_lines
 from stream.consumer import dead_letter
-from stream.log_lines import JsonLines, Seldom, TextLines
-from stream.notices import Notices
 from stream.refusals import Refusals
-from stream.traces import trace_id
+from stream.telemetry import log_lines
+from stream.telemetry.log_lines import JsonLines, Seldom, TextLines
+from stream.telemetry.notices import Notices
+from stream.telemetry.traces import trace_id
 from tests.patience import PATIENCE
 from tests.stream.test_tracker import message
 

@@ -16,9 +16,9 @@ import sys
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from stream import spans
 from stream.settings import Settings
-from stream.traces import TRACEPARENT, derived, trace_id
+from stream.telemetry import spans
+from stream.telemetry.traces import TRACEPARENT, derived, trace_id
 from tests.patience import PATIENCE
 
 

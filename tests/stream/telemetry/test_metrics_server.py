@@ -11,11 +11,11 @@ import httpx2
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from stream import metrics_server
 from stream.broker import free_port
 from stream.http.access import HEADERS, AccessError
 from stream.secret import Secret
 from stream.settings import Settings
+from stream.telemetry import metrics_server
 from tests.patience import PATIENCE, until_so
 
 TOKEN = "planted-token-0123456789abcdef"

@@ -1,4 +1,4 @@
-"""What roles noticed lately, in words: the reader's side of `stream.notices`."""
+"""What roles noticed lately, in words: the reader's side of `stream.telemetry.notices`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stream.notices import KINDS
+from stream.telemetry.notices import KINDS
 from topics.records import RoleNotice
 
 LATELY = 3_600.0  # seconds

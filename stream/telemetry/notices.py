@@ -25,7 +25,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from stream.log_lines import Seldom
+from stream.telemetry.log_lines import Seldom
 from topics.catalogue import ROLE_NOTICES, notice_key
 from topics.records import RoleNotice
 

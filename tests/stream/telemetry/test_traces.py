@@ -8,7 +8,7 @@ from aiokafka import ConsumerRecord
 from stream.consumer import Output, dead_letter
 from stream.forecast_batch import ForecastBatch
 from stream.settings import load
-from stream.traces import TRACEPARENT, carried, derived, is_sampled, of, trace_id
+from stream.telemetry.traces import TRACEPARENT, carried, derived, is_sampled, of, trace_id
 from stream.tracker import TrackedPartition
 from tests.stream.test_heartbeats import QUICK, batches, events, forecaster, received
 from topics.catalogue import CASCADE_SNAPSHOTS, POPULARITY_FORECASTS, SOCIAL_EVENTS
