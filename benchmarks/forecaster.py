@@ -29,7 +29,7 @@ from rich.progress import Progress
 
 from stream.broker import create_topics, embedded
 from stream.pacing import pace_fetches
-from stream.processes import RoleProcess
+from stream.processes.roles import RoleProcess
 from stream.settings import Settings, load
 from topics.catalogue import CASCADE_SNAPSHOTS, POPULARITY_FORECASTS
 from topics.records import CascadeSnapshot

@@ -25,7 +25,7 @@ from forecaster import reader, receive, send, snapshot
 from models import registry
 from stream.broker import create_topics, embedded
 from stream.loading import describe
-from stream.processes import RoleProcess
+from stream.processes.roles import RoleProcess
 from stream.settings import Settings, load
 from topics.catalogue import MODEL_UPDATES
 

@@ -36,7 +36,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stream.broker import create_topics, embedded
-from stream.processes import RoleProcess
+from stream.processes.roles import RoleProcess
 from stream.settings import Settings, load
 from stream.sources.feed import connect, feed
 from stream.sources.messages import EVENTS, Message

@@ -55,12 +55,12 @@ from stream.logs import Logs, others
 from stream.marks import Point
 from stream.membership import Membership
 from stream.pacing import pace_fetches
+from stream.processes.stopping import when_told
 from stream.reader import COMMITTED
 from stream.record_batches import harden
 from stream.refusals import Refusals
 from stream.resuming import resume
 from stream.settings import Settings, SettingsError
-from stream.stopping import when_told
 from stream.telemetry import spans, traces
 from stream.telemetry.notices import Notices
 from topics.catalogue import Topic

@@ -34,8 +34,8 @@ from aiokafka.errors import (
     for_code,
 )
 
-from stream.children import Child
 from stream.kafka_security import connection, why_not
+from stream.processes.children import Child
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE, DEAD_LETTERS, Topic
 from topics.errors import TidecastError

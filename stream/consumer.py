@@ -46,12 +46,12 @@ from stream.held_back import HeldBack
 from stream.kafka_security import connection
 from stream.logs import Logs
 from stream.marks import Point
+from stream.processes.stopping import when_told
 from stream.reader import position, reader, stable_end
 from stream.record_batches import Unreadable
 from stream.recovery import Recovery, Stateful
 from stream.refusals import Refusals
 from stream.settings import Settings
-from stream.stopping import when_told
 from stream.telemetry import setup as telemetry
 from stream.telemetry import spans, traces
 from stream.telemetry.notices import Noticed, Notices

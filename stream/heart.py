@@ -18,8 +18,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from stream.broker import check_role, partitions
 from stream.kafka_security import connection
+from stream.processes.stopping import when_told
 from stream.settings import Settings, SettingsError
-from stream.stopping import when_told
 from stream.telemetry import setup as telemetry
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS
 from topics.heartbeat import KEY

@@ -29,17 +29,17 @@ from rich.console import Console
 from rich.live import Live
 
 from stream import board, broker
-from stream.children import Child
 from stream.gateway import address
 from stream.heart import Heart
 from stream.observer import Observer
-from stream.processes import RoleProcess, stop_all
+from stream.processes.children import Child
+from stream.processes.roles import RoleProcess, stop_all
+from stream.processes.stopping import when_told
 from stream.progress import READS, Progress
 from stream.settings import Settings
 from stream.sources.feed import Sent, connect, feed
 from stream.sources.messages import Source
 from stream.sources.too_late import refuse_if_too_late
-from stream.stopping import when_told
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS
 from topics.errors import TidecastError
 

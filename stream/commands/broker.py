@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 
 from stream import broker
+from stream.processes.stopping import when_told
 from stream.settings import Settings
-from stream.stopping import when_told
 
 _LOOK_SECONDS = 0.2
 

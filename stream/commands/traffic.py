@@ -15,8 +15,8 @@ from rich.console import Console
 
 from stream import settings
 from stream.commands import checks
+from stream.processes.stopping import when_told
 from stream.settings import Duration
-from stream.stopping import when_told
 
 if TYPE_CHECKING:
     from stream.sources.feed import Sent

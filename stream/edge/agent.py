@@ -36,8 +36,8 @@ from stream.edge.service import Service
 from stream.edge.table import EdgeTable
 from stream.edge.varnish import VarnishFill
 from stream.http.access import access
+from stream.processes.stopping import when_told
 from stream.settings import Settings
-from stream.stopping import when_told
 from stream.telemetry import setup as telemetry
 from topics.errors import TidecastError
 

@@ -1,7 +1,7 @@
 """Runs the gateway: follows the topics, looks at the roles, answers over HTTP.
 
 start: topics checked -> port bound -> answering (readiness tells when lists are complete)
-stop (`stream.stopping`): streams end -> requests in flight are answered -> disconnected
+stop (`stream.processes.stopping`): streams end -> requests in flight are answered -> disconnected
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ from stream.gateway.state import READ, State
 from stream.heartbeats import parted
 from stream.http.access import access
 from stream.http.problems import wrong_method
+from stream.processes.stopping import when_told
 from stream.settings import Settings
-from stream.stopping import when_told
 from stream.telemetry import setup as telemetry
 from topics.catalogue import EDGE_WINDOWS, Topic
 

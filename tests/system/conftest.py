@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 
 from stream.broker import create_topics_now, embedded
 from stream.pacing import pace_fetches
-from stream.processes import RoleProcess
+from stream.processes.roles import RoleProcess
 from stream.settings import Settings
 from tests.patience import PATIENCE, until
 from topics.catalogue import Topic

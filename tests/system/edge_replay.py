@@ -13,7 +13,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from stream.broker import free_port
-from stream.processes import RoleProcess
+from stream.processes.roles import RoleProcess
 from stream.ranker import edge_number
 from tests.patience import PATIENCE, until
 from tests.stream.edge.records import epoch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from stream.processes import inherited
+from stream.processes.roles import inherited
 from stream.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,7 +16,7 @@ import pytest
 
 from stream import broker
 from stream.broker import BrokerError, check_role, create_topics, embedded, free_port
-from stream.processes import inherited
+from stream.processes.roles import inherited
 from stream.settings import Duration, Settings
 from tests.clock import Clock
 from tests.patience import PATIENCE, until

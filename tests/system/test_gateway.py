@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from stream.broker import free_port
 from stream.gateway.address import bind, with_free_port
 from stream.http.listening import ListenError
-from stream.processes import RoleProcess
+from stream.processes.roles import RoleProcess
 from stream.settings import Settings
 from stream.telemetry.notices import KINDS
 from tests.patience import PATIENCE, until

@@ -24,7 +24,7 @@ import httpx2
 import pytest
 
 from stream.broker import create_topics_now, embedded, free_port
-from stream.processes import RoleProcess
+from stream.processes.roles import RoleProcess
 from stream.secret import Secret
 from stream.settings import Duration, Settings
 from tests.conftest import DATA

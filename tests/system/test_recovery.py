@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from stream.marks import Mark, Point
-from stream.processes import RoleProcess
+from stream.processes.roles import RoleProcess
 from stream.recovery import Recovery
 from stream.sources.messages import Message
 from stream.tracker import TrackedPartition

@@ -19,7 +19,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 
-from stream.processes import RoleProcess
+from stream.processes.roles import RoleProcess
 from stream.sources.messages import Message
 from tests.patience import PATIENCE, until
 from tests.system.conftest import Cluster

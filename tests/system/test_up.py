@@ -21,7 +21,7 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from stream.broker import create_topics_now, embedded
-from stream.processes import inherited
+from stream.processes.roles import inherited
 from stream.progress import READS
 from stream.settings import Settings
 from tests.patience import PATIENCE, until_so

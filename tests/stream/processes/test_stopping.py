@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from stream.stopping import SIGNALS
+from stream.processes.stopping import SIGNALS
 
 PROGRAM = """
 import asyncio, sys
-from stream.stopping import when_told
+from stream.processes.stopping import when_told
 
 async def run():
     told = asyncio.Queue()

@@ -1,7 +1,8 @@
 """The roles as processes of their own: started, watched, stopped.
 
 A role is `tidecast ROLE` with its settings in the environment. Its output goes to a
-file of its own in the run's folder. None outlives the process that started it (`stream.children`).
+file of its own in the run's folder. None outlives the process that started it
+(`stream.processes.children`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream.broker import free_port
-from stream.children import Child
+from stream.processes.children import Child
 from stream.secret import read_secret
 from stream.settings import PREFIX, Settings
 

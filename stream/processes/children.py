@@ -1,7 +1,7 @@
 """Child processes that do not outlive their parent, even one that is killed.
 
 parent ──lifeline──► guard     a socket; closed by the kernel when the parent ends
-  └────► child ────► guard     (`stream.lifeline`): tells the child to end, then kills it
+  └────► child ────► guard     (`stream.processes.lifeline`): tells the child to end, then kills it
 """
 
 from __future__ import annotations

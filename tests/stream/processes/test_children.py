@@ -12,12 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stream.children import Child
+from stream.processes.children import Child
 from tests.patience import PATIENCE, until_so
 
 PARENT = """
 import sys, time
-from stream.children import Child
+from stream.processes.children import Child
 children = [Child(["sleep", "600"]) for _ in range(2)]
 print(*(child.pid for child in children), flush=True)
 {then}
@@ -131,7 +131,7 @@ def test_a_parent_that_ends_takes_them_along(then: str, run: Run) -> None:
 def test_one_that_does_not_listen_is_killed_with_what_it_has_started(run: Run) -> None:
     start = f"""
 import subprocess, sys, time
-from stream.children import Child
+from stream.processes.children import Child
 deaf = {DEAF!r}
 child = Child([sys.executable, "-c", "import subprocess, sys;"
                "print(subprocess.Popen([sys.executable, '-c', sys.argv[1]]).pid, flush=True);"
@@ -152,7 +152,7 @@ def test_one_that_another_needs_ends_after_it(tmp_path: Path, run: Run) -> None:
     seen = tmp_path / "seen"
     start = """
 import sys, time
-from stream.children import Child
+from stream.processes.children import Child
 needed = Child(["sleep", "600"], patience=0)
 program = sys.argv[1].format(needed=needed.pid, file=sys.argv[2])
 needs = Child([sys.executable, "-c", program], outlived_by=[needed])

@@ -7,8 +7,8 @@ end of SOCKET, a descriptor, to be closed. The kernel closes it when its last ho
 not. Then COMMAND is told to end, and its group is killed once PATIENCE seconds have passed. Where
 COMMAND ends first the guard does too.
 
-`stream.children` starts commands this way. Run as a file, without a package or site-packages: in
-some twenty milliseconds, and COMMAND is guarded from its first instruction on.
+`stream.processes.children` starts commands this way. Run as a file, without a package or
+site-packages: in some twenty milliseconds, and COMMAND is guarded from its first instruction on.
 """
 
 import os
