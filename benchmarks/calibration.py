@@ -45,14 +45,14 @@ from models.datasets import Cascade
 from models.interface import Forecaster, Increments
 from stream.agents import Received
 from stream.answers import Answers, Call
-from stream.broker import create_topics_now, embedded
 from stream.calibrator import Calibration
 from stream.cascades import CascadeStore
 from stream.corrections import Corrections
 from stream.cost import CallCost
 from stream.heartbeats import parted
+from stream.kafka.broker import create_topics_now, embedded
+from stream.kafka.past import END, reread_here
 from stream.loading import Loaded
-from stream.past import END, reread_here
 from stream.quality import Figures, figures, kind_of, row_of
 from stream.scoring import ScoredPartition, awaited
 from stream.settings import Settings, load

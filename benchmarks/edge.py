@@ -33,8 +33,8 @@ import numpy as np
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from stream.broker import create_topics, embedded, free_port
-from stream.pacing import pace_fetches
+from stream.kafka.broker import create_topics, embedded, free_port
+from stream.kafka.pacing import pace_fetches
 from stream.ranker import edge_number
 from stream.settings import Settings
 from tests.stream.edge.records import decision, epoch

@@ -46,7 +46,7 @@ from aiokafka.admin import NewTopic
 from rich.console import Console
 from rich.table import Table
 
-from stream import broker
+from stream.kafka import broker
 from stream.settings import Settings, load
 from stream.sources.feed import connect, feed
 from stream.sources.messages import Limited, Message, Source

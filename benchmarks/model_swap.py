@@ -23,7 +23,7 @@ from aiokafka import AIOKafkaProducer
 from forecaster import reader, receive, send, snapshot
 
 from models import registry
-from stream.broker import create_topics, embedded
+from stream.kafka.broker import create_topics, embedded
 from stream.loading import describe
 from stream.processes.roles import RoleProcess
 from stream.settings import Settings, load

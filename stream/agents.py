@@ -47,19 +47,19 @@ from faust.types.auth import CredentialsT
 from mode.supervisors import CrashingSupervisor
 from prometheus_client import CollectorRegistry, Gauge
 
-from stream.broker import check_role, may_pass
 from stream.consumer import Output, passed_on
 from stream.heartbeats import Passed
-from stream.kafka_security import connection
-from stream.logs import Logs, others
-from stream.marks import Point
+from stream.kafka.broker import check_role, may_pass
+from stream.kafka.logs import Logs, others
+from stream.kafka.marks import Point
+from stream.kafka.pacing import pace_fetches
+from stream.kafka.reader import COMMITTED
+from stream.kafka.resuming import resume
+from stream.kafka.security import connection
 from stream.membership import Membership
-from stream.pacing import pace_fetches
 from stream.processes.stopping import when_told
-from stream.reader import COMMITTED
 from stream.record_batches import harden
 from stream.refusals import Refusals
-from stream.resuming import resume
 from stream.settings import Settings, SettingsError
 from stream.telemetry import spans, traces
 from stream.telemetry.notices import Notices
@@ -374,7 +374,8 @@ class Application(faust.App):
     def take_on_anew(self) -> None:
         """Has the group give its partitions out again, for a log is another one.
 
-        Where each goes on is found out then (`stream.resuming`); until then nothing is worked on.
+        Where each goes on is found out then (`stream.kafka.resuming`); until then nothing is worked
+        on.
         """
         if self._ended != self.tenure:
             self._ended = self.tenure

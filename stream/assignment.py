@@ -7,7 +7,8 @@
                     beyond its end: begun anew
     given up        kept until it is known who has them: most come back at once
 
-A topic that was made anew, restored or cut off has another log (`stream.logs`). The state is a
+A topic that was made anew, restored or cut off has another log (`stream.kafka.logs`). The state is
+a
 function of the log, so the partition is begun anew: from the newest checkpoint whose last record is
 in the log as it is now, else from nothing at its beginning, and all from there on is published.
 What is in flight of the old log is waited for first, and where work begins is committed at once, so
@@ -25,12 +26,12 @@ from typing import TYPE_CHECKING
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream.broker import may_pass
 from stream.delivery import Delivery
-from stream.logs import Logs, Verdict, others
-from stream.marks import Point
+from stream.kafka.broker import may_pass
+from stream.kafka.logs import Logs, Verdict, others
+from stream.kafka.marks import Point
+from stream.kafka.resuming import tell_lost, tell_replaced
 from stream.recovery import Progress, Recovery
-from stream.resuming import tell_lost, tell_replaced
 from stream.telemetry.notices import Notices
 from topics.heartbeat import is_heartbeat
 

@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from stream.kafka.progress import Position
 from stream.observer import EdgeTotals, Observed, ScoreTotals
-from stream.progress import Position
 from stream.quality import Kind
 from topics.records import PopularityForecast
 

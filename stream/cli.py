@@ -249,7 +249,7 @@ def broker_command(
 @topics_app.command("create")
 def topics_create(kafka: KafkaOption = None) -> None:
     """Creates the topics of the catalogue that are missing; those that exist stay as they are."""
-    from stream import broker
+    from stream.kafka import broker
 
     settings = _settings(kafka)
     created = broker.create_topics_now(settings)

@@ -39,15 +39,15 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRa
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream.assignment import Assignment, Partition
-from stream.broker import check_role, may_pass
 from stream.delivery import Delivery
 from stream.heartbeats import Passed
 from stream.held_back import HeldBack
-from stream.kafka_security import connection
-from stream.logs import Logs
-from stream.marks import Point
+from stream.kafka.broker import check_role, may_pass
+from stream.kafka.logs import Logs
+from stream.kafka.marks import Point
+from stream.kafka.reader import position, reader, stable_end
+from stream.kafka.security import connection
 from stream.processes.stopping import when_told
-from stream.reader import position, reader, stable_end
 from stream.record_batches import Unreadable
 from stream.recovery import Recovery, Stateful
 from stream.refusals import Refusals

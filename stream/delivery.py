@@ -9,8 +9,8 @@ offset is committed once every output of all its records before it is acknowledg
 Where the broker is away, all that is in flight is sent again in its order, what was acknowledged
 behind a gap included: the latest snapshot of a cascade stays the last one.
 
-With an offset goes the mark of the last record before it (`stream.marks`), as its metadata: who
-takes the partition on sees by it whether the log is still the one that was read.
+With an offset goes the mark of the last record before it (`stream.kafka.marks`), as its metadata:
+who takes the partition on sees by it whether the log is still the one that was read.
 
 Where the group may have expelled the worker meanwhile (`stream.membership`), it first commits again
 what is committed; if that is refused, nothing more is sent until partitions are assigned anew.
@@ -34,9 +34,9 @@ from aiokafka.errors import (
 )
 from prometheus_client import Counter, Histogram
 
-from stream.broker import may_pass
+from stream.kafka.broker import may_pass
+from stream.kafka.marks import Point
 from stream.ledger import OffsetLedger
-from stream.marks import Point
 from stream.membership import Membership
 from stream.settings import Settings
 from stream.telemetry import spans

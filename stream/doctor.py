@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stream.broker import BrokerError, describe
 from stream.doctor_input import found_on_topics
 from stream.http.access import AccessError, access, is_loopback
-from stream.kafka_security import KafkaSecurityError, on_loopback, shown
+from stream.kafka.broker import BrokerError, describe
+from stream.kafka.security import KafkaSecurityError, on_loopback, shown
 from stream.loading import load
 from stream.secret import SecretError
 from stream.settings import HTTP_SERVERS, Settings

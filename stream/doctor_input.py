@@ -10,9 +10,9 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream import keys
-from stream.broker import BrokerError, configured
 from stream.heartbeats import parted
-from stream.reader import reader
+from stream.kafka.broker import BrokerError, configured
+from stream.kafka.reader import reader
 from stream.settings import Settings
 from stream.telemetry.noticed import lately
 from stream.telemetry.notices import KINDS

@@ -24,12 +24,12 @@ from prometheus_client import CollectorRegistry
 from stream import agents
 from stream.corrections import Corrections
 from stream.forecast_batch import ROLE, ForecastBatch, fall_back
+from stream.kafka.watch import Watch
 from stream.model_watch import ModelWatch
 from stream.serving import of_forecaster
 from stream.settings import Settings
 from stream.shadows import Shadows
 from stream.telemetry import setup as telemetry
-from stream.watch import Watch
 from topics.catalogue import CASCADE_SNAPSHOTS, MODEL_CALIBRATION
 
 

@@ -18,10 +18,10 @@ from functools import cached_property
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from stream.broker import partitions
 from stream.consumer import REDRIVEN
-from stream.past import END, batches
-from stream.reader import reader
+from stream.kafka.broker import partitions
+from stream.kafka.past import END, batches
+from stream.kafka.reader import reader
 from stream.settings import Settings
 from topics.catalogue import DEAD_LETTERS, REDRIVEN_LETTERS
 from topics.errors import TidecastError

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from aiokafka import ConsumerRecord
 
+from stream.kafka.watch import Watch
 from stream.settings import Settings
-from stream.watch import Watch
 from topics.catalogue import MODEL_UPDATES
 from topics.codecs import DecodeError
 from topics.records import ModelUpdate

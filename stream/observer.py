@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from aiokafka import ConsumerRecord
 
-from stream.follow import Follower
 from stream.heartbeats import parted
+from stream.kafka.follow import Follower
 from stream.letters import Letter
 from stream.quality import Kind, kind_of
 from stream.settings import Settings

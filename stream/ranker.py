@@ -36,9 +36,9 @@ from stream.agents import Received, passed_by_partition
 from stream.checkpoint_file import Arrays, packed
 from stream.consumer import Output, dead_letter
 from stream.decisions import Change, EdgeDecisions
-from stream.marks import Mark, Point
+from stream.kafka.marks import Mark, Point
+from stream.kafka.past import TakeIn, reread
 from stream.model_watch import ModelWatch
-from stream.past import TakeIn, reread
 from stream.ranking_model import DECAYED, LoadedRanker, MakeRanker, decayed, of_ranker
 from stream.recovery import Progress, Recovery
 from stream.serving import Serving

@@ -28,8 +28,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream.checkpoint_file import Arrays, CheckpointError, check_facts, encode
 from stream.checkpoints import Checkpoints, Found, is_full
-from stream.logs import Verdict, look
-from stream.marks import Mark, Point
+from stream.kafka.logs import Verdict, look
+from stream.kafka.marks import Mark, Point
 from stream.settings import Settings
 from topics.catalogue import Topic
 

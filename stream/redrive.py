@@ -22,9 +22,10 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
-from stream import broker, letters, ranker, snapshots
+from stream import letters, ranker, snapshots
 from stream.consumer import REDRIVEN, REDRIVEN_FROM
-from stream.kafka_security import connection
+from stream.kafka import broker
+from stream.kafka.security import connection
 from stream.letters import Letter, Place
 from stream.record_batches import UNKNOWN_CODEC, UNREADABLE
 from stream.settings import Settings

@@ -28,14 +28,15 @@ from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.live import Live
 
-from stream import board, broker
+from stream import board
 from stream.gateway import address
 from stream.heart import Heart
+from stream.kafka import broker
+from stream.kafka.progress import READS, Progress
 from stream.observer import Observer
 from stream.processes.children import Child
 from stream.processes.roles import RoleProcess, stop_all
 from stream.processes.stopping import when_told
-from stream.progress import READS, Progress
 from stream.settings import Settings
 from stream.sources.feed import Sent, connect, feed
 from stream.sources.messages import Source

@@ -16,13 +16,14 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from models import registry
 from models.sequential import LEAST, lower_bound
-from stream import broker, ranking_model
+from stream import ranking_model
 from stream.heartbeats import parted
-from stream.kafka_security import connection
+from stream.kafka import broker
+from stream.kafka.past import END, reread_here
+from stream.kafka.reader import reader
+from stream.kafka.security import connection
 from stream.loading import describe, folder_of, load_update, verified_folder
-from stream.past import END, reread_here
 from stream.quality import Figures, Kind, figures, kind_of, row_of
-from stream.reader import reader
 from stream.settings import Settings
 from topics.catalogue import FORECAST_SCORES, MODEL_UPDATES, POPULARITY_FORECASTS, Topic
 from topics.errors import TidecastError

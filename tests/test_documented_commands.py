@@ -19,8 +19,8 @@ import yaml
 from typer.testing import CliRunner
 
 from models import registry
-from stream.broker import create_topics_now, embedded
 from stream.cli import app
+from stream.kafka.broker import create_topics_now, embedded
 from stream.settings import PREFIX, Settings
 from tests.documented import PAGES, ROOT, Command, commands
 from topics.errors import TidecastError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from stream import broker
+from stream.kafka import broker
 from stream.processes.stopping import when_told
 from stream.settings import Settings
 

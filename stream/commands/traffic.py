@@ -254,7 +254,7 @@ def _reached(kafka: str | None, dry_run: bool) -> settings.Settings | None:
     """
     if dry_run:
         return None
-    from stream.broker import partitions
+    from stream.kafka.broker import partitions
     from stream.sources.messages import EVENTS, REQUESTS
 
     in_force = settings.load(kafka=kafka)

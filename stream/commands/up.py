@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from stream.commands import checks
-from stream.progress import READS
+from stream.kafka.progress import READS
 from stream.settings import Settings
 from stream.sources.replay import CascadeReplay, RequestReplay
 from stream.sources.simulate import Simulation

@@ -5,9 +5,9 @@ group: a table lives in memory, and is read anew at each start of the agent. The
 other edges too; what they are told is passed over by its key, undecoded.
 
 While no broker answers the follower goes on trying, and the table grows stale, which is all that
-the cache notices. Where the log has become another one (`stream.tail`: the topic was made anew, or
-a broker has lost its latest records) the table is made anew of it: what the old one told is obeyed
-no more.
+the cache notices. Where the log has become another one (`stream.kafka.tail`: the topic was made
+anew, or a broker has lost its latest records) the table is made anew of it: what the old one told
+is obeyed no more.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import msgspec
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream import broker
 from stream.edge.metrics import Metrics
 from stream.edge.news import News
 from stream.edge.table import EdgeTable
+from stream.kafka import broker
+from stream.kafka.reader import reader
+from stream.kafka.tail import Tail
 from stream.ranker import edge_number
-from stream.reader import reader
 from stream.settings import Settings
-from stream.tail import Tail
 from topics.catalogue import CACHE_DECISIONS, decision_key
 from topics.codecs import DecodeError
 from topics.heartbeat import is_heartbeat

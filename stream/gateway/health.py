@@ -12,11 +12,11 @@ from functools import partial
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, Gauge
 
-from stream.broker import BrokerError
 from stream.gateway.heartbeats import HEART, STAGES
 from stream.gateway.roles import ROLES, Roles, Standing, reads
 from stream.gateway.state import State
 from stream.gateway.views import Health, Level, Note, Noticed, Ready, Role
+from stream.kafka.broker import BrokerError
 from stream.settings import Settings
 from stream.telemetry.noticed import Summary
 from topics.catalogue import CACHE_DECISIONS, CASCADE_OUTCOMES, POPULARITY_FORECASTS

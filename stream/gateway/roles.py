@@ -21,8 +21,8 @@ from aiokafka.protocol.admin import (
 )
 from aiokafka.protocol.api import Request
 
-from stream.broker import connect_admin, partitions
-from stream.reader import position, reader
+from stream.kafka.broker import connect_admin, partitions
+from stream.kafka.reader import position, reader
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE, DEAD_LETTERS
 

@@ -27,7 +27,6 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from stream.follow import Follower
 from stream.gateway import address, openapi
 from stream.gateway.api import Api
 from stream.gateway.guard import READING, Guard
@@ -39,6 +38,7 @@ from stream.gateway.state import READ, State
 from stream.heartbeats import parted
 from stream.http.access import access
 from stream.http.problems import wrong_method
+from stream.kafka.follow import Follower
 from stream.processes.stopping import when_told
 from stream.settings import Settings
 from stream.telemetry import setup as telemetry

@@ -23,8 +23,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
-from stream.broker import BrokerError
-from stream.kafka_security import connection, why_not
+from stream.kafka.broker import BrokerError
+from stream.kafka.security import connection, why_not
 from stream.settings import Settings
 from stream.sources.messages import Message, Source, SourceError
 from topics.errors import TidecastError

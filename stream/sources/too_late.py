@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream.broker import BrokerError, partitions
-from stream.reader import reader
+from stream.kafka.broker import BrokerError, partitions
+from stream.kafka.reader import reader
 from stream.settings import Settings
 from stream.sources.messages import Source, SourceError
 from topics.catalogue import CATALOGUE

@@ -22,8 +22,9 @@ import yaml
 from jsonschema import validators
 from prometheus_client import CollectorRegistry
 
-from stream import broker, cli, settings
+from stream import cli, settings
 from stream.http.access import access
+from stream.kafka import broker
 from stream.telemetry import setup as telemetry
 from tests.patience import PATIENCE
 

@@ -23,8 +23,9 @@ import yaml
 from cloudcoil.models.keda import v1alpha1 as keda
 from cloudcoil.models.prometheus_operator import v1 as prometheus_operator
 
-from stream import cli, kafka_security, settings
+from stream import cli, settings
 from stream.gateway.roles import ROLES
+from stream.kafka import security as kafka_security
 from stream.secret import Secret
 from tests.deploy.manifests import (
     COMPOSE,

@@ -9,9 +9,10 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from stream import broker, settings
+from stream import settings
 from stream.gateway.api import ENDPOINTS
 from stream.http.access import access
+from stream.kafka import broker
 from stream.telemetry import setup as telemetry
 from tests.deploy.manifests import (
     DEPLOYED,

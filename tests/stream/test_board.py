@@ -10,8 +10,8 @@ from aiokafka import ConsumerRecord
 from rich.console import Console
 
 from stream import board
+from stream.kafka.progress import Position
 from stream.observer import Observed, Observer
-from stream.progress import Position
 from stream.settings import Settings
 from topics.catalogue import (
     CACHE_DECISIONS,

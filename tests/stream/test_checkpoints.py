@@ -14,9 +14,9 @@ import fsspec
 import numpy as np
 import pytest
 
-from stream.broker import free_port
 from stream.checkpoint_file import CheckpointError, encode
 from stream.checkpoints import Checkpoints, CheckpointUrlError, Found, is_full
+from stream.kafka.broker import free_port
 from tests.patience import until_so
 
 

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from stream import delivery as module
 from stream.consumer import Output
 from stream.delivery import Delivery
-from stream.marks import Mark, Point
+from stream.kafka.marks import Mark, Point
 from stream.settings import Settings
 
 ZERO, ONE = TopicPartition("in", 0), TopicPartition("in", 1)

@@ -23,8 +23,8 @@ from stream import ranker as ranker_module
 from stream.agents import Received
 from stream.checkpoint_file import decode, encode
 from stream.consumer import Output
+from stream.kafka.past import TakeIn
 from stream.loading import describe
-from stream.past import TakeIn
 from stream.ranker import (
     Metrics,
     RankBatch,

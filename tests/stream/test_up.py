@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from stream import up
-from stream.progress import Position
+from stream.kafka.progress import Position
 from stream.settings import Settings
 from tests.clock import Clock
 

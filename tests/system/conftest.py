@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
-from stream.broker import create_topics_now, embedded
-from stream.pacing import pace_fetches
+from stream.kafka.broker import create_topics_now, embedded
+from stream.kafka.pacing import pace_fetches
 from stream.processes.roles import RoleProcess
 from stream.settings import Settings
 from tests.patience import PATIENCE, until

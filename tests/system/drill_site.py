@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from stream.broker import create_topics, embedded, free_port
+from stream.kafka.broker import create_topics, embedded, free_port
 from stream.settings import Settings
 from tests.patience import PATIENCE
 from tests.system.drill_rules import scaled_settings, write_configuration

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 from aiokafka import AIOKafkaProducer
 
-from stream.broker import free_port
+from stream.kafka.broker import free_port
 from stream.processes.roles import RoleProcess
 from stream.ranker import edge_number
 from tests.patience import PATIENCE, until

@@ -6,8 +6,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from prometheus_client import CollectorRegistry
 
-from stream.marks import Point
-from stream.resuming import resume
+from stream.kafka.marks import Point
+from stream.kafka.resuming import resume
 from stream.telemetry.notices import Notices
 from tests.system.conftest import Cluster
 from topics.catalogue import EDGE_WINDOWS

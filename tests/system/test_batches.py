@@ -13,8 +13,8 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.codec import zstd_encode
 from aiokafka.protocol.produce import ProduceRequest
 
+from stream.kafka.reader import reader
 from stream.letters import Letter
-from stream.reader import reader
 from stream.record_batches import UNKNOWN_CODEC, UNREADABLE
 from stream.settings import Settings
 from tests.patience import until

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stream import broker
-from stream.broker import BrokerError, check_role, create_topics, embedded, free_port
+from stream.kafka import broker
+from stream.kafka.broker import BrokerError, check_role, create_topics, embedded, free_port
 from stream.processes.roles import inherited
 from stream.settings import Duration, Settings
 from tests.clock import Clock

@@ -10,8 +10,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewPartitions
 
-from stream.broker import connect_admin, create_topics, free_port
 from stream.doctor import Finding, examine
+from stream.kafka.broker import connect_admin, create_topics, free_port
 from stream.telemetry.notices import KINDS
 from tests.system import environment
 from tests.system.conftest import Cluster

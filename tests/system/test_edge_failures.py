@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stream.broker import create_topics, embedded, free_port
+from stream.kafka.broker import create_topics, embedded, free_port
 from stream.settings import Settings
 from tests.stream.edge.records import LENGTH, decision
 from tests.system.conftest import Cluster

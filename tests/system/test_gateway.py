@@ -13,9 +13,9 @@ import httpx2
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from stream.broker import free_port
 from stream.gateway.address import bind, with_free_port
 from stream.http.listening import ListenError
+from stream.kafka.broker import free_port
 from stream.processes.roles import RoleProcess
 from stream.settings import Settings
 from stream.telemetry.notices import KINDS

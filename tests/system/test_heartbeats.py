@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from stream.broker import create_topics
 from stream.gateway import address
 from stream.gateway.roles import ROLES
+from stream.kafka.broker import create_topics
 from stream.settings import load
 from tests.patience import PATIENCE, until
 from tests.system.conftest import Cluster

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import trustme
 
-from stream.broker import BrokerError, create_topics_now, embedded, partitions
 from stream.doctor import examine
+from stream.kafka.broker import BrokerError, create_topics_now, embedded, partitions
 from stream.settings import Settings, load
 from stream.sources.feed import connect, feed
 from stream.sources.messages import Limited

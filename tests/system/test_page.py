@@ -23,7 +23,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from stream.broker import create_topics_now, embedded, free_port
+from stream.kafka.broker import create_topics_now, embedded, free_port
 from stream.processes.roles import RoleProcess
 from stream.secret import Secret
 from stream.settings import Duration, Settings

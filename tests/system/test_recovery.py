@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from stream.marks import Mark, Point
+from stream.kafka.marks import Mark, Point
 from stream.processes.roles import RoleProcess
 from stream.recovery import Recovery
 from stream.sources.messages import Message

@@ -14,7 +14,7 @@ from aiokafka import ConsumerRecord
 from aiokafka.admin import NewPartitions
 
 from models.conformal import Tracked
-from stream.broker import connect_admin, create_topics
+from stream.kafka.broker import connect_admin, create_topics
 from stream.scorer import MESSAGES_A_BATCH
 from stream.scoring import ScoredPartition, awaited, increment_log2
 from tests.system.conftest import died

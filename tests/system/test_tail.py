@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from aiokafka import ConsumerRecord
 
-from stream.follow import Follower
-from stream.watch import Watch
+from stream.kafka.follow import Follower
+from stream.kafka.watch import Watch
 from tests.patience import until
 from tests.stream.edge.records import decision
 from tests.system.conftest import Cluster

@@ -8,9 +8,9 @@ from pathlib import Path
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from stream.gateway.roles import Roles
-from stream.past import END, reread_here
-from stream.progress import Progress
-from stream.reader import reader
+from stream.kafka.past import END, reread_here
+from stream.kafka.progress import Progress
+from stream.kafka.reader import reader
 from tests.system.conftest import Cluster
 from tests.system.test_batches import events, worked_off
 from tests.system.tracker_log import cluster_of

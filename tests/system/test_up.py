@@ -20,9 +20,9 @@ import psutil
 import pytest
 from aiokafka import ConsumerRecord
 
-from stream.broker import create_topics_now, embedded
+from stream.kafka.broker import create_topics_now, embedded
+from stream.kafka.progress import READS
 from stream.processes.roles import inherited
-from stream.progress import READS
 from stream.settings import Settings
 from tests.patience import PATIENCE, until_so
 from tests.system.conftest import Cluster

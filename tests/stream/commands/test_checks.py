@@ -10,8 +10,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from models import registry
-from stream.broker import BrokerError, free_port
 from stream.cli import app
+from stream.kafka.broker import BrokerError, free_port
 
 WINDOW = ["--observe", "1h", "--horizon", "24h"]
 CACHING = ["evaluate", "caching", "FILE"]

@@ -7,7 +7,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.partitioner import DefaultPartitioner
 
-from stream.broker import BrokerError, create_topics_now, embedded, free_port
+from stream.kafka.broker import BrokerError, create_topics_now, embedded, free_port
 from stream.settings import Settings
 from stream.sources import feed as feed_module
 from stream.sources.feed import FeedError, connect, feed, partition_hash

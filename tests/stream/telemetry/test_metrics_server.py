@@ -11,8 +11,8 @@ import httpx2
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from stream.broker import free_port
 from stream.http.access import HEADERS, AccessError
+from stream.kafka.broker import free_port
 from stream.secret import Secret
 from stream.settings import Settings
 from stream.telemetry import metrics_server

@@ -9,7 +9,7 @@ import pytest
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
-from stream import pacing
+from stream.kafka import pacing
 from tests.clock import Clock
 
 IDLE = 0.05

@@ -10,8 +10,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream.broker import may_pass
-from stream.reader import reader
+from stream.kafka.broker import may_pass
+from stream.kafka.reader import reader
 from stream.settings import Settings
 from topics.catalogue import Topic
 

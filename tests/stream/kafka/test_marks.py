@@ -7,8 +7,8 @@ from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from stream.agents import Received
-from stream.logs import Verdict, _by_its_end, _compared
-from stream.marks import Mark, Point
+from stream.kafka.logs import Verdict, _by_its_end, _compared
+from stream.kafka.marks import Mark, Point
 from topics.catalogue import CACHE_DECISIONS, SOCIAL_EVENTS
 
 

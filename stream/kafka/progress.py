@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from stream.broker import partitions
-from stream.kafka_security import connection
-from stream.reader import reader
+from stream.kafka.broker import partitions
+from stream.kafka.reader import reader
+from stream.kafka.security import connection
 from stream.settings import Settings
 from topics.catalogue import (
     CASCADE_OUTCOMES,

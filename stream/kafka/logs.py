@@ -1,6 +1,6 @@
 """Whether a log is still the one that was read.
 
-    the mark of the last record before a place (`stream.marks`) ── what lies there now?
+    the mark of the last record before a place (`stream.kafka.marks`) ── what lies there now?
         the same record                           SAME
         another one, or the log ends before it    OTHER: made anew, restored, or cut off
         none any more (retention, compaction)     UNKNOWN: nobody can tell
@@ -21,8 +21,8 @@ from types import TracebackType
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaTimeoutError, OffsetOutOfRangeError
 
-from stream.marks import Mark, Point
-from stream.reader import reader
+from stream.kafka.marks import Mark, Point
+from stream.kafka.reader import reader
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE
 

@@ -4,8 +4,8 @@
     nothing comes     the same once in ten seconds
     out of range      the same at once
 
-A log that is another one (`stream.logs`) is read from its beginning, which is told once; so is one
-whose next records were removed before they were read. What was made of the other log is its
+A log that is another one (`stream.kafka.logs`) is read from its beginning, which is told once; so
+is one whose next records were removed before they were read. What was made of the other log is its
 reader's to forget.
 """
 
@@ -21,9 +21,9 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from stream.broker import may_pass
-from stream.logs import Logs, Verdict, others
-from stream.marks import Point
+from stream.kafka.broker import may_pass
+from stream.kafka.logs import Logs, Verdict, others
+from stream.kafka.marks import Point
 from stream.settings import Settings
 
 log = logging.getLogger(__name__)

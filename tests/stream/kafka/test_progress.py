@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream.progress import reached
+from stream.kafka.progress import reached
 
 
 @pytest.mark.parametrize(

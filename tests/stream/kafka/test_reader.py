@@ -9,7 +9,7 @@ import pytest
 from aiokafka.consumer import fetcher
 
 from stream import record_batches, unpacking
-from stream.reader import reader
+from stream.kafka.reader import reader
 from stream.settings import Settings
 from stream.unpacking import CodecError
 

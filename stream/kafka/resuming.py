@@ -1,6 +1,6 @@
 """Where a consumer group goes on, on the partitions that a worker is given.
 
-    committed ─┬─ its log is there still (`stream.logs`)     there
+    committed ─┬─ its log is there still (`stream.kafka.logs`)     there
                ├─ the log is another one                     at its beginning, which is committed
                └─ the log begins behind it: records are lost the same
     nothing                                                  at the beginning
@@ -17,9 +17,9 @@ import logging
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
-from stream.broker import may_pass
-from stream.logs import Logs, others
-from stream.marks import Point
+from stream.kafka.broker import may_pass
+from stream.kafka.logs import Logs, others
+from stream.kafka.marks import Point
 from stream.settings import Settings
 from stream.telemetry.notices import Notices
 

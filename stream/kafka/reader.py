@@ -14,8 +14,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from stream.kafka_security import connection
-from stream.pacing import IDLE_SECONDS, pace_fetches
+from stream.kafka.pacing import IDLE_SECONDS, pace_fetches
+from stream.kafka.security import connection
 from stream.record_batches import harden
 from stream.settings import Settings
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trustme
 
-from stream.kafka_security import KafkaSecurityError, connection, on_loopback, shown
+from stream.kafka.security import KafkaSecurityError, connection, on_loopback, shown
 from stream.secret import Secret, SecretError
 from stream.settings import Settings
 

@@ -34,7 +34,7 @@ from aiokafka.errors import (
     for_code,
 )
 
-from stream.kafka_security import connection, why_not
+from stream.kafka.security import connection, why_not
 from stream.processes.children import Child
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE, DEAD_LETTERS, Topic

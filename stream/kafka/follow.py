@@ -2,7 +2,7 @@
 
 start -> (what was there already) -> caught up -> (what comes) -> stop
 
-A partition whose log becomes another one is read from its beginning (`stream.tail`).
+A partition whose log becomes another one is read from its beginning (`stream.kafka.tail`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from stream.broker import partitions
-from stream.reader import reader
+from stream.kafka.broker import partitions
+from stream.kafka.reader import reader
+from stream.kafka.tail import Tail
 from stream.settings import Settings
-from stream.tail import Tail
 from topics.catalogue import CATALOGUE, Topic
 
 _POLL_MS = 200

@@ -2,7 +2,7 @@
 
 There is no consumer group. The topic is small and compacted: each worker reads all of it at its
 start, then follows it in a thread of its own, whose event loop may wait while the role goes on.
-A log that has become another one (`stream.tail`) is given from its beginning.
+A log that has become another one (`stream.kafka.tail`) is given from its beginning.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream import broker
-from stream.past import END, TakeIn, reread
-from stream.reader import reader
+from stream.kafka import broker
+from stream.kafka.past import END, TakeIn, reread
+from stream.kafka.reader import reader
+from stream.kafka.tail import Tail
 from stream.settings import Settings
-from stream.tail import Tail
 from topics.catalogue import Topic
 
 log = logging.getLogger(__name__)

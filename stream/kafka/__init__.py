@@ -1,0 +1,1 @@
+"""Kafka's clients: connected, authenticated, and read alike by whoever reads a log."""
