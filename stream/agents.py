@@ -56,9 +56,9 @@ from stream.kafka.pacing import pace_fetches
 from stream.kafka.reader import COMMITTED
 from stream.kafka.resuming import resume
 from stream.kafka.security import connection
+from stream.kafka.wire.batches import harden
 from stream.membership import Membership
 from stream.processes.stopping import when_told
-from stream.record_batches import harden
 from stream.refusals import Refusals
 from stream.settings import Settings, SettingsError
 from stream.telemetry import spans, traces

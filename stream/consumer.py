@@ -47,8 +47,8 @@ from stream.kafka.logs import Logs
 from stream.kafka.marks import Point
 from stream.kafka.reader import position, reader, stable_end
 from stream.kafka.security import connection
+from stream.kafka.wire.batches import Unreadable
 from stream.processes.stopping import when_told
-from stream.record_batches import Unreadable
 from stream.recovery import Recovery, Stateful
 from stream.refusals import Refusals
 from stream.settings import Settings

@@ -26,8 +26,8 @@ from stream import letters, ranker, snapshots
 from stream.consumer import REDRIVEN, REDRIVEN_FROM
 from stream.kafka import broker
 from stream.kafka.security import connection
+from stream.kafka.wire.batches import UNKNOWN_CODEC, UNREADABLE
 from stream.letters import Letter, Place
-from stream.record_batches import UNKNOWN_CODEC, UNREADABLE
 from stream.settings import Settings
 from topics.catalogue import (
     CASCADE_SNAPSHOTS,

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from stream.record_batches import UNKNOWN_CODEC, UNREADABLE
+from stream.kafka.wire.batches import UNKNOWN_CODEC, UNREADABLE
 from stream.telemetry.log_lines import Seldom
 from stream.telemetry.notices import Notices
 from stream.telemetry.traces import carried, trace_id

@@ -1,6 +1,6 @@
 """Every consumer of tidecast is made here, so that all of them read a log alike.
 
-    fetched bytes -> batches, whatever is in them (`stream.record_batches`) -> records
+    fetched bytes -> batches, whatever is in them (`stream.kafka.wire.batches`) -> records
                      └─► of transactions, what was committed
 
 Topics are written by others, by whatever producers they like. What a transaction wrote is given
@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream.kafka.pacing import IDLE_SECONDS, pace_fetches
 from stream.kafka.security import connection
-from stream.record_batches import harden
+from stream.kafka.wire.batches import harden
 from stream.settings import Settings
 
 COMMITTED = "read_committed"

@@ -11,8 +11,8 @@ from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c, encode_varint
 
-from stream.record_batches import harden
-from stream.salvage import HEADER_BYTES
+from stream.kafka.wire.batches import harden
+from stream.kafka.wire.salvage import HEADER_BYTES
 
 SOURCE = TopicPartition("social.events", 2)
 Headers = Sequence[tuple[str, bytes | None]]

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from aiokafka.consumer import fetcher
 
-from stream import record_batches, unpacking
 from stream.kafka.reader import reader
+from stream.kafka.wire import batches as record_batches
+from stream.kafka.wire import unpacking
+from stream.kafka.wire.unpacking import CodecError
 from stream.settings import Settings
-from stream.unpacking import CodecError
 
 ROOT = Path(__file__).resolve().parents[2]
 

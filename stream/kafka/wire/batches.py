@@ -27,9 +27,9 @@ from aiokafka.record.control_record import ABORT_MARKER, COMMIT_MARKER, ControlR
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
 
-from stream.salvage import HEADER_BYTES, Gap, Header, Record, is_altered, salvaged
+from stream.kafka.wire.salvage import HEADER_BYTES, Gap, Header, Record, is_altered, salvaged
+from stream.kafka.wire.unpacking import CodecError, UnpackError, check_codecs, unpacked
 from stream.telemetry.log_lines import Seldom
-from stream.unpacking import CodecError, UnpackError, check_codecs, unpacked
 
 log = logging.getLogger(__name__)
 

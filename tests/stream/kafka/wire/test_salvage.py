@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.salvage import HEADER_BYTES, Gap, Header, Record, is_altered, salvaged
+from stream.kafka.wire.salvage import HEADER_BYTES, Gap, Header, Record, is_altered, salvaged
 from tests.stream.batches import batch, number, record, with_payload
 
 TEN = [b"value %d" % i for i in range(10)]

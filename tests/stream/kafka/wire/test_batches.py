@@ -12,9 +12,9 @@ from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.record_batches import UNKNOWN_CODEC, UNREADABLE, RecordBatches, Unreadable
-from stream.salvage import HEADER_BYTES
-from stream.unpacking import CODECS
+from stream.kafka.wire.batches import UNKNOWN_CODEC, UNREADABLE, RecordBatches, Unreadable
+from stream.kafka.wire.salvage import HEADER_BYTES
+from stream.kafka.wire.unpacking import CODECS
 from tests.stream.batches import (
     batch,
     fetched,

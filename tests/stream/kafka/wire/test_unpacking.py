@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from aiokafka import codec as kafka
 
-from stream.unpacking import CODECS, CodecError, UnpackError, unpacked
+from stream.kafka.wire.unpacking import CODECS, CodecError, UnpackError, unpacked
 
 PACK: dict[int, Callable[[bytes], bytes]] = {
     1: kafka.gzip_encode,

@@ -2,7 +2,7 @@
 
 Kafka's record format, magic 2 (KIP-98, KIP-82), read without trust: a record that contradicts
 itself is passed over by its length, and where no length can be believed the rest is given up. This
-is the slow path. `stream.record_batches` comes here when the fast one has failed, once a batch.
+is the slow path. `stream.kafka.wire.batches` comes here when the fast one has failed, once a batch.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Fetched bytes as records, whatever is in them."""
