@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from stream.checkpoints.recovery import Progress, Recovery
 from stream.delivery import Delivery
 from stream.kafka.broker import may_pass
 from stream.kafka.logs import Logs, Verdict, others
 from stream.kafka.marks import Point
 from stream.kafka.resuming import tell_lost, tell_replaced
-from stream.recovery import Progress, Recovery
 from stream.telemetry.notices import Notices
 from topics.heartbeat import is_heartbeat
 

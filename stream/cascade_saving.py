@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.cascade_state import EVENTS, REST, SLOT, TALLY, TIMER, State, empty_state
-from stream.checkpoint_file import Arrays, as_bytes, from_bytes
+from stream.checkpoints.content import Arrays, as_bytes, from_bytes
 from stream.key_table import FREE, fill_table
 from topics.hashing import hash_ids
 from topics.records import BIN_EDGES

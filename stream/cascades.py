@@ -51,7 +51,7 @@ from numpy.typing import NDArray
 from stream import cascade_kernel as kernel
 from stream.cascade_saving import restored, saved
 from stream.cascade_state import SLOT, bytes_of, empty_state, with_room
-from stream.checkpoint_file import Arrays, packed
+from stream.checkpoints.content import Arrays, packed
 from stream.event_clock import EventClock
 from stream.settings import Settings
 from topics.hashing import hash_ids

@@ -7,8 +7,8 @@ A handler turns one partition's records, in order, into outputs. Offsets are com
 every output of all records before them has been acknowledged, so a worker that dies repeats its
 last batches, and since what a handler answers depends on the log alone, it repeats the same records
 with the same ids. A worker that is given a partition takes its state from a checkpoint
-(`stream.recovery`), or from none, reads the topic from there in silence up to the committed offset,
-and publishes from there on.
+(`stream.checkpoints.recovery`), or from none, reads the topic from there in silence up to the
+committed offset, and publishes from there on.
 
 A topic may have another log by now than the one that was read, and records may be removed before
 they were read: `stream.assignment` looks for both.
@@ -39,6 +39,7 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRa
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream.assignment import Assignment, Partition
+from stream.checkpoints.recovery import Recovery, Stateful
 from stream.delivery import Delivery
 from stream.heartbeats import Passed
 from stream.held_back import HeldBack
@@ -49,7 +50,6 @@ from stream.kafka.reader import position, reader, stable_end
 from stream.kafka.security import connection
 from stream.kafka.wire.batches import Unreadable
 from stream.processes.stopping import when_told
-from stream.recovery import Recovery, Stateful
 from stream.refusals import Refusals
 from stream.settings import Settings
 from stream.telemetry import setup as telemetry

@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from stream.checkpoint_file import Arrays
+from stream.checkpoints.content import Arrays
 from stream.settings import Settings
 
 KEPT = 8  # records; enough for a few witnesses among outliers, few enough to look at each time

@@ -15,7 +15,7 @@ from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
 from stream import keys, window
-from stream.checkpoint_file import Arrays
+from stream.checkpoints.content import Arrays
 from stream.consumer import IngestRole, Output, dead_letter, passed_on
 from stream.histories import EdgeHistories, Verdict
 from stream.intake import decode

@@ -33,7 +33,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.checkpoint_file import Arrays
+from stream.checkpoints.content import Arrays
 from stream.event_clock import EventClock
 from stream.settings import Settings
 from stream.window import OpenWindow

@@ -1,10 +1,10 @@
 """The ranker: windows of requests in, decisions about each edge's cache out.
 
 The edges of a partition are state that no message carries, a function of the windows so far. A
-worker that is given a partition therefore takes it from a checkpoint (`stream.recovery`), or from
-none, reads the windows from there up to the first one it is to answer, in silence, and goes on;
-so does one whose last batch was computed and then not committed. What it repeats has the same keys
-and the same content.
+worker that is given a partition therefore takes it from a checkpoint
+(`stream.checkpoints.recovery`), or from none, reads the windows from there up to the first one it
+is to answer, in silence, and goes on; so does one whose last batch was computed and then not
+committed. What it repeats has the same keys and the same content.
 
 A version of the model that is published on `model.updates` is loaded beside the old one and takes
 over between two batches: the edges are rebuilt with it from the windows. What the old one decided
@@ -31,16 +31,17 @@ from aiokafka.partitioner import murmur2
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from stream import agents, object_state
+from stream import agents
 from stream.agents import Received, passed_by_partition
-from stream.checkpoint_file import Arrays, packed
+from stream.checkpoints import object_state
+from stream.checkpoints.content import Arrays, packed
+from stream.checkpoints.recovery import Progress, Recovery
 from stream.consumer import Output, dead_letter
 from stream.decisions import Change, EdgeDecisions
 from stream.kafka.marks import Mark, Point
 from stream.kafka.past import TakeIn, reread
 from stream.model_watch import ModelWatch
 from stream.ranking_model import DECAYED, LoadedRanker, MakeRanker, decayed, of_ranker
-from stream.recovery import Progress, Recovery
 from stream.serving import Serving
 from stream.settings import Settings
 from stream.telemetry import setup as telemetry

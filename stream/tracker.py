@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from stream import keys
 from stream.cascade_saving import LAYOUT
 from stream.cascades import CascadeStore, Fired, Verdict
-from stream.checkpoint_file import Arrays
+from stream.checkpoints.content import Arrays
 from stream.consumer import IngestRole, Output, dead_letter, passed_on
 from stream.intake import decode
 from stream.settings import Settings

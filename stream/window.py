@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from stream.checkpoint_file import Arrays, packed
+from stream.checkpoints.content import Arrays, packed
 from stream.settings import Settings
 from topics.records import EdgeWindow
 

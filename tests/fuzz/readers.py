@@ -28,8 +28,8 @@ from models.recordings import read_recording
 from models.request_files import read_requests
 from models.seismic import CONSTANTS
 from models.text_files import DataFormatError
-from stream import checkpoint_file
-from stream.checkpoint_file import CheckpointError
+from stream.checkpoints import content as checkpoint_file
+from stream.checkpoints.content import CheckpointError
 from stream.ranker import RankedPartition, usable
 from stream.ranking_model import decayed
 from stream.settings import Settings, SettingsError, load

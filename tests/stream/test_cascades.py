@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream.cascades import CascadeStore, Verdict
-from stream.checkpoint_file import decode, encode
+from stream.checkpoints.content import decode, encode
 from stream.settings import Settings, load
 from tests.stream.cascade_reference import ReferenceStore
 from topics.records import CascadeOutcome, CascadeSnapshot, SocialEvent

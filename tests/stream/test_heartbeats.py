@@ -14,6 +14,8 @@ from prometheus_client import CollectorRegistry
 from stream import heartbeats
 from stream.agents import Received
 from stream.assignment import Partition
+from stream.checkpoints.recovery import Metrics as RecoveryMetrics
+from stream.checkpoints.recovery import Point, Progress, Recovery
 from stream.consumer import Metrics as IngestMetrics
 from stream.consumer import Output
 from stream.forecast_batch import ForecastBatch
@@ -22,8 +24,6 @@ from stream.historian import EdgePartition
 from stream.loading import load_known
 from stream.ranker import Metrics, RankBatch
 from stream.ranking_model import decayed
-from stream.recovery import Metrics as RecoveryMetrics
-from stream.recovery import Point, Progress, Recovery
 from stream.scorer import ScoreBatch
 from stream.settings import Settings, load
 from stream.tracker import TrackedPartition

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stream.checkpoint_file import decode, encode
+from stream.checkpoints.content import decode, encode
 from stream.histories import EdgeHistories, Verdict
 from stream.settings import Settings
 from topics.catalogue import EDGE_WINDOWS

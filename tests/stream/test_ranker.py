@@ -21,7 +21,8 @@ from models.ranker_model import CacheMamba
 from models.ranker_network import Config
 from stream import ranker as ranker_module
 from stream.agents import Received
-from stream.checkpoint_file import decode, encode
+from stream.checkpoints.content import decode, encode
+from stream.checkpoints.recovery import Recovery
 from stream.consumer import Output
 from stream.kafka.past import TakeIn
 from stream.loading import describe
@@ -34,7 +35,6 @@ from stream.ranker import (
     usable,
 )
 from stream.ranking_model import MakeRanker, bounds, decayed, of_ranker
-from stream.recovery import Recovery
 from stream.settings import Settings
 from tests.clock import Clock
 from topics.catalogue import CACHE_DECISIONS, DEAD_LETTERS, EDGE_WINDOWS

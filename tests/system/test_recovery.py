@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from stream.checkpoints.recovery import Recovery
 from stream.kafka.marks import Mark, Point
 from stream.processes.roles import RoleProcess
-from stream.recovery import Recovery
 from stream.sources.messages import Message
 from stream.tracker import TrackedPartition
 from tests.altered import alter

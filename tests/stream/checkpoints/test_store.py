@@ -14,8 +14,8 @@ import fsspec
 import numpy as np
 import pytest
 
-from stream.checkpoint_file import CheckpointError, encode
-from stream.checkpoints import Checkpoints, CheckpointUrlError, Found, is_full
+from stream.checkpoints.content import CheckpointError, encode
+from stream.checkpoints.store import Checkpoints, CheckpointUrlError, Found, is_full
 from stream.kafka.broker import free_port
 from tests.patience import until_so
 

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.checkpoint_file import Arrays, packed
+from stream.checkpoints.content import Arrays, packed
 from stream.settings import Settings
 from topics.errors import TidecastError
 

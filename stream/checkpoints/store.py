@@ -25,7 +25,7 @@ from typing import NamedTuple
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from stream.checkpoint_file import CheckpointError, Content, decode, digest
+from stream.checkpoints.content import CheckpointError, Content, decode, digest
 from topics.errors import TidecastError
 
 _KEPT = 2

@@ -26,8 +26,8 @@ from aiokafka import TopicPartition
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from stream.checkpoint_file import Arrays, CheckpointError, check_facts, encode
-from stream.checkpoints import Checkpoints, Found, is_full
+from stream.checkpoints.content import Arrays, CheckpointError, check_facts, encode
+from stream.checkpoints.store import Checkpoints, Found, is_full
 from stream.kafka.logs import Verdict, look
 from stream.kafka.marks import Mark, Point
 from stream.settings import Settings

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from stream.checkpoint_file import CheckpointError, as_bytes, check_facts, decode, encode
-from stream.checkpoint_file import digest as digest_of
+from stream.checkpoints.content import CheckpointError, as_bytes, check_facts, decode, encode
+from stream.checkpoints.content import digest as digest_of
 
 TYPES = ("bool", "i1", "u1", "i2", "i4", "u4", "i8", "u8", "f4", "f8")
 any_array = st.sampled_from(TYPES).flatmap(

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from stream.checkpoint_file import decode, encode
-from stream.object_state import ObjectStateError, restore, save
+from stream.checkpoints.content import decode, encode
+from stream.checkpoints.object_state import ObjectStateError, restore, save
 from stream.settings import Settings
 
 
