@@ -43,13 +43,11 @@ from models.batch import Batch
 from models.cascade_files import read_cascades
 from models.datasets import Cascade
 from models.interface import Forecaster, Increments
-from stream.agents import Received
 from stream.answers import Answers, Call
 from stream.calibrator import Calibration
 from stream.cascades import CascadeStore
 from stream.corrections import Corrections
 from stream.cost import CallCost
-from stream.heartbeats import parted
 from stream.kafka.broker import create_topics_now, embedded
 from stream.kafka.past import END, reread_here
 from stream.loading import Loaded
@@ -58,6 +56,8 @@ from stream.scoring import ScoredPartition, awaited
 from stream.settings import Settings, load
 from stream.snapshots import Asked
 from stream.sources.replay import CascadeReplay
+from stream.workers.agents import Received
+from stream.workers.heartbeats import parted
 from topics.catalogue import FORECAST_SCORES, SOCIAL_EVENTS
 from topics.hashing import hash_ids
 from topics.records import CascadeOutcome, CascadeSnapshot, ForecastScore

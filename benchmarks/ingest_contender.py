@@ -24,8 +24,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from stream import historian, tracker, window
 from stream.cascades import CascadeStore
-from stream.consumer import IngestRole, Output, PartitionHandler
 from stream.settings import Settings, load
+from stream.workers.ingest import IngestRole, Output, PartitionHandler
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS, Topic
 
 

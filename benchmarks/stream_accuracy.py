@@ -38,11 +38,11 @@ from models.cascade_files import read_cascades
 from models.datasets import Cascade, increment, snapshot_at, split_chronologically
 from models.evaluation import Window, eligible, msle
 from models.observations import end_of
-from stream.heartbeats import parted
 from stream.kafka.broker import create_topics_now, embedded
 from stream.scoring import awaited
 from stream.settings import Duration, Settings, load
 from stream.sources.replay import stem
+from stream.workers.heartbeats import parted
 from topics.catalogue import POPULARITY_FORECASTS
 from topics.records import PopularityForecast
 

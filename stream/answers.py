@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.interface import Increments
-from stream.consumer import Output
 from stream.corrections import Corrections
 from stream.loading import Loaded
 from stream.settings import Settings
 from stream.snapshots import Asked
 from stream.telemetry.traces import TRACEPARENT
+from stream.workers.ingest import Output
 from topics.catalogue import Topic
 from topics.records import Correction, HorizonForecast, PopularityForecast, Quantiles
 

@@ -18,8 +18,9 @@ Rules
     growth   the n-th distinct event of a cascade triggers at once (n = 10, 20, 40, ...). The
              snapshot holds the events that have arrived.
     age      a trigger at publication + age fires when the watermark (how far event time has come,
-             by `stream.event_clock`, less the allowed lateness) has passed it, and holds the events
-             up to that age. Cascades smaller than the first growth trigger are passed over.
+             by `stream.workers.event_clock`, less the allowed lateness) has passed it, and holds
+             the events up to that age. Cascades smaller than the first growth trigger are passed
+             over.
     behind   a cascade that begins behind the watermark, as those of a sender that is slow do, has
              all its triggers so much later: its count at an age is true, not what of it has come by
              then. One that would begin more than `max_lateness` behind is refused (`TOO_OLD`), and
@@ -52,8 +53,8 @@ from stream import cascade_kernel as kernel
 from stream.cascade_saving import restored, saved
 from stream.cascade_state import SLOT, bytes_of, empty_state, with_room
 from stream.checkpoints.content import Arrays, packed
-from stream.event_clock import EventClock
 from stream.settings import Settings
+from stream.workers.event_clock import EventClock
 from topics.hashing import hash_ids
 from topics.records import BIN_EDGES, CascadeOutcome, CascadeSnapshot, SocialEvent
 
@@ -110,7 +111,7 @@ class CascadeStore:
 
         Args:
             events: valid records.
-            latest: unix seconds by which each has happened (`stream.stamps`), shape
+            latest: unix seconds by which each has happened (`stream.workers.stamps`), shape
                 (len(events),); an event later than that (and the clock skew) is refused.
         """
         n = len(events)

@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Iterable, Sequence
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream import keys
-from stream.heartbeats import parted
 from stream.kafka.broker import BrokerError, configured
 from stream.kafka.reader import reader
 from stream.settings import Settings
 from stream.telemetry.noticed import lately
 from stream.telemetry.notices import KINDS
+from stream.workers import keys
+from stream.workers.heartbeats import parted
 from topics.catalogue import BROKER, EDGE_REQUESTS, ROLE_NOTICES, SOCIAL_EVENTS, STAMPED_BY, Topic
 from topics.codecs import DecodeError
 from topics.records import RoleNotice

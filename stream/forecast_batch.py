@@ -16,16 +16,16 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from stream.agents import Received, passed_by_partition
 from stream.answers import Answers, Call, output
-from stream.consumer import Output
 from stream.corrections import Corrections
-from stream.heartbeats import parted
 from stream.loading import Loaded, load_known
 from stream.settings import Settings
 from stream.snapshots import Asked, decode
 from stream.telemetry import spans, traces
 from stream.telemetry.log_lines import Seldom
+from stream.workers.agents import Received, passed_by_partition
+from stream.workers.heartbeats import parted
+from stream.workers.ingest import Output
 from topics.catalogue import POPULARITY_FORECASTS
 from topics.records import PopularityForecast
 

@@ -21,7 +21,6 @@ import threading
 
 from prometheus_client import CollectorRegistry
 
-from stream import agents
 from stream.corrections import Corrections
 from stream.forecast_batch import ROLE, ForecastBatch, fall_back
 from stream.kafka.watch import Watch
@@ -30,6 +29,7 @@ from stream.serving import of_forecaster
 from stream.settings import Settings
 from stream.shadows import Shadows
 from stream.telemetry import setup as telemetry
+from stream.workers import agents
 from topics.catalogue import CASCADE_SNAPSHOTS, MODEL_CALIBRATION
 
 

@@ -14,16 +14,17 @@ import numpy as np
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
-from stream import keys, window
+from stream import window
 from stream.checkpoints.content import Arrays
-from stream.consumer import IngestRole, Output, dead_letter, passed_on
 from stream.histories import EdgeHistories, Verdict
-from stream.intake import decode
 from stream.settings import Settings
-from stream.stamps import Stamps, noticed, objection
 from stream.telemetry import setup as telemetry
 from stream.telemetry import spans, traces
 from stream.telemetry.notices import Noticed
+from stream.workers import keys
+from stream.workers.ingest import IngestRole, Output, dead_letter, passed_on
+from stream.workers.intake import decode
+from stream.workers.stamps import Stamps, noticed, objection
 from topics.catalogue import EDGE_REQUESTS, EDGE_WINDOWS
 from topics.records import EdgeRequest, EdgeWindow
 

@@ -6,16 +6,17 @@ windows it closed. What it answers depends on the log alone, not on where batche
 Rules
     window     number floor(time / length) since 1970, for each edge; one without requests is
                never published.
-    watermark  how far event time has come (`stream.event_clock`), less the allowed lateness. A
+    watermark  how far event time has come (`stream.workers.event_clock`), less the allowed
+    lateness. A
                window is closed, and published once, when the watermark has reached its end.
     order      requests keep the order in which they arrived.
     late       a request whose window is closed counts in the first window that is not, so that
                every request is counted once and nothing published is ever contradicted. One that
                is more than `max_lateness` behind the watermark is refused (`TOO_OLD`): an older
                log would be counted as what is asked for now.
-    future     a request later than it can be (`stream.stamps`, and the clock skew) is refused.
-    bounds     requests beyond the bounds of objects and requests a window are dropped and counted.
-    repeats    a request carries no id, so one that was sent twice is counted twice.
+    future     a request later than it can be (`stream.workers.stamps`, and the clock skew) is
+    refused. bounds     requests beyond the bounds of objects and requests a window are dropped and
+    counted. repeats    a request carries no id, so one that was sent twice is counted twice.
     idle       with `idle_advance` set, event time is taken to be never further than that behind
                the Kafka timestamps: a live deployment's option, off where old logs are replayed.
 
@@ -34,9 +35,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.checkpoints.content import Arrays
-from stream.event_clock import EventClock
 from stream.settings import Settings
 from stream.window import OpenWindow
+from stream.workers.event_clock import EventClock
 from topics.records import EdgeRequest, EdgeWindow
 
 _PAIR = attrgetter("edge_id", "object_id")
@@ -119,7 +120,7 @@ class EdgeHistories:
 
         Args:
             requests: valid records.
-            latest: unix seconds by which each has happened (`stream.stamps`), shape
+            latest: unix seconds by which each has happened (`stream.workers.stamps`), shape
                 (len(requests),); a request later than that (and the clock skew) is refused.
         """
         count = len(requests)

@@ -18,11 +18,11 @@ from functools import cached_property
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from stream.consumer import REDRIVEN
 from stream.kafka.broker import partitions
 from stream.kafka.past import END, batches
 from stream.kafka.reader import reader
 from stream.settings import Settings
+from stream.workers.ingest import REDRIVEN
 from topics.catalogue import DEAD_LETTERS, REDRIVEN_LETTERS
 from topics.errors import TidecastError
 

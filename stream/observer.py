@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from aiokafka import ConsumerRecord
 
-from stream.heartbeats import parted
 from stream.kafka.follow import Follower
 from stream.letters import Letter
 from stream.quality import Kind, kind_of
 from stream.settings import Settings
+from stream.workers.heartbeats import parted
 from topics.catalogue import (
     CACHE_DECISIONS,
     CASCADE_OUTCOMES,

@@ -31,12 +31,9 @@ from aiokafka.partitioner import murmur2
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from stream import agents
-from stream.agents import Received, passed_by_partition
 from stream.checkpoints import object_state
 from stream.checkpoints.content import Arrays, packed
 from stream.checkpoints.recovery import Progress, Recovery
-from stream.consumer import Output, dead_letter
 from stream.decisions import Change, EdgeDecisions
 from stream.kafka.marks import Mark, Point
 from stream.kafka.past import TakeIn, reread
@@ -46,6 +43,9 @@ from stream.serving import Serving
 from stream.settings import Settings
 from stream.telemetry import setup as telemetry
 from stream.telemetry import traces
+from stream.workers import agents
+from stream.workers.agents import Received, passed_by_partition
+from stream.workers.ingest import Output, dead_letter
 from topics.catalogue import CACHE_DECISIONS, EDGE_WINDOWS
 from topics.codecs import DecodeError
 from topics.heartbeat import is_heartbeat

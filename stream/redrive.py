@@ -23,12 +23,12 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaProducer
 
 from stream import letters, ranker, snapshots
-from stream.consumer import REDRIVEN, REDRIVEN_FROM
 from stream.kafka import broker
 from stream.kafka.security import connection
 from stream.kafka.wire.batches import UNKNOWN_CODEC, UNREADABLE
 from stream.letters import Letter, Place
 from stream.settings import Settings
+from stream.workers.ingest import REDRIVEN, REDRIVEN_FROM
 from topics.catalogue import (
     CASCADE_SNAPSHOTS,
     CATALOGUE,

@@ -31,17 +31,17 @@ from collections.abc import Callable, Sequence
 from aiokafka import ConsumerRecord
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from stream import agents
-from stream.agents import Received, passed_by_partition
 from stream.calibrator import Calibrator
-from stream.consumer import Output, dead_letter
 from stream.drift import InputDrift
-from stream.heartbeats import parted
 from stream.kafka import broker
 from stream.kafka.past import END, TakeIn, reread
 from stream.scoring import ScoredPartition, Taken, awaited
 from stream.settings import Settings
 from stream.telemetry import setup as telemetry
+from stream.workers import agents
+from stream.workers.agents import Received, passed_by_partition
+from stream.workers.heartbeats import parted
+from stream.workers.ingest import Output, dead_letter
 from topics.catalogue import (
     CASCADE_OUTCOMES,
     FORECAST_SCORES,

@@ -15,15 +15,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter
 
-from stream.agents import Received
 from stream.answers import Answers, Call, output
-from stream.consumer import Output
 from stream.corrections import Corrections
 from stream.forecast_batch import ROLE
-from stream.heartbeats import parted
 from stream.loading import Loaded, load_known
 from stream.settings import Settings
 from stream.snapshots import Asked, decode
+from stream.workers.agents import Received
+from stream.workers.heartbeats import parted
+from stream.workers.ingest import Output
 from topics.catalogue import SHADOW_FORECASTS
 
 log = logging.getLogger(__name__)

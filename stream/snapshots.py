@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from stream.agents import Received
-from stream.consumer import Output, dead_letter
 from stream.telemetry import traces
+from stream.workers.agents import Received
+from stream.workers.ingest import Output, dead_letter
 from topics.catalogue import CASCADE_SNAPSHOTS
 from topics.codecs import DecodeError
 from topics.records import BIN_EDGES, YEAR_2100, CascadeSnapshot

@@ -14,17 +14,17 @@ import numpy as np
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
-from stream import keys
 from stream.cascade_saving import LAYOUT
 from stream.cascades import CascadeStore, Fired, Verdict
 from stream.checkpoints.content import Arrays
-from stream.consumer import IngestRole, Output, dead_letter, passed_on
-from stream.intake import decode
 from stream.settings import Settings
-from stream.stamps import Stamps, noticed, objection
 from stream.telemetry import setup as telemetry
 from stream.telemetry import spans, traces
 from stream.telemetry.notices import Noticed
+from stream.workers import keys
+from stream.workers.ingest import IngestRole, Output, dead_letter, passed_on
+from stream.workers.intake import decode
+from stream.workers.stamps import Stamps, noticed, objection
 from topics.catalogue import CASCADE_OUTCOMES, CASCADE_SNAPSHOTS, SOCIAL_EVENTS, Topic
 from topics.records import CascadeOutcome, SocialEvent
 

@@ -30,7 +30,6 @@ from rich.live import Live
 
 from stream import board
 from stream.gateway import address
-from stream.heart import Heart
 from stream.kafka import broker
 from stream.kafka.progress import READS, Progress
 from stream.observer import Observer
@@ -41,6 +40,7 @@ from stream.settings import Settings
 from stream.sources.feed import Sent, connect, feed
 from stream.sources.messages import Source
 from stream.sources.too_late import refuse_if_too_late
+from stream.workers.heart import Heart
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS
 from topics.errors import TidecastError
 

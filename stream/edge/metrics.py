@@ -7,7 +7,7 @@ import time
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from stream.edge.table import EdgeTable
-from stream.heartbeats import Passed
+from stream.workers.heartbeats import Passed
 
 
 class Metrics:

@@ -35,13 +35,13 @@ from stream.gateway.impatience import Impatient
 from stream.gateway.live import Live
 from stream.gateway.problems import problem
 from stream.gateway.state import READ, State
-from stream.heartbeats import parted
 from stream.http.access import access
 from stream.http.problems import wrong_method
 from stream.kafka.follow import Follower
 from stream.processes.stopping import when_told
 from stream.settings import Settings
 from stream.telemetry import setup as telemetry
+from stream.workers.heartbeats import parted
 from topics.catalogue import EDGE_WINDOWS, Topic
 
 log = logging.getLogger(__name__)

@@ -18,10 +18,10 @@ from stream.gateway.heartbeats import Heartbeats
 from stream.gateway.model_table import ModelTable
 from stream.gateway.places import Places
 from stream.gateway.views import Area
-from stream.heartbeats import parted
 from stream.settings import Settings
 from stream.telemetry.noticed import Summary, lately
 from stream.telemetry.notices import Notices
+from stream.workers.heartbeats import parted
 from topics.catalogue import (
     CACHE_DECISIONS,
     CASCADE_OUTCOMES,

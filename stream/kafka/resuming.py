@@ -6,7 +6,7 @@
     nothing                                                  at the beginning
 
 For roles that carry no state of the log from one batch to the next, or rebuild it from what they
-read: the ingest roles' states are the business of `stream.assignment`.
+read: the ingest roles' states are the business of `stream.workers.assignment`.
 """
 
 from __future__ import annotations

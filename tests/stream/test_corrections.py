@@ -12,11 +12,11 @@ from prometheus_client import CollectorRegistry
 
 from models.conformal import correct
 from models.interface import Increments
-from stream.agents import Received
 from stream.corrections import Corrections
 from stream.forecast_batch import ForecastBatch
 from stream.loading import load
 from stream.settings import Settings
+from stream.workers.agents import Received
 from topics.catalogue import CASCADE_SNAPSHOTS, MODEL_CALIBRATION, POPULARITY_FORECASTS
 from topics.records import CascadeSnapshot, Correction, ModelCalibration, PopularityForecast
 

@@ -15,13 +15,13 @@ from prometheus_client import CollectorRegistry
 from models.batch import Batch
 from models.interface import Forecaster, Increments
 from stream import forecast_batch
-from stream.agents import Received
-from stream.consumer import Output
 from stream.cost import CallCost
 from stream.forecast_batch import ForecastBatch, fall_back
 from stream.loading import Loaded
 from stream.settings import Duration, Settings
 from stream.telemetry.traces import derived
+from stream.workers.agents import Received
+from stream.workers.ingest import Output
 from tests.clock import Clock
 from topics.catalogue import CASCADE_SNAPSHOTS, DEAD_LETTERS, POPULARITY_FORECASTS
 from topics.records import CascadeSnapshot, PopularityForecast

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from aiokafka import ConsumerRecord
 
-from stream.consumer import Output
 from stream.historian import EdgePartition
 from stream.settings import Settings, load
 from stream.tracker import TrackedPartition
+from stream.workers.ingest import Output
 from topics.catalogue import (
     CASCADE_OUTCOMES,
     DEAD_LETTERS,

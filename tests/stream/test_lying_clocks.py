@@ -15,10 +15,10 @@ from aiokafka import ConsumerRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.consumer import Output
 from stream.historian import EdgePartition
 from stream.settings import Settings, load
 from stream.tracker import TrackedPartition
+from stream.workers.ingest import Output
 from topics.catalogue import DEAD_LETTERS, EDGE_REQUESTS, SOCIAL_EVENTS
 from topics.records import EdgeRequest, SocialEvent
 

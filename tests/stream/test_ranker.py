@@ -20,10 +20,8 @@ from prometheus_client import CollectorRegistry
 from models.ranker_model import CacheMamba
 from models.ranker_network import Config
 from stream import ranker as ranker_module
-from stream.agents import Received
 from stream.checkpoints.content import decode, encode
 from stream.checkpoints.recovery import Recovery
-from stream.consumer import Output
 from stream.kafka.past import TakeIn
 from stream.loading import describe
 from stream.ranker import (
@@ -36,6 +34,8 @@ from stream.ranker import (
 )
 from stream.ranking_model import MakeRanker, bounds, decayed, of_ranker
 from stream.settings import Settings
+from stream.workers.agents import Received
+from stream.workers.ingest import Output
 from tests.clock import Clock
 from topics.catalogue import CACHE_DECISIONS, DEAD_LETTERS, EDGE_WINDOWS
 from topics.heartbeat import KEY

@@ -10,12 +10,12 @@ from aiokafka import ConsumerRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.consumer import REDRIVEN
 from stream.historian import EdgePartition
 from stream.letters import Letter
 from stream.redrive import MAX_ROUNDS, objection, still_wrong
 from stream.settings import Settings, load
 from stream.tracker import TrackedPartition
+from stream.workers.ingest import REDRIVEN
 from tests.stream.test_letters import bare, letter_of
 from topics.catalogue import (
     CASCADE_SNAPSHOTS,

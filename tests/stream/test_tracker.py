@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiokafka import ConsumerRecord
 
-from stream.consumer import Output
 from stream.settings import Settings, load
 from stream.tracker import TrackedPartition
+from stream.workers.ingest import Output
 from topics.catalogue import CASCADE_OUTCOMES, CASCADE_SNAPSHOTS, DEAD_LETTERS, SOCIAL_EVENTS
 from topics.records import SocialEvent
 

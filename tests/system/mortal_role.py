@@ -126,9 +126,9 @@ class Traps:
 
 
 if __name__ == "__main__":
-    from stream import agents
     from stream.cli import main
-    from stream.delivery import Delivery
+    from stream.workers import agents
+    from stream.workers.delivery import Delivery
 
     role, folder = sys.argv[1:]
     traps = Traps(Path(folder))

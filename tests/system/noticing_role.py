@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from prometheus_client import CollectorRegistry
 
-from stream import agents
-from stream.agents import Received
-from stream.consumer import Output
 from stream.settings import load
 from stream.telemetry import setup as telemetry
+from stream.workers import agents
+from stream.workers.agents import Received
+from stream.workers.ingest import Output
 from topics.catalogue import CASCADE_SNAPSHOTS
 
 ROLE = "forecaster"

@@ -15,12 +15,12 @@ from prometheus_client import CollectorRegistry
 
 from models.batch import Batch
 from models.interface import LEVELS, Forecaster, Increments
-from stream import agents
 from stream.cost import CallCost
 from stream.forecast_batch import ROLE, ForecastBatch
 from stream.loading import Loaded
 from stream.settings import Duration, load
 from stream.telemetry import setup as telemetry
+from stream.workers import agents
 from topics.catalogue import CASCADE_SNAPSHOTS
 
 

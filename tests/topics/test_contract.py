@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from stream.consumer import dead_letter
 from stream.settings import Settings
+from stream.workers.ingest import dead_letter
 from topics import contract
 from topics.catalogue import CATALOGUE, DEAD_LETTERS, Topic
 

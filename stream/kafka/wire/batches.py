@@ -11,7 +11,7 @@ fetched bytes is replaced, for all consumers of the process at once (`harden`).
 The record in place of a stretch has the stretch's last offset, so that committing it leaves the
 stretch behind, no key, and for a value the batch as it came. Such a value decodes as no record of
 any topic: it begins with the batch's offset, hence with a zero byte. So whoever reads treats it as
-what else cannot be decoded; who writes dead letters says why it cannot (`stream.consumer`).
+what else cannot be decoded; who writes dead letters says why it cannot (`stream.workers.ingest`).
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from stream.agents import Received
 from stream.kafka.logs import Verdict, _by_its_end, _compared
 from stream.kafka.marks import Mark, Point
+from stream.workers.agents import Received
 from topics.catalogue import CACHE_DECISIONS, SOCIAL_EVENTS
 
 

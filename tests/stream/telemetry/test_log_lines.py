@@ -13,12 +13,12 @@ from datetime import datetime
 import pytest
 from prometheus_client import CollectorRegistry
 
-from stream.consumer import dead_letter
-from stream.refusals import Refusals
 from stream.telemetry import log_lines
 from stream.telemetry.log_lines import JsonLines, Seldom, TextLines
 from stream.telemetry.notices import Notices
 from stream.telemetry.traces import trace_id
+from stream.workers.ingest import dead_letter
+from stream.workers.refusals import Refusals
 from tests.patience import PATIENCE
 from tests.stream.test_tracker import message
 
@@ -29,7 +29,7 @@ def written() -> Iterator[io.StringIO]:
     sink = io.StringIO()
     handler = logging.StreamHandler(sink)
     handler.setFormatter(JsonLines("tracker", "7"))
-    log = logging.getLogger("stream.refusals")
+    log = logging.getLogger("stream.workers.refusals")
     log.addHandler(handler)
     yield sink
     log.removeHandler(handler)

@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.event_clock import KEPT, EventClock
 from stream.settings import Settings
+from stream.workers.event_clock import KEPT, EventClock
 
 JUMP, LATENESS = 60.0, 30.0
 SETTINGS = Settings(clock_skew=JUMP, allowed_lateness=LATENESS)

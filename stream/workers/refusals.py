@@ -16,7 +16,7 @@ from stream.telemetry.traces import carried, trace_id
 from topics.catalogue import DEAD_LETTERS
 
 if TYPE_CHECKING:
-    from stream.consumer import Output
+    from stream.workers.ingest import Output
 
 log = logging.getLogger(__name__)
 _LONGEST = 300  # characters of a reason

@@ -5,8 +5,8 @@ from __future__ import annotations
 from aiokafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
-from stream.held_back import PATIENCE, HeldBack
 from stream.telemetry.notices import Notices
+from stream.workers.held_back import PATIENCE, HeldBack
 
 SOURCE = TopicPartition("social.events", 3)
 

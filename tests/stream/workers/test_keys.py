@@ -9,10 +9,10 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from stream.historian import EdgePartition
-from stream.keys import likeness, noticed
 from stream.settings import Settings
 from stream.telemetry.notices import Noticed
 from stream.tracker import TrackedPartition
+from stream.workers.keys import likeness, noticed
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS, Topic
 from topics.records import EdgeRequest, SocialEvent
 

@@ -27,16 +27,16 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream.checkpoints.recovery import Progress, Recovery
-from stream.delivery import Delivery
 from stream.kafka.broker import may_pass
 from stream.kafka.logs import Logs, Verdict, others
 from stream.kafka.marks import Point
 from stream.kafka.resuming import tell_lost, tell_replaced
 from stream.telemetry.notices import Notices
+from stream.workers.delivery import Delivery
 from topics.heartbeat import is_heartbeat
 
 if TYPE_CHECKING:
-    from stream.consumer import Metrics, Output, PartitionHandler
+    from stream.workers.ingest import Metrics, Output, PartitionHandler
 
 log = logging.getLogger(__name__)
 

@@ -47,8 +47,6 @@ from faust.types.auth import CredentialsT
 from mode.supervisors import CrashingSupervisor
 from prometheus_client import CollectorRegistry, Gauge
 
-from stream.consumer import Output, passed_on
-from stream.heartbeats import Passed
 from stream.kafka.broker import check_role, may_pass
 from stream.kafka.logs import Logs, others
 from stream.kafka.marks import Point
@@ -57,12 +55,14 @@ from stream.kafka.reader import COMMITTED
 from stream.kafka.resuming import resume
 from stream.kafka.security import connection
 from stream.kafka.wire.batches import harden
-from stream.membership import Membership
 from stream.processes.stopping import when_told
-from stream.refusals import Refusals
 from stream.settings import Settings, SettingsError
 from stream.telemetry import spans, traces
 from stream.telemetry.notices import Notices
+from stream.workers.heartbeats import Passed
+from stream.workers.ingest import Output, passed_on
+from stream.workers.membership import Membership
+from stream.workers.refusals import Refusals
 from topics.catalogue import Topic
 from topics.heartbeat import is_heartbeat
 

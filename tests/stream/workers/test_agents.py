@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from stream.agents import Application
 from stream.settings import Settings, SettingsError
+from stream.workers.agents import Application
 
 
 def test_a_folder_that_cannot_be_written_to_is_named_by_its_setting(tmp_path: Path) -> None:

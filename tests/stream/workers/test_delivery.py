@@ -15,11 +15,11 @@ from aiokafka.errors import CommitFailedError, KafkaConnectionError, TopicAuthor
 from aiokafka.structs import OffsetAndMetadata
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from stream import delivery as module
-from stream.consumer import Output
-from stream.delivery import Delivery
 from stream.kafka.marks import Mark, Point
 from stream.settings import Settings
+from stream.workers import delivery as module
+from stream.workers.delivery import Delivery
+from stream.workers.ingest import Output
 
 ZERO, ONE = TopicPartition("in", 0), TopicPartition("in", 1)
 

@@ -1,7 +1,7 @@
 """The batch consumer of the ingest roles, on aiokafka.
 
     fetch a batch -> handler of each partition -> next
-                       └─► publish -> acknowledged -> commit          (`stream.delivery`)
+                       └─► publish -> acknowledged -> commit          (`stream.workers.delivery`)
 
 A handler turns one partition's records, in order, into outputs. Offsets are committed only when
 every output of all records before them has been acknowledged, so a worker that dies repeats its
@@ -11,7 +11,7 @@ with the same ids. A worker that is given a partition takes its state from a che
 committed offset, and publishes from there on.
 
 A topic may have another log by now than the one that was read, and records may be removed before
-they were read: `stream.assignment` looks for both.
+they were read: `stream.workers.assignment` looks for both.
 
 Outputs go to the partition with the number of the one they came from (modulo the output topic's
 partitions), so that what belongs together stays together and in order whatever partitioner the
@@ -38,11 +38,7 @@ from aiokafka import (
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from stream.assignment import Assignment, Partition
 from stream.checkpoints.recovery import Recovery, Stateful
-from stream.delivery import Delivery
-from stream.heartbeats import Passed
-from stream.held_back import HeldBack
 from stream.kafka.broker import check_role, may_pass
 from stream.kafka.logs import Logs
 from stream.kafka.marks import Point
@@ -50,11 +46,15 @@ from stream.kafka.reader import position, reader, stable_end
 from stream.kafka.security import connection
 from stream.kafka.wire.batches import Unreadable
 from stream.processes.stopping import when_told
-from stream.refusals import Refusals
 from stream.settings import Settings
 from stream.telemetry import setup as telemetry
 from stream.telemetry import spans, traces
 from stream.telemetry.notices import Noticed, Notices
+from stream.workers.assignment import Assignment, Partition
+from stream.workers.delivery import Delivery
+from stream.workers.heartbeats import Passed
+from stream.workers.held_back import HeldBack
+from stream.workers.refusals import Refusals
 from topics.catalogue import DEAD_LETTERS, Topic
 from topics.errors import TidecastError
 from topics.heartbeat import KEY, is_heartbeat

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from aiokafka import ConsumerRecord
 
-from stream.stamps import noticed, objection, stamps
+from stream.workers.stamps import noticed, objection, stamps
 from topics.catalogue import SOCIAL_EVENTS
 from topics.records import SocialEvent
 

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from aiokafka import ConsumerRecord
 
-from stream.consumer import Output, dead_letter
-from stream.heartbeats import parted
 from stream.settings import Settings
-from stream.stamps import Stamps, stamps
+from stream.workers.heartbeats import parted
+from stream.workers.ingest import Output, dead_letter
+from stream.workers.stamps import Stamps, stamps
 from topics.catalogue import Topic
 
 

@@ -11,15 +11,9 @@ import pytest
 from aiokafka import ConsumerRecord
 from prometheus_client import CollectorRegistry
 
-from stream import heartbeats
-from stream.agents import Received
-from stream.assignment import Partition
 from stream.checkpoints.recovery import Metrics as RecoveryMetrics
 from stream.checkpoints.recovery import Point, Progress, Recovery
-from stream.consumer import Metrics as IngestMetrics
-from stream.consumer import Output
 from stream.forecast_batch import ForecastBatch
-from stream.heartbeats import Passed
 from stream.historian import EdgePartition
 from stream.loading import load_known
 from stream.ranker import Metrics, RankBatch
@@ -27,6 +21,12 @@ from stream.ranking_model import decayed
 from stream.scorer import ScoreBatch
 from stream.settings import Settings, load
 from stream.tracker import TrackedPartition
+from stream.workers import heartbeats
+from stream.workers.agents import Received
+from stream.workers.assignment import Partition
+from stream.workers.heartbeats import Passed
+from stream.workers.ingest import Metrics as IngestMetrics
+from stream.workers.ingest import Output
 from tests.clock import Clock
 from topics.catalogue import (
     CACHE_DECISIONS,

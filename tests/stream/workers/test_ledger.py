@@ -12,7 +12,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from stream.ledger import OffsetLedger
+from stream.workers.ledger import OffsetLedger
 
 
 class Worker(RuleBasedStateMachine):

@@ -4,7 +4,7 @@
 
 While the outputs of some batches are not acknowledged yet, the next may be worked on. A partition's
 offset is committed once every output of all its records before it is acknowledged
-(`stream.ledger`), be those of other partitions or later batches acknowledged or not.
+(`stream.workers.ledger`), be those of other partitions or later batches acknowledged or not.
 
 Where the broker is away, all that is in flight is sent again in its order, what was acknowledged
 behind a gap included: the latest snapshot of a cascade stays the last one.
@@ -12,8 +12,9 @@ behind a gap included: the latest snapshot of a cascade stays the last one.
 With an offset goes the mark of the last record before it (`stream.kafka.marks`), as its metadata:
 who takes the partition on sees by it whether the log is still the one that was read.
 
-Where the group may have expelled the worker meanwhile (`stream.membership`), it first commits again
-what is committed; if that is refused, nothing more is sent until partitions are assigned anew.
+Where the group may have expelled the worker meanwhile (`stream.workers.membership`), it first
+commits again what is committed; if that is refused, nothing more is sent until partitions are
+assigned anew.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ from prometheus_client import Counter, Histogram
 
 from stream.kafka.broker import may_pass
 from stream.kafka.marks import Point
-from stream.ledger import OffsetLedger
-from stream.membership import Membership
 from stream.settings import Settings
 from stream.telemetry import spans
+from stream.workers.ledger import OffsetLedger
+from stream.workers.membership import Membership
 
 if TYPE_CHECKING:
-    from stream.consumer import Output
+    from stream.workers.ingest import Output
 
 log = logging.getLogger(__name__)
 

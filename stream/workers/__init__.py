@@ -1,0 +1,1 @@
+"""The two kinds of worker: ingest roles on aiokafka, model roles on Faust."""
