@@ -47,12 +47,12 @@ from stream.answers import Answers, Call
 from stream.calibrator import Calibration
 from stream.cascades import CascadeStore
 from stream.corrections import Corrections
-from stream.cost import CallCost
 from stream.kafka.broker import create_topics_now, embedded
 from stream.kafka.past import END, reread_here
-from stream.loading import Loaded
 from stream.quality import Figures, figures, kind_of, row_of
 from stream.scoring import ScoredPartition, awaited
+from stream.serving.cost import CallCost
+from stream.serving.loading import Loaded
 from stream.settings import Settings, load
 from stream.snapshots import Asked
 from stream.sources.replay import CascadeReplay

@@ -24,8 +24,8 @@ from forecaster import reader, receive, send, snapshot
 
 from models import registry
 from stream.kafka.broker import create_topics, embedded
-from stream.loading import describe
 from stream.processes.roles import RoleProcess
+from stream.serving.loading import describe
 from stream.settings import Settings, load
 from topics.catalogue import MODEL_UPDATES
 

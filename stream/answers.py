@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.interface import Increments
 from stream.corrections import Corrections
-from stream.loading import Loaded
+from stream.serving.loading import Loaded
 from stream.settings import Settings
 from stream.snapshots import Asked
 from stream.telemetry.traces import TRACEPARENT

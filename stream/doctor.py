@@ -12,8 +12,8 @@ from stream.http.access import AccessError, access, is_loopback
 from stream.kafka.broker import BrokerError, describe
 from stream.kafka.security import KafkaSecurityError, on_loopback, shown
 from stream.kafka.wire.unpacking import CodecError, check_codecs
-from stream.loading import load
 from stream.secret import SecretError
+from stream.serving.loading import load
 from stream.settings import HTTP_SERVERS, Settings
 from topics.catalogue import CATALOGUE
 from topics.errors import TidecastError

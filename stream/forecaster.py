@@ -24,8 +24,8 @@ from prometheus_client import CollectorRegistry
 from stream.corrections import Corrections
 from stream.forecast_batch import ROLE, ForecastBatch, fall_back
 from stream.kafka.watch import Watch
-from stream.model_watch import ModelWatch
-from stream.serving import of_forecaster
+from stream.serving.current import of_forecaster
+from stream.serving.model_watch import ModelWatch
 from stream.settings import Settings
 from stream.shadows import Shadows
 from stream.telemetry import setup as telemetry

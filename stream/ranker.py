@@ -37,9 +37,9 @@ from stream.checkpoints.recovery import Progress, Recovery
 from stream.decisions import Change, EdgeDecisions
 from stream.kafka.marks import Mark, Point
 from stream.kafka.past import TakeIn, reread
-from stream.model_watch import ModelWatch
-from stream.ranking_model import DECAYED, LoadedRanker, MakeRanker, decayed, of_ranker
-from stream.serving import Serving
+from stream.serving.current import Serving
+from stream.serving.model_watch import ModelWatch
+from stream.serving.rankers import DECAYED, LoadedRanker, MakeRanker, decayed, of_ranker
 from stream.settings import Settings
 from stream.telemetry import setup as telemetry
 from stream.telemetry import traces

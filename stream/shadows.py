@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Counter
 from stream.answers import Answers, Call, output
 from stream.corrections import Corrections
 from stream.forecast_batch import ROLE
-from stream.loading import Loaded, load_known
+from stream.serving.loading import Loaded, load_known
 from stream.settings import Settings
 from stream.snapshots import Asked, decode
 from stream.workers.agents import Received

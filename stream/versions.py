@@ -16,13 +16,13 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from models import registry
 from models.sequential import LEAST, lower_bound
-from stream import ranking_model
 from stream.kafka import broker
 from stream.kafka.past import END, reread_here
 from stream.kafka.reader import reader
 from stream.kafka.security import connection
-from stream.loading import describe, folder_of, load_update, verified_folder
 from stream.quality import Figures, Kind, figures, kind_of, row_of
+from stream.serving import rankers as ranking_model
+from stream.serving.loading import describe, folder_of, load_update, verified_folder
 from stream.settings import Settings
 from stream.workers.heartbeats import parted
 from topics.catalogue import FORECAST_SCORES, MODEL_UPDATES, POPULARITY_FORECASTS, Topic

@@ -101,7 +101,7 @@ def _checked(settings: Settings, name: str, version: str) -> ModelUpdate:
     """The update to a version of the registry, once it has been loaded and asked."""
     from models import registry
     from stream import versions
-    from stream.loading import describe
+    from stream.serving.loading import describe
 
     root = Path(settings.registry or registry.SHIPPED)
     registry.read_card(name, version, root)  # says what there is, if it is not there

@@ -14,7 +14,7 @@ from models.conformal import correct
 from models.interface import Increments
 from stream.corrections import Corrections
 from stream.forecast_batch import ForecastBatch
-from stream.loading import load
+from stream.serving.loading import load
 from stream.settings import Settings
 from stream.workers.agents import Received
 from topics.catalogue import CASCADE_SNAPSHOTS, MODEL_CALIBRATION, POPULARITY_FORECASTS

@@ -15,9 +15,9 @@ from prometheus_client import CollectorRegistry
 from models.batch import Batch
 from models.interface import Forecaster, Increments
 from stream import forecast_batch
-from stream.cost import CallCost
 from stream.forecast_batch import ForecastBatch, fall_back
-from stream.loading import Loaded
+from stream.serving.cost import CallCost
+from stream.serving.loading import Loaded
 from stream.settings import Duration, Settings
 from stream.telemetry.traces import derived
 from stream.workers.agents import Received

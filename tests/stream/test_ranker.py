@@ -23,7 +23,6 @@ from stream import ranker as ranker_module
 from stream.checkpoints.content import decode, encode
 from stream.checkpoints.recovery import Recovery
 from stream.kafka.past import TakeIn
-from stream.loading import describe
 from stream.ranker import (
     Metrics,
     RankBatch,
@@ -32,7 +31,8 @@ from stream.ranker import (
     inconsistency,
     usable,
 )
-from stream.ranking_model import MakeRanker, bounds, decayed, of_ranker
+from stream.serving.loading import describe
+from stream.serving.rankers import MakeRanker, bounds, decayed, of_ranker
 from stream.settings import Settings
 from stream.workers.agents import Received
 from stream.workers.ingest import Output

@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from models.batch import Batch
 from models.interface import Forecaster, Increments
-from stream.cost import CallCost
-from stream.loading import Loaded, load
+from stream.serving.cost import CallCost
+from stream.serving.loading import Loaded, load
 from stream.settings import Settings
 from stream.shadows import Shadows
 from stream.workers.agents import Received

@@ -10,8 +10,9 @@ import pytest
 
 from models import registry
 from models.registry import BrokenModelError
-from stream import loading, ranking_model
-from stream.loading import LoadingError
+from stream.serving import loading
+from stream.serving import rankers as ranking_model
+from stream.serving.loading import LoadingError
 from stream.settings import Settings
 from tests.altered import alter
 

@@ -12,7 +12,7 @@ import pytest
 
 from models.registry import BrokenModelError
 from models.sequential import LEAST
-from stream.loading import describe
+from stream.serving.loading import describe
 from stream.settings import Settings
 from stream.versions import Comparison, NotBetterError, assert_better, check, compare, summary
 from topics.records import ForecastScore

@@ -12,7 +12,7 @@ from pathlib import Path
 from aiokafka import AIOKafkaProducer
 
 from stream.gateway.roles import ROLES
-from stream.loading import describe
+from stream.serving.loading import describe
 from stream.settings import Duration, Settings
 from stream.versions import announce
 from tests.system import drill_models as models

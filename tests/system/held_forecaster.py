@@ -10,8 +10,8 @@ import sys
 from typing import Any
 
 if __name__ == "__main__":
-    from stream import serving
     from stream.cli import main
+    from stream.serving import current as serving
 
     load = serving.load_update
 

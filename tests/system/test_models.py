@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream.loading import describe
+from stream.serving.loading import describe
 from stream.settings import Duration
 from tests.patience import until
 from tests.system.environment import environment

@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from models import registry
 from stream.decisions import EdgeDecisions
 from stream.ranker import WINDOWS_A_BATCH
-from stream.ranking_model import bounds
+from stream.serving.rankers import bounds
 from stream.settings import Settings
 from tests.system.conftest import died
 from tests.system.mortal_role import AMID_PUBLISH

@@ -15,9 +15,9 @@ from prometheus_client import CollectorRegistry
 
 from models.batch import Batch
 from models.interface import LEVELS, Forecaster, Increments
-from stream.cost import CallCost
 from stream.forecast_batch import ROLE, ForecastBatch
-from stream.loading import Loaded
+from stream.serving.cost import CallCost
+from stream.serving.loading import Loaded
 from stream.settings import Duration, load
 from stream.telemetry import setup as telemetry
 from stream.workers import agents

@@ -15,10 +15,10 @@ from stream.checkpoints.recovery import Metrics as RecoveryMetrics
 from stream.checkpoints.recovery import Point, Progress, Recovery
 from stream.forecast_batch import ForecastBatch
 from stream.historian import EdgePartition
-from stream.loading import load_known
 from stream.ranker import Metrics, RankBatch
-from stream.ranking_model import decayed
 from stream.scorer import ScoreBatch
+from stream.serving.loading import load_known
+from stream.serving.rankers import decayed
 from stream.settings import Settings, load
 from stream.tracker import TrackedPartition
 from stream.workers import heartbeats

@@ -17,7 +17,7 @@ import numpy as np
 
 from models import registry
 from models.interface import Forecaster
-from stream.cost import CallCost
+from stream.serving.cost import CallCost
 from stream.settings import Settings
 from topics.errors import TidecastError
 from topics.records import CascadeSnapshot, ModelUpdate

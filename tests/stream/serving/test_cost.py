@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.cost import BELIEVED, CallCost
+from stream.serving.cost import BELIEVED, CallCost
 
 TRUTH = np.array([3e-3, 1e-4, 2e-6])
 costs = st.tuples(*(st.floats(0, most) for most in (0.5, 0.05, 1e-3)))

@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry
 from models import registry
 from models.decayed import DecayedCountRanker
 from models.interface import Ranker
-from stream.loading import limit_threads, verified_folder
-from stream.serving import Serving
+from stream.serving.current import Serving
+from stream.serving.loading import limit_threads, verified_folder
 from stream.settings import Settings
 from topics.records import EdgeWindow, ModelUpdate
 

@@ -13,9 +13,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from models.registry import BrokenModelError, UnknownModelError
-from stream.cost import CallCost
-from stream.loading import LoadingError, describe, folder_of, load, load_update
-from stream.serving import of_forecaster
+from stream.serving.cost import CallCost
+from stream.serving.current import of_forecaster
+from stream.serving.loading import LoadingError, describe, folder_of, load, load_update
 from stream.settings import Settings
 from topics.records import ModelUpdate
 
@@ -159,7 +159,7 @@ def test_threads_of_torch_are_those_of_the_settings() -> None:
     """In a process of its own, for they are a matter of the whole process."""
     program = """
 import threading, torch
-from stream.loading import load
+from stream.serving.loading import load
 from stream.settings import Settings
 load(Settings(model_threads=3), "seismic")
 thread = threading.Thread(target=lambda: print(torch.get_num_threads()))
@@ -173,7 +173,7 @@ thread.start(); thread.join()
 
 def test_a_warm_up_asks_for_what_snapshots_may_be(sound: Settings) -> None:
     """Its invented cascade is one that the decoder would let through."""
-    from stream.loading import _invented
+    from stream.serving.loading import _invented
     from stream.snapshots import inconsistency
 
     invented = _invented(64, 1800.0)

@@ -19,7 +19,7 @@ from typing import Generic, Protocol, TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from models.registry import BrokenModelError, list_versions
-from stream.loading import Loaded, load, load_update
+from stream.serving.loading import Loaded, load, load_update
 from stream.settings import Settings
 from topics.records import ModelUpdate
 
