@@ -45,7 +45,6 @@ from models.datasets import Cascade
 from models.interface import Forecaster, Increments
 from stream.answers import Answers, Call
 from stream.calibrator import Calibration
-from stream.cascades import CascadeStore
 from stream.corrections import Corrections
 from stream.kafka.broker import create_topics_now, embedded
 from stream.kafka.past import END, reread_here
@@ -56,6 +55,7 @@ from stream.serving.loading import Loaded
 from stream.settings import Settings, load
 from stream.snapshots import Asked
 from stream.sources.replay import CascadeReplay
+from stream.tracker.store import CascadeStore
 from stream.workers.agents import Received
 from stream.workers.heartbeats import parted
 from topics.catalogue import FORECAST_SCORES, SOCIAL_EVENTS

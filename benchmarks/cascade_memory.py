@@ -15,8 +15,8 @@ from collections.abc import Iterator
 import numpy as np
 import psutil
 
-from stream.cascades import CascadeStore
 from stream.settings import Settings
+from stream.tracker.store import CascadeStore
 from topics.records import SocialEvent
 
 BATCH = 4_000

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from stream.settings import Settings
-from stream.tracker import TrackedPartition
+from stream.tracker.role import TrackedPartition
 from tests.fuzz.readers import READERS
 from tests.stream.test_hostile_shapes import START, batches, shares
 from tests.test_hostile_input import BREAKERS

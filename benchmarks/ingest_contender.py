@@ -22,9 +22,10 @@ import faust
 import faust_tracker
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
-from stream import historian, tracker, window
-from stream.cascades import CascadeStore
+from stream import historian, window
 from stream.settings import Settings, load
+from stream.tracker import role as tracker
+from stream.tracker.store import CascadeStore
 from stream.workers.ingest import IngestRole, Output, PartitionHandler
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS, Topic
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from models import registry
 from models.decayed import DecayedCountRanker
 from models.graphwave import graphwave
-from stream.cascades import CascadeStore
 from stream.decisions import EdgeDecisions
 from stream.histories import EdgeHistories
 from stream.settings import Duration, Settings
 from stream.sources.messages import EVENTS, Limited, Message
 from stream.sources.simulate import Simulation
+from stream.tracker.store import CascadeStore
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS
 from topics.records import CascadeSnapshot
 

@@ -147,7 +147,7 @@ def up(
 @app.command()
 def tracker(kafka: KafkaOption = None) -> None:
     """Follows live cascades: `social.events` in, snapshots and outcomes out."""
-    from stream.tracker import main as run
+    from stream.tracker.role import main as run
 
     run(_settings(kafka))
 

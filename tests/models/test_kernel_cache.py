@@ -18,7 +18,7 @@ ROOT = Path(kernel_cache.__file__).parents[1]
 # The same kernel answers in a process of its own, and says where numba keeps it.
 PROGRAM = """
 import os
-from stream.timers import _before
+from stream.tracker.timers import _before
 from numba.core import config
 print(os.environ.get("NUMBA_CACHE_DIR"), config.CACHE_DIR, _before._cache.cache_path)
 """

@@ -40,7 +40,7 @@ class _Cascade:
 
 
 class ReferenceStore:
-    """Answers like `stream.cascades.CascadeStore`, one event at a time."""
+    """Answers like `stream.tracker.store.CascadeStore`, one event at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -19,7 +19,7 @@ from aiokafka import ConsumerRecord
 
 from stream.historian import EdgePartition
 from stream.settings import Settings, load
-from stream.tracker import TrackedPartition
+from stream.tracker.role import TrackedPartition
 from stream.workers.ingest import Output
 from topics.catalogue import (
     CASCADE_OUTCOMES,

@@ -14,7 +14,7 @@ from stream.historian import EdgePartition
 from stream.letters import Letter
 from stream.redrive import MAX_ROUNDS, objection, still_wrong
 from stream.settings import Settings, load
-from stream.tracker import TrackedPartition
+from stream.tracker.role import TrackedPartition
 from stream.workers.ingest import REDRIVEN
 from tests.stream.test_letters import bare, letter_of
 from topics.catalogue import (

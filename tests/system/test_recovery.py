@@ -15,7 +15,7 @@ from stream.checkpoints.recovery import Recovery
 from stream.kafka.marks import Mark, Point
 from stream.processes.roles import RoleProcess
 from stream.sources.messages import Message
-from stream.tracker import TrackedPartition
+from stream.tracker.role import TrackedPartition
 from tests.altered import alter
 from tests.patience import until
 from tests.system.conftest import Cluster

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from stream.cascades import CascadeStore
 from stream.kafka.broker import connect_admin, create_topics, embedded
 from stream.settings import Settings
 from stream.sources.messages import Message
 from stream.sources.simulate import Simulation
+from stream.tracker.store import CascadeStore
 from tests.patience import PATIENCE, until
 from tests.system.conftest import Cluster
 from topics.catalogue import CASCADE_SNAPSHOTS, EDGE_REQUESTS, SOCIAL_EVENTS, STAMPED_BY, Topic

@@ -9,7 +9,7 @@ from tests.stream.test_heartbeats import QUICK, batches, events, forecaster, rec
 from stream.forecast_batch import ForecastBatch
 from stream.settings import load
 from stream.telemetry.traces import TRACEPARENT, carried, derived, is_sampled, of, trace_id
-from stream.tracker import TrackedPartition
+from stream.tracker.role import TrackedPartition
 from stream.workers.ingest import Output, dead_letter
 from topics.catalogue import CASCADE_SNAPSHOTS, POPULARITY_FORECASTS, SOCIAL_EVENTS
 from topics.records import SocialEvent

@@ -20,7 +20,7 @@ from stream.scorer import ScoreBatch
 from stream.serving.loading import load_known
 from stream.serving.rankers import decayed
 from stream.settings import Settings, load
-from stream.tracker import TrackedPartition
+from stream.tracker.role import TrackedPartition
 from stream.workers import heartbeats
 from stream.workers.agents import Received
 from stream.workers.assignment import Partition

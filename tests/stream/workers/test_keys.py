@@ -11,7 +11,7 @@ from aiokafka import ConsumerRecord
 from stream.historian import EdgePartition
 from stream.settings import Settings
 from stream.telemetry.notices import Noticed
-from stream.tracker import TrackedPartition
+from stream.tracker.role import TrackedPartition
 from stream.workers.keys import likeness, noticed
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS, Topic
 from topics.records import EdgeRequest, SocialEvent

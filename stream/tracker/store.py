@@ -49,11 +49,11 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from stream import cascade_kernel as kernel
-from stream.cascade_saving import restored, saved
-from stream.cascade_state import SLOT, bytes_of, empty_state, with_room
 from stream.checkpoints.content import Arrays, packed
 from stream.settings import Settings
+from stream.tracker import kernel
+from stream.tracker.columns import SLOT, bytes_of, empty_state, with_room
+from stream.tracker.saving import restored, saved
 from stream.workers.event_clock import EventClock
 from topics.hashing import hash_ids
 from topics.records import BIN_EDGES, CascadeOutcome, CascadeSnapshot, SocialEvent

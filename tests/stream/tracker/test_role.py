@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiokafka import ConsumerRecord
 
 from stream.settings import Settings, load
-from stream.tracker import TrackedPartition
+from stream.tracker.role import TrackedPartition
 from stream.workers.ingest import Output
 from topics.catalogue import CASCADE_OUTCOMES, CASCADE_SNAPSHOTS, DEAD_LETTERS, SOCIAL_EVENTS
 from topics.records import SocialEvent

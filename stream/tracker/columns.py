@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.key_table import FREE, fill_table
+from stream.tracker.key_table import FREE, fill_table
 from topics.records import BIN_EDGES
 
 CHUNK = 8  # events a chunk; a cascade of five, a typical one, leaves three places unused

@@ -14,13 +14,13 @@ import numpy as np
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
-from stream.cascade_saving import LAYOUT
-from stream.cascades import CascadeStore, Fired, Verdict
 from stream.checkpoints.content import Arrays
 from stream.settings import Settings
 from stream.telemetry import setup as telemetry
 from stream.telemetry import spans, traces
 from stream.telemetry.notices import Noticed
+from stream.tracker.saving import LAYOUT
+from stream.tracker.store import CascadeStore, Fired, Verdict
 from stream.workers import keys
 from stream.workers.ingest import IngestRole, Output, dead_letter, passed_on
 from stream.workers.intake import decode

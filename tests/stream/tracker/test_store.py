@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stream.cascades import CascadeStore, Verdict
 from stream.checkpoints.content import decode, encode
 from stream.settings import Settings, load
+from stream.tracker.store import CascadeStore, Verdict
 from tests.stream.cascade_reference import ReferenceStore
 from topics.records import CascadeOutcome, CascadeSnapshot, SocialEvent
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.cascade_state import EVENTS, REST, SLOT, TALLY, TIMER, State, empty_state
 from stream.checkpoints.content import Arrays, as_bytes, from_bytes
-from stream.key_table import FREE, fill_table
+from stream.tracker.columns import EVENTS, REST, SLOT, TALLY, TIMER, State, empty_state
+from stream.tracker.key_table import FREE, fill_table
 from topics.hashing import hash_ids
 from topics.records import BIN_EDGES
 

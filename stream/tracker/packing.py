@@ -1,6 +1,6 @@
 """Writes what a cascade has triggered into the columns that the caller reads.
 
-Part of the kernel of the cascade store; the columns are those of `stream.cascade_state`.
+Part of the kernel of the cascade store; the columns are those of `stream.tracker.columns`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from stream.cascade_state import CHUNK
+from stream.tracker.columns import CHUNK
 
 GROWTH, AGE, OUTCOME = range(3)  # kinds of record
 UNKNOWN = -2  # a parent that is not an index

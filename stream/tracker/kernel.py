@@ -1,4 +1,4 @@
-"""The compiled half of the cascade store. `stream.cascades` states the rules and is its caller.
+"""The compiled half of the cascade store. `stream.tracker.store` states the rules and is its caller.
 
 `ingest` stops early when the columns of fired records are full, and is called again.
 """
@@ -11,11 +11,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from stream.activity import link_newest, unlink
-from stream.cascade_packing import AGE, GROWTH, OUTCOME, UNKNOWN, emit
-from stream.cascade_state import CHUNK, CLOSED_KEY, RECENT
-from stream.key_table import FREE, find, forget
-from stream.timers import pop_timer, push_timer
+from stream.tracker.activity import link_newest, unlink
+from stream.tracker.columns import CHUNK, CLOSED_KEY, RECENT
+from stream.tracker.key_table import FREE, find, forget
+from stream.tracker.packing import AGE, GROWTH, OUTCOME, UNKNOWN, emit
+from stream.tracker.timers import pop_timer, push_timer
 
 ACCEPTED, DUPLICATE, CLOSED, BEFORE_ROOT, TOO_OLD, IN_FUTURE = range(6)
 ROOT = -1  # a parent that is not an index, as UNKNOWN is

@@ -1,0 +1,1 @@
+"""The tracker: reshare events in, snapshots and outcomes of cascades out."""
