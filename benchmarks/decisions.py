@@ -35,7 +35,7 @@ from models.scorecache import AdvisedCache
 from models.tuned import TunedCache
 from stream import decisions
 from stream.decisions import EdgeDecisions
-from stream.historian import EdgePartition
+from stream.historian.role import EdgePartition
 from stream.settings import Duration, Settings
 from topics.catalogue import EDGE_REQUESTS, EDGE_WINDOWS
 from topics.records import CacheDecision, EdgeEpoch, EdgeRequest, EdgeWindow

@@ -35,7 +35,7 @@ from models.datasets import RequestTrace
 from models.decayed import DecayedCountRanker
 from models.request_files import read_requests
 from stream.decisions import EdgeDecisions
-from stream.histories import EdgeHistories
+from stream.historian.histories import EdgeHistories
 from stream.settings import Duration, Settings
 from topics.records import CacheDecision, EdgeRequest
 

@@ -22,7 +22,8 @@ import faust
 import faust_tracker
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
-from stream import historian, window
+from stream.historian import role as historian
+from stream.historian import window
 from stream.settings import Settings, load
 from stream.tracker import role as tracker
 from stream.tracker.store import CascadeStore

@@ -12,7 +12,7 @@ from models import registry
 from models.decayed import DecayedCountRanker
 from models.graphwave import graphwave
 from stream.decisions import EdgeDecisions
-from stream.histories import EdgeHistories
+from stream.historian.histories import EdgeHistories
 from stream.settings import Duration, Settings
 from stream.sources.messages import EVENTS, Limited, Message
 from stream.sources.simulate import Simulation

@@ -155,7 +155,7 @@ def tracker(kafka: KafkaOption = None) -> None:
 @app.command()
 def historian(kafka: KafkaOption = None) -> None:
     """Sums requests into windows: `edge.requests` in, `edge.windows` out."""
-    from stream.historian import main as run
+    from stream.historian.role import main as run
 
     run(_settings(kafka))
 

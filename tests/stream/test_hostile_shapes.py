@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from aiokafka import ConsumerRecord
 
-from stream.historian import EdgePartition
+from stream.historian.role import EdgePartition
 from stream.settings import Settings, load
 from stream.tracker.role import TrackedPartition
 from stream.workers.ingest import Output

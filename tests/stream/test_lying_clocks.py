@@ -15,7 +15,7 @@ from aiokafka import ConsumerRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.historian import EdgePartition
+from stream.historian.role import EdgePartition
 from stream.settings import Settings, load
 from stream.tracker.role import TrackedPartition
 from stream.workers.ingest import Output

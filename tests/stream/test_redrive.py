@@ -10,7 +10,7 @@ from aiokafka import ConsumerRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.historian import EdgePartition
+from stream.historian.role import EdgePartition
 from stream.letters import Letter
 from stream.redrive import MAX_ROUNDS, objection, still_wrong
 from stream.settings import Settings, load

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models.ranking import windows
 from models.workload import workload
-from stream.histories import EdgeHistories
+from stream.historian.histories import EdgeHistories
 from stream.settings import Duration, Settings
 from tests.models.traces import trace_of
 from topics.records import EdgeRequest

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from stream.checkpoints.recovery import Metrics as RecoveryMetrics
 from stream.checkpoints.recovery import Point, Progress, Recovery
 from stream.forecast_batch import ForecastBatch
-from stream.historian import EdgePartition
+from stream.historian.role import EdgePartition
 from stream.ranker import Metrics, RankBatch
 from stream.scorer import ScoreBatch
 from stream.serving.loading import load_known

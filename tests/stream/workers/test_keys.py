@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiokafka import ConsumerRecord
 
-from stream.historian import EdgePartition
+from stream.historian.role import EdgePartition
 from stream.settings import Settings
 from stream.telemetry.notices import Noticed
 from stream.tracker.role import TrackedPartition

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiokafka import ConsumerRecord
 
-from stream.historian import EdgePartition
+from stream.historian.role import EdgePartition
 from stream.settings import Settings
 from topics.catalogue import DEAD_LETTERS, EDGE_REQUESTS, EDGE_WINDOWS
 from topics.records import EdgeRequest

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream.checkpoints.content import decode, encode
-from stream.histories import EdgeHistories, Verdict
+from stream.historian.histories import EdgeHistories, Verdict
 from stream.settings import Settings
 from topics.catalogue import EDGE_WINDOWS
 from topics.records import EdgeRequest, EdgeWindow

@@ -35,8 +35,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.checkpoints.content import Arrays
+from stream.historian.window import OpenWindow
 from stream.settings import Settings
-from stream.window import OpenWindow
 from stream.workers.event_clock import EventClock
 from topics.records import EdgeRequest, EdgeWindow
 

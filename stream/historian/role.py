@@ -14,9 +14,9 @@ import numpy as np
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
-from stream import window
 from stream.checkpoints.content import Arrays
-from stream.histories import EdgeHistories, Verdict
+from stream.historian import window
+from stream.historian.histories import EdgeHistories, Verdict
 from stream.settings import Settings
 from stream.telemetry import setup as telemetry
 from stream.telemetry import spans, traces

@@ -1,0 +1,1 @@
+"""The historian: requests at edges in, closed windows of requests out."""
