@@ -43,9 +43,10 @@ from models.batch import Batch
 from models.cascade_files import read_cascades
 from models.datasets import Cascade
 from models.interface import Forecaster, Increments
-from stream.answers import Answers, Call
 from stream.calibrator import Calibration
-from stream.corrections import Corrections
+from stream.forecaster.answers import Answers, Call
+from stream.forecaster.corrections import Corrections
+from stream.forecaster.snapshots import Asked
 from stream.kafka.broker import create_topics_now, embedded
 from stream.kafka.past import END, reread_here
 from stream.quality import Figures, figures, kind_of, row_of
@@ -53,7 +54,6 @@ from stream.scoring import ScoredPartition, awaited
 from stream.serving.cost import CallCost
 from stream.serving.loading import Loaded
 from stream.settings import Settings, load
-from stream.snapshots import Asked
 from stream.sources.replay import CascadeReplay
 from stream.tracker.store import CascadeStore
 from stream.workers.agents import Received

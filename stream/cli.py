@@ -163,7 +163,7 @@ def historian(kafka: KafkaOption = None) -> None:
 @app.command()
 def forecaster(kafka: KafkaOption = None) -> None:
     """Forecasts popularity: snapshots in, `popularity.forecasts` out."""
-    from stream.forecaster import main as run
+    from stream.forecaster.role import main as run
 
     run(_settings(kafka))
 

@@ -22,7 +22,8 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
-from stream import letters, ranker, snapshots
+from stream import letters, ranker
+from stream.forecaster import snapshots
 from stream.kafka import broker
 from stream.kafka.security import connection
 from stream.kafka.wire.batches import UNKNOWN_CODEC, UNREADABLE

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.snapshots import inconsistency
+from stream.forecaster.snapshots import inconsistency
 from tests.fuzz.readers import READERS, Reader
 from topics.records import BIN_EDGES, CascadeSnapshot
 

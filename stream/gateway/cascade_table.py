@@ -15,11 +15,11 @@ from operator import attrgetter
 
 import numpy as np
 
+from stream.forecaster.snapshots import inconsistency
 from stream.gateway import curve
 from stream.gateway.graph import cascade_graph, summarise
 from stream.gateway.views import Cascade, CascadeGraph, CascadeRow, DueForecast
 from stream.observer import FORECAST_LIFE, growth
-from stream.snapshots import inconsistency
 from topics.catalogue import POPULARITY_FORECASTS
 from topics.records import CascadeOutcome, CascadeSnapshot, PopularityForecast
 

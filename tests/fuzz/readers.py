@@ -30,10 +30,10 @@ from models.seismic import CONSTANTS
 from models.text_files import DataFormatError
 from stream.checkpoints import content as checkpoint_file
 from stream.checkpoints.content import CheckpointError
+from stream.forecaster.snapshots import inconsistency
 from stream.ranker import RankedPartition, usable
 from stream.serving.rankers import decayed
 from stream.settings import Settings, SettingsError, load
-from stream.snapshots import inconsistency
 from topics.catalogue import CATALOGUE, Topic
 from topics.codecs import DecodeError
 from topics.records import CascadeSnapshot, EdgeWindow

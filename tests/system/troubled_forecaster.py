@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from models.batch import Batch
 from models.interface import LEVELS, Forecaster, Increments
-from stream.forecast_batch import ROLE, ForecastBatch
+from stream.forecaster.batch import ROLE, ForecastBatch
 from stream.serving.cost import CallCost
 from stream.serving.loading import Loaded
 from stream.settings import Duration, load

@@ -173,8 +173,8 @@ thread.start(); thread.join()
 
 def test_a_warm_up_asks_for_what_snapshots_may_be(sound: Settings) -> None:
     """Its invented cascade is one that the decoder would let through."""
+    from stream.forecaster.snapshots import inconsistency
     from stream.serving.loading import _invented
-    from stream.snapshots import inconsistency
 
     invented = _invented(64, 1800.0)
     assert inconsistency(invented) is None

@@ -6,7 +6,7 @@ import pytest
 from aiokafka import ConsumerRecord
 from tests.stream.test_heartbeats import QUICK, batches, events, forecaster, received
 
-from stream.forecast_batch import ForecastBatch
+from stream.forecaster.batch import ForecastBatch
 from stream.settings import load
 from stream.telemetry.traces import TRACEPARENT, carried, derived, is_sampled, of, trace_id
 from stream.tracker.role import TrackedPartition

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from stream.checkpoints.recovery import Metrics as RecoveryMetrics
 from stream.checkpoints.recovery import Point, Progress, Recovery
-from stream.forecast_batch import ForecastBatch
+from stream.forecaster.batch import ForecastBatch
 from stream.historian.role import EdgePartition
 from stream.ranker import Metrics, RankBatch
 from stream.scorer import ScoreBatch

@@ -12,10 +12,10 @@ from prometheus_client import CollectorRegistry
 
 from models.batch import Batch
 from models.interface import Forecaster, Increments
+from stream.forecaster.shadows import Shadows
 from stream.serving.cost import CallCost
 from stream.serving.loading import Loaded, load
 from stream.settings import Settings
-from stream.shadows import Shadows
 from stream.workers.agents import Received
 from topics.catalogue import CASCADE_SNAPSHOTS, SHADOW_FORECASTS
 from topics.records import CascadeSnapshot

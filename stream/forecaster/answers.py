@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.interface import Increments
-from stream.corrections import Corrections
+from stream.forecaster.corrections import Corrections
+from stream.forecaster.snapshots import Asked
 from stream.serving.loading import Loaded
 from stream.settings import Settings
-from stream.snapshots import Asked
 from stream.telemetry.traces import TRACEPARENT
 from stream.workers.ingest import Output
 from topics.catalogue import Topic

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter
 
-from stream.answers import Answers, Call, output
-from stream.corrections import Corrections
-from stream.forecast_batch import ROLE
+from stream.forecaster.answers import Answers, Call, output
+from stream.forecaster.batch import ROLE
+from stream.forecaster.corrections import Corrections
+from stream.forecaster.snapshots import Asked, decode
 from stream.serving.loading import Loaded, load_known
 from stream.settings import Settings
-from stream.snapshots import Asked, decode
 from stream.workers.agents import Received
 from stream.workers.heartbeats import parted
 from stream.workers.ingest import Output

@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from stream.answers import Answers, Call, output
-from stream.corrections import Corrections
+from stream.forecaster.answers import Answers, Call, output
+from stream.forecaster.corrections import Corrections
+from stream.forecaster.snapshots import Asked, decode
 from stream.serving.loading import Loaded, load_known
 from stream.settings import Settings
-from stream.snapshots import Asked, decode
 from stream.telemetry import spans, traces
 from stream.telemetry.log_lines import Seldom
 from stream.workers.agents import Received, passed_by_partition

@@ -21,13 +21,13 @@ import threading
 
 from prometheus_client import CollectorRegistry
 
-from stream.corrections import Corrections
-from stream.forecast_batch import ROLE, ForecastBatch, fall_back
+from stream.forecaster.batch import ROLE, ForecastBatch, fall_back
+from stream.forecaster.corrections import Corrections
+from stream.forecaster.shadows import Shadows
 from stream.kafka.watch import Watch
 from stream.serving.current import of_forecaster
 from stream.serving.model_watch import ModelWatch
 from stream.settings import Settings
-from stream.shadows import Shadows
 from stream.telemetry import setup as telemetry
 from stream.workers import agents
 from topics.catalogue import CASCADE_SNAPSHOTS, MODEL_CALIBRATION

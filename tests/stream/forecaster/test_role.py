@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry
 
 from models.batch import Batch
 from models.interface import Forecaster, Increments
-from stream import forecast_batch
-from stream.forecast_batch import ForecastBatch, fall_back
+from stream.forecaster import batch as forecast_batch
+from stream.forecaster.batch import ForecastBatch, fall_back
 from stream.serving.cost import CallCost
 from stream.serving.loading import Loaded
 from stream.settings import Duration, Settings

@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from models.conformal import correct
 from models.interface import Increments
-from stream.corrections import Corrections
-from stream.forecast_batch import ForecastBatch
+from stream.forecaster.batch import ForecastBatch
+from stream.forecaster.corrections import Corrections
 from stream.serving.loading import load
 from stream.settings import Settings
 from stream.workers.agents import Received

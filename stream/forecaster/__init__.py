@@ -1,0 +1,1 @@
+"""The forecaster: snapshots of cascades in, forecasts of their popularity out."""
