@@ -33,9 +33,9 @@ from models.decayed import DecayedCountRanker
 from models.request_files import read_requests
 from models.scorecache import AdvisedCache
 from models.tuned import TunedCache
-from stream import decisions
-from stream.decisions import EdgeDecisions
 from stream.historian.role import EdgePartition
+from stream.ranker import decisions
+from stream.ranker.decisions import EdgeDecisions
 from stream.settings import Duration, Settings
 from topics.catalogue import EDGE_REQUESTS, EDGE_WINDOWS
 from topics.records import CacheDecision, EdgeEpoch, EdgeRequest, EdgeWindow

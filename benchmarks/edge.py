@@ -35,7 +35,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from stream.kafka.broker import create_topics, embedded, free_port
 from stream.kafka.pacing import pace_fetches
-from stream.ranker import edge_number
+from stream.ranker.role import edge_number
 from stream.settings import Settings
 from tests.stream.edge.records import decision, epoch
 from tests.system.conftest import Cluster

@@ -34,8 +34,8 @@ from rich.progress import track
 from models.datasets import RequestTrace
 from models.decayed import DecayedCountRanker
 from models.request_files import read_requests
-from stream.decisions import EdgeDecisions
 from stream.historian.histories import EdgeHistories
+from stream.ranker.decisions import EdgeDecisions
 from stream.settings import Duration, Settings
 from topics.records import CacheDecision, EdgeRequest
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from models import registry
 from models.decayed import DecayedCountRanker
 from models.graphwave import graphwave
-from stream.decisions import EdgeDecisions
 from stream.historian.histories import EdgeHistories
+from stream.ranker.decisions import EdgeDecisions
 from stream.settings import Duration, Settings
 from stream.sources.messages import EVENTS, Limited, Message
 from stream.sources.simulate import Simulation

@@ -171,7 +171,7 @@ def forecaster(kafka: KafkaOption = None) -> None:
 @app.command()
 def ranker(kafka: KafkaOption = None) -> None:
     """Decides what caches keep: `edge.windows` in, `cache.decisions` out."""
-    from stream.ranker import main as run
+    from stream.ranker.role import main as run
 
     run(_settings(kafka))
 

@@ -27,7 +27,7 @@ from stream.edge.table import EdgeTable
 from stream.kafka import broker
 from stream.kafka.reader import reader
 from stream.kafka.tail import Tail
-from stream.ranker import edge_number
+from stream.ranker.role import edge_number
 from stream.settings import Settings
 from topics.catalogue import CACHE_DECISIONS, decision_key
 from topics.codecs import DecodeError

@@ -31,7 +31,7 @@ from models.text_files import DataFormatError
 from stream.checkpoints import content as checkpoint_file
 from stream.checkpoints.content import CheckpointError
 from stream.forecaster.snapshots import inconsistency
-from stream.ranker import RankedPartition, usable
+from stream.ranker.role import RankedPartition, usable
 from stream.serving.rankers import decayed
 from stream.settings import Settings, SettingsError, load
 from topics.catalogue import CATALOGUE, Topic

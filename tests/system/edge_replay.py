@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 
 from stream.kafka.broker import free_port
 from stream.processes.roles import RoleProcess
-from stream.ranker import edge_number
+from stream.ranker.role import edge_number
 from tests.patience import PATIENCE, until
 from tests.stream.edge.records import epoch
 from tests.system.edge_http import Client, Origin

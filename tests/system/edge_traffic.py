@@ -14,8 +14,8 @@ import numpy as np
 
 from models.decayed import DecayedCountRanker
 from models.request_files import read_requests
-from stream.decisions import Change, EdgeDecisions
 from stream.historian.histories import EdgeHistories
+from stream.ranker.decisions import Change, EdgeDecisions
 from stream.settings import Settings
 from tests.conftest import DATA
 from topics.records import EdgeRequest

@@ -19,8 +19,8 @@ from aiokafka.partitioner import DefaultPartitioner
 from prometheus_client.parser import text_string_to_metric_families
 
 from models import registry
-from stream.decisions import EdgeDecisions
-from stream.ranker import WINDOWS_A_BATCH
+from stream.ranker.decisions import EdgeDecisions
+from stream.ranker.role import WINDOWS_A_BATCH
 from stream.serving.rankers import bounds
 from stream.settings import Settings
 from tests.system.conftest import died

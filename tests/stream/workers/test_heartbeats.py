@@ -15,7 +15,7 @@ from stream.checkpoints.recovery import Metrics as RecoveryMetrics
 from stream.checkpoints.recovery import Point, Progress, Recovery
 from stream.forecaster.batch import ForecastBatch
 from stream.historian.role import EdgePartition
-from stream.ranker import Metrics, RankBatch
+from stream.ranker.role import Metrics, RankBatch
 from stream.scorer import ScoreBatch
 from stream.serving.loading import load_known
 from stream.serving.rankers import decayed

@@ -9,9 +9,10 @@ by chance.
 An object that enters without having been requested lately is to be fetched ahead, if a request
 for it is expected in the next window: the edge would have to fetch it then anyway.
 
-Shadow caches replay each window's requests before it changes any decision (`stream.shadow_caches`):
-one that obeys the decisions in force, with their scores as published, LRU and the decayed count.
-Their hit ratios stand in the record that closes the epoch. When obeying has not answered more than
+Shadow caches replay each window's requests before it changes any decision
+(`stream.ranker.shadow_caches`): one that obeys the decisions in force, with their scores as
+published, LRU and the decayed count. Their hit ratios stand in the record that closes the epoch.
+When obeying has not answered more than
 LRU lately, the ranker stands down: all decisions are returned to the edge's default and none are
 sent, while the shadow goes on obeying them in silence, until it is ahead again.
 
@@ -28,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.interface import Ranker
+from stream.ranker.shadow_caches import ShadowCaches
 from stream.settings import Settings
-from stream.shadow_caches import ShadowCaches
 from topics.catalogue import decision_key
 from topics.records import CacheDecision, EdgeEpoch, EdgeWindow
 

@@ -19,11 +19,11 @@ from prometheus_client import CollectorRegistry
 
 from models.ranker_model import CacheMamba
 from models.ranker_network import Config
-from stream import ranker as ranker_module
 from stream.checkpoints.content import decode, encode
 from stream.checkpoints.recovery import Recovery
 from stream.kafka.past import TakeIn
-from stream.ranker import (
+from stream.ranker import role as ranker_module
+from stream.ranker.role import (
     Metrics,
     RankBatch,
     RankedPartition,

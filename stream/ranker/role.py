@@ -34,9 +34,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from stream.checkpoints import object_state
 from stream.checkpoints.content import Arrays, packed
 from stream.checkpoints.recovery import Progress, Recovery
-from stream.decisions import Change, EdgeDecisions
 from stream.kafka.marks import Mark, Point
 from stream.kafka.past import TakeIn, reread
+from stream.ranker.decisions import Change, EdgeDecisions
 from stream.serving.current import Serving
 from stream.serving.model_watch import ModelWatch
 from stream.serving.rankers import DECAYED, LoadedRanker, MakeRanker, decayed, of_ranker

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.decayed import DecayedCountRanker
-from stream.decisions import MARGIN, EdgeDecisions
+from stream.ranker.decisions import MARGIN, EdgeDecisions
 from stream.settings import Settings
 from topics.catalogue import CACHE_DECISIONS, decision_key
 from topics.records import CacheDecision, EdgeEpoch, EdgeWindow

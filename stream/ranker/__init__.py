@@ -1,0 +1,1 @@
+"""The ranker: windows of requests in, decisions about each edge's cache out."""
