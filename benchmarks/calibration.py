@@ -43,14 +43,14 @@ from models.batch import Batch
 from models.cascade_files import read_cascades
 from models.datasets import Cascade
 from models.interface import Forecaster, Increments
-from stream.calibrator import Calibration
 from stream.forecaster.answers import Answers, Call
 from stream.forecaster.corrections import Corrections
 from stream.forecaster.snapshots import Asked
 from stream.kafka.broker import create_topics_now, embedded
 from stream.kafka.past import END, reread_here
-from stream.quality import Figures, figures, kind_of, row_of
-from stream.scoring import ScoredPartition, awaited
+from stream.scorer.calibrator import Calibration
+from stream.scorer.join import ScoredPartition, awaited
+from stream.scorer.quality import Figures, figures, kind_of, row_of
 from stream.serving.cost import CallCost
 from stream.serving.loading import Loaded
 from stream.settings import Settings, load

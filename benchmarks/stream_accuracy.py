@@ -39,7 +39,7 @@ from models.datasets import Cascade, increment, snapshot_at, split_chronological
 from models.evaluation import Window, eligible, msle
 from models.observations import end_of
 from stream.kafka.broker import create_topics_now, embedded
-from stream.scoring import awaited
+from stream.scorer.join import awaited
 from stream.settings import Duration, Settings, load
 from stream.sources.replay import stem
 from stream.workers.heartbeats import parted

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from stream.kafka.progress import Position
 from stream.observer import EdgeTotals, Observed, ScoreTotals
-from stream.quality import Kind
+from stream.scorer.quality import Kind
 from topics.records import PopularityForecast
 
 _ROWS = 10

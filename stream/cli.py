@@ -179,7 +179,7 @@ def ranker(kafka: KafkaOption = None) -> None:
 @app.command()
 def scorer(kafka: KafkaOption = None) -> None:
     """Holds forecasts against outcomes: `forecast.scores` and `model.calibration` out."""
-    from stream.scorer import main as run
+    from stream.scorer.role import main as run
 
     run(_settings(kafka))
 

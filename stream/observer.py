@@ -17,7 +17,7 @@ from aiokafka import ConsumerRecord
 
 from stream.kafka.follow import Follower
 from stream.letters import Letter
-from stream.quality import Kind, kind_of
+from stream.scorer.quality import Kind, kind_of
 from stream.settings import Settings
 from stream.workers.heartbeats import parted
 from topics.catalogue import (

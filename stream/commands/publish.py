@@ -61,7 +61,7 @@ def promote(
     often as you like while scores come in. It needs 150 cascades at least. Have a version tried
     with TIDECAST_SHADOWS=boosting:2.
     """
-    from stream import versions
+    from stream.scorer import versions
 
     settings = _settings(root, kafka)
     update = _checked(settings, name, version)
@@ -86,7 +86,7 @@ def rollback(name: NameArgument, kafka: KafkaOption = None) -> None:
 
     Twice goes forth and back. To any other version: `publish`.
     """
-    from stream import versions
+    from stream.scorer import versions
 
     settings = _settings(None, kafka)
     _announce(settings, asyncio.run(versions.way_back(settings, name)))
@@ -100,7 +100,7 @@ def _settings(root: Path | None, kafka: str | None) -> Settings:
 def _checked(settings: Settings, name: str, version: str) -> ModelUpdate:
     """The update to a version of the registry, once it has been loaded and asked."""
     from models import registry
-    from stream import versions
+    from stream.scorer import versions
     from stream.serving.loading import describe
 
     root = Path(settings.registry or registry.SHIPPED)
@@ -111,7 +111,7 @@ def _checked(settings: Settings, name: str, version: str) -> ModelUpdate:
 
 
 def _announce(settings: Settings, update: ModelUpdate) -> None:
-    from stream import versions
+    from stream.scorer import versions
 
     update = asyncio.run(versions.announce(settings, update))
     instead = "" if update.replaces is None else f", in place of {update.replaces}"

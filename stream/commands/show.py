@@ -69,7 +69,7 @@ def _show_card(out: Console, card: ModelCard) -> None:
 
 
 def _show_scores(out: Console, settings: Settings) -> None:
-    from stream import versions
+    from stream.scorer import versions
 
     with Console(stderr=True).status("reading the scores"):
         scores = asyncio.run(versions.read_scores(settings))

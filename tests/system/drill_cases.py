@@ -12,9 +12,9 @@ from pathlib import Path
 from aiokafka import AIOKafkaProducer
 
 from stream.gateway.roles import ROLES
+from stream.scorer.versions import announce
 from stream.serving.loading import describe
 from stream.settings import Duration, Settings
-from stream.versions import announce
 from tests.system import drill_models as models
 from tests.system.drill_site import EDGE_AGENT, Site, tidecast
 from tests.system.drill_traffic import live_segments, promoted

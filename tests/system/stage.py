@@ -22,10 +22,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.group import LeaveGroupRequest
 
-from stream.calibrator import GROUP as CALIBRATOR
 from stream.gateway.roles import ROLES, _DescribeGroups, reads
 from stream.kafka.broker import connect_admin, create_topics, embedded
 from stream.kafka.pacing import pace_fetches
+from stream.scorer.calibrator import GROUP as CALIBRATOR
 from stream.settings import Duration, Settings
 from stream.sources.messages import Message
 from tests.patience import PATIENCE

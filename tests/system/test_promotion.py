@@ -12,8 +12,8 @@ import pytest
 
 from stream.commands.publish import promote, publish, rollback
 from stream.commands.show import show
+from stream.scorer.versions import NotBetterError, NoWayBackError
 from stream.serving.loading import describe
-from stream.versions import NotBetterError, NoWayBackError
 from topics.catalogue import FORECAST_SCORES, MODEL_UPDATES, POPULARITY_FORECASTS
 from topics.records import ForecastScore, PopularityForecast
 

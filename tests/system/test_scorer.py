@@ -15,8 +15,8 @@ from aiokafka.admin import NewPartitions
 
 from models.conformal import Tracked
 from stream.kafka.broker import connect_admin, create_topics
-from stream.scorer import MESSAGES_A_BATCH
-from stream.scoring import ScoredPartition, awaited, increment_log2
+from stream.scorer.join import ScoredPartition, awaited, increment_log2
+from stream.scorer.role import MESSAGES_A_BATCH
 from tests.system.conftest import died
 from tests.system.mortal_role import AMID_PUBLISH
 from topics.catalogue import (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stream import scorer
 from stream.gateway.roles import ROLES, reads
+from stream.scorer import role as scorer
 from topics.catalogue import CASCADE_SNAPSHOTS, EDGE_REQUESTS, EDGE_WINDOWS, SOCIAL_EVENTS
 
 WORKED_OFF = {

@@ -16,7 +16,7 @@ from stream.checkpoints.recovery import Point, Progress, Recovery
 from stream.forecaster.batch import ForecastBatch
 from stream.historian.role import EdgePartition
 from stream.ranker.role import Metrics, RankBatch
-from stream.scorer import ScoreBatch
+from stream.scorer.role import ScoreBatch
 from stream.serving.loading import load_known
 from stream.serving.rankers import decayed
 from stream.settings import Settings, load

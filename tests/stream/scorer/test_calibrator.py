@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from stream.calibrator import Calibration, Cell
 from stream.kafka.all_to_one import AllToOne
+from stream.scorer.calibrator import Calibration, Cell
 from topics.records import ForecastScore
 
 HORIZONS = (3_600.0, 86_400.0)

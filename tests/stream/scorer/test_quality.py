@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from models.evaluation import coverage, mape, msle
-from stream.quality import LATEST, MAX_VERSIONS, Quality, figures, row_of, top_caught
+from stream.scorer.quality import LATEST, MAX_VERSIONS, Quality, figures, row_of, top_caught
 from topics.records import ForecastScore
 
 HORIZONS = (3_600.0, 86_400.0)

@@ -16,7 +16,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from river.drift import ADWIN
 
-from stream.scoring import increment_log2, own_point
+from stream.scorer.join import increment_log2, own_point
 from stream.settings import Settings
 from topics.records import ForecastScore, PopularityForecast
 

@@ -28,13 +28,13 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from models.conformal import Tracked, age_bucket
-from stream.drift import ErrorDrift
 from stream.kafka.all_to_one import AllToOne
 from stream.kafka.past import END, reread_here
 from stream.kafka.reader import reader
 from stream.kafka.security import connection
-from stream.quality import Quality
-from stream.scoring import increment_log2, own_point
+from stream.scorer.drift import ErrorDrift
+from stream.scorer.join import increment_log2, own_point
+from stream.scorer.quality import Quality
 from stream.settings import Settings
 from stream.workers.heartbeats import parted
 from topics.catalogue import FORECAST_SCORES, MODEL_CALIBRATION, calibration_key

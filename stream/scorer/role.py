@@ -15,7 +15,7 @@ outputs are acknowledged before what caused them is committed. Reading the sourc
 would lose forecasts: their topic is compacted by cascade.
 
 A batch that was published and not committed is repeated, and gives the same scores again, for a
-score is a function of its forecast and its outcome (`stream.scoring`).
+score is a function of its forecast and its outcome (`stream.scorer.join`).
 
     ScorerError(TidecastError)    the topics are not partitioned alike
 """
@@ -31,11 +31,11 @@ from collections.abc import Callable, Sequence
 from aiokafka import ConsumerRecord
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from stream.calibrator import Calibrator
-from stream.drift import InputDrift
 from stream.kafka import broker
 from stream.kafka.past import END, TakeIn, reread
-from stream.scoring import ScoredPartition, Taken, awaited
+from stream.scorer.calibrator import Calibrator
+from stream.scorer.drift import InputDrift
+from stream.scorer.join import ScoredPartition, Taken, awaited
 from stream.settings import Settings
 from stream.telemetry import setup as telemetry
 from stream.workers import agents

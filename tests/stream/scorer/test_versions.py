@@ -12,9 +12,16 @@ import pytest
 
 from models.registry import BrokenModelError
 from models.sequential import LEAST
+from stream.scorer.versions import (
+    Comparison,
+    NotBetterError,
+    assert_better,
+    check,
+    compare,
+    summary,
+)
 from stream.serving.loading import describe
 from stream.settings import Settings
-from stream.versions import Comparison, NotBetterError, assert_better, check, compare, summary
 from topics.records import ForecastScore
 
 

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from models.conformal import ROUNDING, age_bucket
 from models.evaluation import mape
-from stream.scoring import increment_log2, own_point
+from stream.scorer.join import increment_log2, own_point
 from topics.records import ForecastScore
 
 LATEST = 1_000

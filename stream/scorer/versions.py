@@ -20,7 +20,7 @@ from stream.kafka import broker
 from stream.kafka.past import END, reread_here
 from stream.kafka.reader import reader
 from stream.kafka.security import connection
-from stream.quality import Figures, Kind, figures, kind_of, row_of
+from stream.scorer.quality import Figures, Kind, figures, kind_of, row_of
 from stream.serving import rankers as ranking_model
 from stream.serving.loading import describe, folder_of, load_update, verified_folder
 from stream.settings import Settings

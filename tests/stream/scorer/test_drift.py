@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from prometheus_client import CollectorRegistry
 
-from stream.drift import MAX_DETECTORS, ErrorDrift, InputDrift
+from stream.scorer.drift import MAX_DETECTORS, ErrorDrift, InputDrift
 from stream.settings import Settings
 from topics.records import ForecastScore, PopularityForecast
 

@@ -8,7 +8,7 @@ import random
 import msgspec
 import pytest
 
-from stream.scoring import ScoredPartition, Taken, awaited
+from stream.scorer.join import ScoredPartition, Taken, awaited
 from topics.catalogue import SCORER_LEDGER
 from topics.records import (
     CascadeOutcome,
