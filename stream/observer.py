@@ -16,7 +16,7 @@ import numpy as np
 from aiokafka import ConsumerRecord
 
 from stream.kafka.follow import Follower
-from stream.letters import Letter
+from stream.letters.reading import Letter
 from stream.scorer.quality import Kind, kind_of
 from stream.settings import Settings
 from stream.workers.heartbeats import parted

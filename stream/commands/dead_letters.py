@@ -21,8 +21,8 @@ from stream.settings import Duration
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from stream.letters import Group, Letter
-    from stream.redrive import Redriven
+    from stream.letters.reading import Group, Letter
+    from stream.letters.redrive import Redriven
 
 console = Console(stderr=True, soft_wrap=True, highlight=False)
 dead_letters_app = typer.Typer(
@@ -94,7 +94,7 @@ def list_letters(
     are those of the original messages. `came back` counts letters of messages that had been sent
     back before and failed again; `sent back`, those that have been since.
     """
-    from stream import letters
+    from stream.letters import reading as letters
 
     settings = settings_module.load(kafka=kafka)
     chosen = _filter(topic, role, error, since)
@@ -146,7 +146,7 @@ def show_letter(
 
     What is no text is shown as bytes, and nothing in it can act on your terminal.
     """
-    from stream import letters
+    from stream.letters import reading as letters
 
     match = re.fullmatch(r"(?:(\d{1,9})/)?(\d{1,18})", place, re.ASCII)
     if match is None:
@@ -198,7 +198,8 @@ def redrive_letters(
     """
     from aiokafka.errors import KafkaError
 
-    from stream import letters, redrive
+    from stream.letters import reading as letters
+    from stream.letters import redrive
 
     settings = settings_module.load(kafka=kafka)
     chosen = _filter(topic, role, error, since)
@@ -283,7 +284,7 @@ def _when(seconds: float) -> str:
 
 
 def _print_groups(groups: list[Group], kafka: str) -> None:
-    from stream.letters import printable, spelled
+    from stream.letters.reading import printable, spelled
 
     out = Console(highlight=False, markup=False, soft_wrap=True)
     if not groups:
@@ -313,7 +314,7 @@ def _print_json(groups: list[Group]) -> None:
 
     import orjson
 
-    from stream.letters import spelled
+    from stream.letters.reading import spelled
 
     told = [dataclasses.asdict(group) | {"example": spelled(group.example)} for group in groups]
     content = {"letters": sum(group.count for group in groups), "groups": told}
@@ -321,7 +322,7 @@ def _print_json(groups: list[Group]) -> None:
 
 
 def _print_redriven(done: Redriven, dry_run: bool) -> None:
-    from stream.letters import printable, spelled
+    from stream.letters.reading import printable, spelled
 
     out = Console(highlight=False, markup=False, soft_wrap=True)
     verb = "would be sent back" if dry_run else "sent back"

@@ -15,7 +15,7 @@ from aiokafka.protocol.produce import ProduceRequest
 
 from stream.kafka.reader import reader
 from stream.kafka.wire.batches import UNKNOWN_CODEC, UNREADABLE
-from stream.letters import Letter
+from stream.letters.reading import Letter
 from stream.settings import Settings
 from tests.patience import until
 from tests.stream.batches import batch, number, record, with_codec, with_payload

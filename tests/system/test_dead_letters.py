@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from typer.testing import CliRunner, Result
 
 from stream.cli import app
-from stream.redrive import redrive
+from stream.letters.redrive import redrive
 from tests.system.conftest import Cluster
 from tests.system.test_tracker import BAD, GOOD, cluster_of, encode, tracked
 from tests.system.tracker_log import stamped_by_senders

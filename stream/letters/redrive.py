@@ -22,12 +22,12 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
-from stream import letters
 from stream.forecaster import snapshots
 from stream.kafka import broker
 from stream.kafka.security import connection
 from stream.kafka.wire.batches import UNKNOWN_CODEC, UNREADABLE
-from stream.letters import Letter, Place
+from stream.letters import reading as letters
+from stream.letters.reading import Letter, Place
 from stream.ranker import role as ranker
 from stream.settings import Settings
 from stream.workers.ingest import REDRIVEN, REDRIVEN_FROM

@@ -9,7 +9,16 @@ from aiokafka import ConsumerRecord
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.letters import MAX_GROUPS, OTHERS, Group, Groups, Letter, general, printable, shown
+from stream.letters.reading import (
+    MAX_GROUPS,
+    OTHERS,
+    Group,
+    Groups,
+    Letter,
+    general,
+    printable,
+    shown,
+)
 from stream.workers.ingest import REDRIVEN, REDRIVEN_FROM, dead_letter
 from topics.catalogue import DEAD_LETTERS, SOCIAL_EVENTS
 

@@ -9,14 +9,14 @@ import pytest
 from aiokafka import ConsumerRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.stream.test_letters import bare, letter_of
 
 from stream.historian.role import EdgePartition
-from stream.letters import Letter
-from stream.redrive import MAX_ROUNDS, objection, still_wrong
+from stream.letters.reading import Letter
+from stream.letters.redrive import MAX_ROUNDS, objection, still_wrong
 from stream.settings import Settings, load
 from stream.tracker.role import TrackedPartition
 from stream.workers.ingest import REDRIVEN
-from tests.stream.test_letters import bare, letter_of
 from topics.catalogue import (
     CASCADE_SNAPSHOTS,
     DEAD_LETTERS,

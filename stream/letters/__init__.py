@@ -1,0 +1,1 @@
+"""Dead letters: read, told by their cause, and sent back."""
