@@ -14,10 +14,10 @@ from rich.console import Console
 
 from stream.commands import checks
 from stream.kafka.progress import READS
+from stream.local.up import Plan, Run, Traffic, UpError
 from stream.settings import Settings
 from stream.sources.replay import CascadeReplay, RequestReplay
 from stream.sources.simulate import Simulation
-from stream.up import Plan, Run, Traffic, UpError
 
 # The simulated world of a demonstration: a window of five minutes passes in five seconds, and
 # the live cascades of two days, once they are all there, fit into a few hundred megabytes.

@@ -19,7 +19,7 @@ from stream.forecaster.snapshots import inconsistency
 from stream.gateway import curve
 from stream.gateway.graph import cascade_graph, summarise
 from stream.gateway.views import Cascade, CascadeGraph, CascadeRow, DueForecast
-from stream.observer import FORECAST_LIFE, growth
+from stream.local.observer import FORECAST_LIFE, growth
 from topics.catalogue import POPULARITY_FORECASTS
 from topics.records import CascadeOutcome, CascadeSnapshot, PopularityForecast
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from stream.cli import app
-from stream.up import UpError
+from stream.local.up import UpError
 
 
 def test_a_folder_that_cannot_be_written_to_is_named_by_its_option(tmp_path: Path) -> None:

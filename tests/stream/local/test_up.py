@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from stream import up
 from stream.kafka.progress import Position
+from stream.local import up
 from stream.settings import Settings
 from tests.clock import Clock
 

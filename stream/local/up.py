@@ -28,11 +28,11 @@ from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.live import Live
 
-from stream import board
 from stream.gateway import address
 from stream.kafka import broker
 from stream.kafka.progress import READS, Progress
-from stream.observer import Observer
+from stream.local import board
+from stream.local.observer import Observer
 from stream.processes.children import Child
 from stream.processes.roles import RoleProcess, stop_all
 from stream.processes.stopping import when_told

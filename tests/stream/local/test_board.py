@@ -9,9 +9,9 @@ from itertools import chain
 from aiokafka import ConsumerRecord
 from rich.console import Console
 
-from stream import board
 from stream.kafka.progress import Position
-from stream.observer import Observed, Observer
+from stream.local import board
+from stream.local.observer import Observed, Observer
 from stream.settings import Settings
 from topics.catalogue import (
     CACHE_DECISIONS,

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream.kafka.progress import Position
-from stream.observer import EdgeTotals, Observed, ScoreTotals
+from stream.local.observer import EdgeTotals, Observed, ScoreTotals
 from stream.scorer.quality import Kind
 from topics.records import PopularityForecast
 

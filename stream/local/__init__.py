@@ -1,0 +1,1 @@
+"""Everything on one machine, and what it shows in the terminal."""
