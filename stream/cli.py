@@ -287,7 +287,7 @@ def doctor(kafka: KafkaOption = None) -> None:
     model loads, the clock is sane; and what roles have noticed in the last hour.
     Ends with 1 if something is wrong.
     """
-    from stream.doctor import examine
+    from stream.doctor.checks import examine
 
     findings = asyncio.run(examine(_settings(kafka)))
     marks = {"ok": "[green]ok[/]     ", "warning": "[yellow]warning[/]", "wrong": "[red]wrong[/]  "}

@@ -10,7 +10,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewPartitions
 
-from stream.doctor import Finding, examine
+from stream.doctor.checks import Finding, examine
 from stream.kafka.broker import connect_admin, create_topics, free_port
 from stream.telemetry.notices import KINDS
 from tests.system import environment

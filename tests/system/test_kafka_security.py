@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trustme
 
-from stream.doctor import examine
+from stream.doctor.checks import examine
 from stream.kafka.broker import BrokerError, create_topics_now, embedded, partitions
 from stream.settings import Settings, load
 from stream.sources.feed import connect, feed

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
-from stream.doctor_input import noticed
+from stream.doctor.input import noticed
 from tests.patience import PATIENCE, until
 from tests.system.conftest import Cluster
 from tests.system.environment import environment

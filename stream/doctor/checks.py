@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from stream.doctor_input import found_on_topics
+from stream.doctor.input import found_on_topics
 from stream.http.access import AccessError, access, is_loopback
 from stream.kafka.broker import BrokerError, describe
 from stream.kafka.security import KafkaSecurityError, on_loopback, shown

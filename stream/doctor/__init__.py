@@ -1,0 +1,1 @@
+"""`tidecast doctor`: what the roles need, looked at one by one."""
