@@ -14,12 +14,12 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from stream.gateway import queries
-from stream.gateway.cascade_table import Entry
 from stream.gateway.health import Watch
 from stream.gateway.live import Live, TooManyListenersError
 from stream.gateway.problems import problem
 from stream.gateway.state import State
-from stream.gateway.views import (
+from stream.gateway.tables.cascades import Entry
+from stream.gateway.tables.views import (
     Cascade,
     CascadePage,
     Changes,

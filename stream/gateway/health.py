@@ -12,10 +12,10 @@ from functools import partial
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, Gauge
 
-from stream.gateway.heartbeats import HEART, STAGES
 from stream.gateway.roles import ROLES, Roles, Standing, reads
 from stream.gateway.state import State
-from stream.gateway.views import Health, Level, Note, Noticed, Ready, Role
+from stream.gateway.tables.heartbeats import HEART, STAGES
+from stream.gateway.tables.views import Health, Level, Note, Noticed, Ready, Role
 from stream.kafka.broker import BrokerError
 from stream.settings import Settings
 from stream.telemetry.noticed import Summary

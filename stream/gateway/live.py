@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from stream.gateway.state import State
-from stream.gateway.views import Changes
+from stream.gateway.tables.views import Changes
 from topics.errors import TidecastError
 
 TICK = 0.5

@@ -12,12 +12,12 @@ import msgspec
 from aiokafka import ConsumerRecord
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from stream.gateway.cascade_table import CascadeTable
-from stream.gateway.edge_table import EdgeTable
-from stream.gateway.heartbeats import Heartbeats
-from stream.gateway.model_table import ModelTable
-from stream.gateway.places import Places
-from stream.gateway.views import Area
+from stream.gateway.tables.cascades import CascadeTable
+from stream.gateway.tables.edges import EdgeTable
+from stream.gateway.tables.heartbeats import Heartbeats
+from stream.gateway.tables.models import ModelTable
+from stream.gateway.tables.places import Places
+from stream.gateway.tables.views import Area
 from stream.settings import Settings
 from stream.telemetry.noticed import Summary, lately
 from stream.telemetry.notices import Notices

@@ -10,11 +10,12 @@ import pytest
 from aiokafka import ConsumerRecord
 from prometheus_client import CollectorRegistry
 
-from stream.gateway import health, heartbeats
+from stream.gateway import health
 from stream.gateway.api import Api
 from stream.gateway.health import Watch
 from stream.gateway.live import Live
 from stream.gateway.state import State
+from stream.gateway.tables import heartbeats
 from stream.settings import Settings
 from tests.clock import Clock
 from topics.catalogue import (

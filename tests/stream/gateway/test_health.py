@@ -9,7 +9,7 @@ import pytest
 
 from stream.gateway.health import Watch
 from stream.gateway.roles import ROLES, Standing, reads
-from stream.gateway.views import Health
+from stream.gateway.tables.views import Health
 from tests.clock import Clock
 from tests.stream.gateway.conftest import Parts, forecast
 from topics.catalogue import POPULARITY_FORECASTS

@@ -10,7 +10,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.gateway.views import CascadeGraph, GraphNode
+from stream.gateway.tables.views import CascadeGraph, GraphNode
 
 _ROOT = 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stream.gateway.model_table import ModelTable
+from stream.gateway.tables.models import ModelTable
 from tests.stream.gateway.conftest import forecast, score
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from stream.gateway.views import ModelRow, Models, Quality
+from stream.gateway.tables.views import ModelRow, Models, Quality
 from topics.records import ForecastScore, ModelCalibration, ModelUpdate, PopularityForecast
 
 K = TypeVar("K")

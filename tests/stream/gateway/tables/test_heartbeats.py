@@ -7,7 +7,7 @@ import re
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from stream.gateway.heartbeats import STAGES
+from stream.gateway.tables.heartbeats import STAGES
 from tests.clock import Clock
 from tests.stream.gateway.conftest import Parts
 from tests.stream.gateway.test_health import Told, seen, words

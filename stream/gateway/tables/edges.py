@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from stream.gateway.views import Edge, EdgePage, EdgeRow
+from stream.gateway.tables.views import Edge, EdgePage, EdgeRow
 from topics.records import CacheDecision, EdgeEpoch
 
 _EPOCHS = 288  # kept of an edge: a day of windows of five minutes

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.gateway.curve import growth_curve, thinned
+from stream.gateway.tables.curve import growth_curve, thinned
 from topics.records import BIN_EDGES
 
 delays_within = st.lists(st.floats(0, 3_600, width=32), min_size=1, max_size=30)

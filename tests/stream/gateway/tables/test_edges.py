@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from stream.gateway.edge_table import EdgeTable
+from stream.gateway.tables.edges import EdgeTable
 from tests.stream.gateway.conftest import decision, epoch
 from topics.catalogue import decision_key
 

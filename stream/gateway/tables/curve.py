@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.gateway.views import CurvePoint
+from stream.gateway.tables.views import CurvePoint
 from topics.records import BIN_EDGES
 
 

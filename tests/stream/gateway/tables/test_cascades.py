@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.gateway.cascade_table import CascadeTable
+from stream.gateway.tables.cascades import CascadeTable
 from tests.stream.gateway.conftest import PUBLISHED, forecast, outcome, snapshot
 
 

@@ -16,9 +16,9 @@ from operator import attrgetter
 import numpy as np
 
 from stream.forecaster.snapshots import inconsistency
-from stream.gateway import curve
-from stream.gateway.graph import cascade_graph, summarise
-from stream.gateway.views import Cascade, CascadeGraph, CascadeRow, DueForecast
+from stream.gateway.tables import curve
+from stream.gateway.tables.graph import cascade_graph, summarise
+from stream.gateway.tables.views import Cascade, CascadeGraph, CascadeRow, DueForecast
 from stream.local.observer import FORECAST_LIFE, growth
 from topics.catalogue import POPULARITY_FORECASTS
 from topics.records import CascadeOutcome, CascadeSnapshot, PopularityForecast

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.gateway.graph import cascade_graph, summarise
+from stream.gateway.tables.graph import cascade_graph, summarise
 
 
 @st.composite
