@@ -13,10 +13,12 @@ from rich.markup import escape
 
 from stream import settings as settings_module
 from stream.commands import contract as contract_command
-from stream.commands import dead_letters, evaluate, traffic, train_ranker, training
-from stream.commands import publish as publish_command
+from stream.commands import dead_letters, traffic
 from stream.commands import settings as settings_command
-from stream.commands import show as show_command
+from stream.commands.models import evaluate, train_ranker
+from stream.commands.models import publish as publish_command
+from stream.commands.models import show as show_command
+from stream.commands.models import train as training
 from stream.commands.traffic import ForceOption, KafkaOption
 from stream.settings import Duration, Settings
 from topics.errors import TidecastError

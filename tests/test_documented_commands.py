@@ -53,10 +53,12 @@ _BEATS = (
     "tests/system/test_heartbeats.py::test_they_pass_every_stage_and_the_one_that_dies_is_named"
 )
 _TRAFFIC = "tests/stream/commands/test_traffic.py::"
-_EVALUATE = "tests/stream/commands/test_evaluate.py::"
-_CACHING = "tests/stream/commands/test_evaluate_caching.py::"
-_TRAINING = "tests/stream/commands/test_training.py::"
-_RANKER = "tests/stream/commands/test_train_ranker.py::test_a_version_is_trained_and_taken_up"
+_EVALUATE = "tests/stream/commands/models/test_evaluate.py::"
+_CACHING = "tests/stream/commands/models/test_evaluate_caching.py::"
+_TRAINING = "tests/stream/commands/models/test_train.py::"
+_RANKER = (
+    "tests/stream/commands/models/test_train_ranker.py::test_a_version_is_trained_and_taken_up"
+)
 _CONTRACT = "tests/stream/commands/test_contract_command.py::"
 # By whom the others are run: the test holds the words of the command and its options.
 RUN_BY: dict[str, str] = {

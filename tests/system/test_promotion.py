@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream.commands.publish import promote, publish, rollback
-from stream.commands.show import show
+from stream.commands.models.publish import promote, publish, rollback
+from stream.commands.models.show import show
 from stream.scorer.versions import NotBetterError, NoWayBackError
 from stream.serving.loading import describe
 from topics.catalogue import FORECAST_SCORES, MODEL_UPDATES, POPULARITY_FORECASTS

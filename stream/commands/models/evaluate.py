@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from stream.commands import checks, evaluate_caching
-from stream.commands import evaluate_display as shown
-from stream.commands.evaluate_display import console
-from stream.commands.options import JsonOption, PlotOption, RegistryOption, SeedOption
-from stream.commands.report import Bars, command_line
+from stream.commands import checks
+from stream.commands.models import evaluate_caching
+from stream.commands.models import evaluate_display as shown
+from stream.commands.models.evaluate_display import console
+from stream.commands.models.options import JsonOption, PlotOption, RegistryOption, SeedOption
+from stream.commands.models.report import Bars, command_line
 from stream.settings import Duration
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from stream.commands import checks
-from stream.commands.report import Bars, command_line
-from stream.commands.show import RootOption
+from stream.commands.models.report import Bars, command_line
+from stream.commands.models.show import RootOption
 
 if TYPE_CHECKING:
     from models.recordings import Recording

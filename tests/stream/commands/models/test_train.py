@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from models import boosting_training, neural_recipes, registry, seismic
 from models.interface import Forecaster
 from stream.cli import app
-from stream.commands import training
-from stream.commands.training import train_app
+from stream.commands.models import train as training
+from stream.commands.models.train import train_app
 
 
 @pytest.fixture

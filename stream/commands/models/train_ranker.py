@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stream.commands import checks
-from stream.commands.report import Bars, command_line
-from stream.commands.training import (
+from stream.commands.models.report import Bars, command_line
+from stream.commands.models.train import (
     OutputOption,
     ResumeOption,
     SeedOption,

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from stream.commands import checks
-from stream.commands.options import JsonOption, PlotOption, RegistryOption, SeedOption
-from stream.commands.report import Bars
+from stream.commands.models.options import JsonOption, PlotOption, RegistryOption, SeedOption
+from stream.commands.models.report import Bars
 from stream.settings import Duration
 
 if TYPE_CHECKING:
