@@ -1,5 +1,5 @@
 """The science of tidecast: forecasters, rankers, data sets, evaluation. Imports topics at most."""
 
-from models import kernel_cache
+from models.kernels import kernel_cache
 
 kernel_cache.settle()

@@ -21,8 +21,8 @@ from models.batch import Batch
 from models.calibration import Calibration
 from models.features import HORIZON_NAMES, NAMES, FeatureForecaster
 from models.interface import LEVELS, Increments
+from models.kernels.trees import Trees, parse, predict
 from models.quantiles import settle
-from models.trees import Trees, parse, predict
 
 CONFIG = "config.json"
 TREES = "trees.safetensors"
@@ -64,7 +64,7 @@ class Boosting(FeatureForecaster):
         """From models in LightGBM's text format.
 
         Raises:
-            ValueError: not such texts, or trees that `models.trees` cannot evaluate.
+            ValueError: not such texts, or trees that `models.kernels.trees` cannot evaluate.
         """
         return cls(parse(texts), calibration)
 

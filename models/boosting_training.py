@@ -20,9 +20,9 @@ from models.calibration import calibrate, held_out
 from models.datasets import Cascade
 from models.features import HORIZON_NAMES, NAMES, features_of
 from models.interface import LEVELS
+from models.kernels.trees import MAX_LEAVES
 from models.observations import Observations, observe
 from models.recipes import Report, Source, Trained, silent
-from models.trees import MAX_LEAVES
 
 # The mean is what models are compared by: it learns at a lower rate by trees of twice the leaves,
 # which the validation part liked. The quantiles would cost five times as much for little.

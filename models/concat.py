@@ -25,7 +25,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models import dense
 from models.batch import Batch
 from models.encoder import Encoder
 from models.encoder_states import encodings
@@ -35,6 +34,7 @@ from models.graphwave import graphwave_of
 from models.intensity import Intensity
 from models.jump_scan import JumpODE
 from models.jump_states import states_at
+from models.kernels import dense
 from models.layers import Head, MemberLinear, PiecewiseLinear, pinball
 from models.neural import Network
 from models.sequences import CONTEXT, FEATURES, HORIZON, cut, horizon_features, sequences_of

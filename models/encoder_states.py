@@ -14,10 +14,10 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.dense import add_product
 from models.encoder import FEED_FORWARD, HEADS, WIDTH, Encoder, sinusoids
 from models.jump_scan import in_threads
-from models.vector_math import VECTORISES, exp, tanh
+from models.kernels.dense import add_product
+from models.kernels.vector_math import VECTORISES, exp, tanh
 
 # Constants, so that loops over them are unrolled. A sum runs in lanes, each in its order.
 _LANES = 8

@@ -27,9 +27,9 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.dense import add_product
 from models.flows import AffineFlow, Flow
-from models.vector_math import VECTORISES, exp, sigmoid, tanh
+from models.kernels.dense import add_product
+from models.kernels.vector_math import VECTORISES, exp, sigmoid, tanh
 
 
 class JumpODE(nn.Module):

@@ -13,11 +13,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.dense import add_product
 from models.flows import AffineFlow
 from models.jump_scan import JumpODE, flow_on, in_threads, step
+from models.kernels.dense import add_product
+from models.kernels.vector_math import VECTORISES
 from models.layers import MemberLinear
-from models.vector_math import VECTORISES
 
 
 def states_at(

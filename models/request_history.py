@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from models import heap
+from models.kernels import heap
 
 TAUS: tuple[float, ...] = tuple(500.0 * 2**k for k in range(10))  # requests
 # What a step tells of an object, beside its share at each of `TAUS`.

@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from models import heap
+from models.kernels import heap
 
 Unit = Literal["objects", "bytes"]
 # Priorities of requests without a score count up from here: below every score, apart by recency.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.jump_scan import in_threads
-from models.vector_math import VECTORISES, exp
+from models.kernels.vector_math import VECTORISES, exp
 
 
 def selective_scan_compiled(

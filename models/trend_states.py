@@ -16,13 +16,13 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 
-from models.dense import add_product, encode, silu
 from models.diffusion import STEPS, Denoiser, signal_share
 from models.flows import AffineFlow
 from models.intensity import LEAST, Intensity
 from models.jump_scan import flow_on
+from models.kernels.dense import add_product, encode, silu
+from models.kernels.vector_math import VECTORISES, softplus
 from models.layers import PiecewiseLinear
-from models.vector_math import VECTORISES, softplus
 
 
 def trends_ahead(

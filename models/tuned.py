@@ -23,7 +23,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from models import heap
+from models.kernels import heap
 from models.request_history import TAUS, RequestHistory, blend, norms, record_one
 from models.scorecache import ScoreCache, Unit
 

@@ -1,4 +1,4 @@
-"""The compiled half of the cascade store. `stream.tracker.store` states the rules and is its caller.
+"""The compiled half of the cascade store; `stream.tracker.store`, its caller, states the rules.
 
 `ingest` stops early when the columns of fired records are full, and is called again.
 """

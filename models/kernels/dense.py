@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numba import njit
 
-from models.vector_math import VECTORISES, sigmoid
+from models.kernels.vector_math import VECTORISES, sigmoid
 
 _UNROLL = 4
 

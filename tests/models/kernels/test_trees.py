@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models import trees
+from models.kernels import trees
 
 
 def grown(leaves: int, rounds: int, objective: str = "quantile") -> lightgbm.Booster:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numba import njit
 from numpy.typing import NDArray
 
-from models import vector_math
-from models.vector_math import VECTORISES
+from models.kernels import vector_math
+from models.kernels.vector_math import VECTORISES
 
 EXP, SIGMOID, TANH = vector_math.exp, vector_math.sigmoid, vector_math.tanh
 SOFTPLUS = vector_math.softplus

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models import dense
 from models.concat import compiled_head
+from models.kernels import dense
 from models.layers import OUTPUTS, Head, PiecewiseLinear
 
 MEMBERS, COLUMNS, BINS = 3, 5, 4

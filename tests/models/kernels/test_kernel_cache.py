@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from models import kernel_cache
-from models.kernel_cache import KernelCacheError
+from models.kernels import kernel_cache
+from models.kernels.kernel_cache import KernelCacheError
 
 ROOT = Path(kernel_cache.__file__).parents[1]
 # The same kernel answers in a process of its own, and says where numba keeps it.

@@ -1,0 +1,1 @@
+"""Compiled arithmetic that knows no cascade."""
