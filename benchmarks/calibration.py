@@ -40,8 +40,8 @@ from rich.table import Table
 
 from models import registry
 from models.batch import Batch
-from models.cascade_files import read_cascades
-from models.datasets import Cascade
+from models.data.cascades import read_cascades
+from models.data.datasets import Cascade
 from models.interface import Forecaster, Increments
 from stream.forecaster.answers import Answers, Call
 from stream.forecaster.corrections import Corrections

@@ -18,9 +18,9 @@ import numpy as np
 from fit_simulator import DAY, LIFETIME, Array, complete
 from numpy.typing import NDArray
 
-from models.cascade_files import read_cascades
-from models.datasets import Cascade, RequestTrace
-from models.request_files import read_requests
+from models.data.cascades import read_cascades
+from models.data.datasets import Cascade, RequestTrace
+from models.data.requests import read_requests
 from stream.sources import parameters
 from stream.sources.parameters import Parameters, Population
 from stream.sources.replay import stem

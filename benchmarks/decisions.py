@@ -28,9 +28,9 @@ from aiokafka import ConsumerRecord
 from rich.console import Console
 from rich.progress import track
 
-from models.datasets import RequestTrace
+from models.data.datasets import RequestTrace
+from models.data.requests import read_requests
 from models.decayed import DecayedCountRanker
-from models.request_files import read_requests
 from models.scorecache import AdvisedCache
 from models.tuned import TunedCache
 from stream.historian.role import EdgePartition

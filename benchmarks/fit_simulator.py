@@ -15,9 +15,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.cascade_files import read_cascades
-from models.datasets import Cascade, RequestTrace
-from models.request_files import read_requests
+from models.data.cascades import read_cascades
+from models.data.datasets import Cascade, RequestTrace
+from models.data.requests import read_requests
 from stream.sources import parameters
 from stream.sources.parameters import (
     Lomax,

@@ -50,7 +50,7 @@ from inference_timing import KINDS, Call, Report, in_turns, snapshot_of
 from rich.console import Console
 from rich.table import Table
 
-from models.datasets import ROOT
+from models.data.datasets import ROOT
 from models.graphwave import graphwave
 from models.graphwave_reference import reference
 from topics.records import CascadeSnapshot

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.datasets import ROOT, Cascade, snapshot_at
+from models.data.datasets import ROOT, Cascade, snapshot_at
 from topics.records import CascadeSnapshot
 
 Report = dict[str, Any]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.batch import Batch
-from models.datasets import Cascade, count_at
+from models.data.datasets import Cascade, count_at
 from models.evaluation import Window, eligible, labels
 from models.interface import LEVELS, Forecaster, Increments
 from models.quantiles import settle

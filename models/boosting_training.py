@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.boosting import Boosting
 from models.calibration import calibrate, held_out
-from models.datasets import Cascade
+from models.data.datasets import Cascade
 from models.features import HORIZON_NAMES, NAMES, features_of
 from models.interface import LEVELS
 from models.kernels.trees import MAX_LEAVES

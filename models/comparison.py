@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from models import registry
 from models.baselines import TooFewError
 from models.candidates import Candidate, Kept
-from models.datasets import Cascade
+from models.data.datasets import Cascade
 from models.evaluation import Window, eligible, forecast_window, labels, measure
 from models.prequential import followed
 from models.recipes import AnyTimeRecipe, Recipe, Report, Source, silent

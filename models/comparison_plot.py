@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from models.candidates import Candidate
-from models.datasets import Cascade, snapshot_at
+from models.data.datasets import Cascade, snapshot_at
 from models.evaluation import MIN_CASCADES, Window, eligible, evaluate, forecast_window, labels
 
 HOUR = 3_600.0

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.datasets import Cascade, count_at, increment, snapshot_at
+from models.data.datasets import Cascade, count_at, increment, snapshot_at
 from models.interface import LEVELS, Forecaster, Increments
 
 HOUR = 3_600.0

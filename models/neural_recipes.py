@@ -22,7 +22,7 @@ from models.boosting_training import Rows, pool, rows_of
 from models.calibration import calibrate, held_out
 from models.checkpoint import Checkpoint
 from models.concat import Observed, Targets
-from models.datasets import Cascade, snapshot_at
+from models.data.datasets import Cascade, snapshot_at
 from models.neural import Block, Schedule, train, train_again
 from models.neural_forecaster import MLP, CasFT, ConCat, NeuralForecaster
 from models.observations import AGES, LATEST_GROWTH, observe

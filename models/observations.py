@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.batch import Batch, gather
-from models.datasets import Cascade, count_at, increment, snapshot_at
+from models.data.datasets import Cascade, count_at, increment, snapshot_at
 
 HOUR = 3_600.0
 DAY = 86_400.0

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.conformal import ROUNDING, Tracked, corrected
-from models.datasets import Cascade
+from models.data.datasets import Cascade
 from models.evaluation import Window
 from models.interface import Increments
 

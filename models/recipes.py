@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from models.datasets import Cascade
+from models.data.datasets import Cascade
 from models.evaluation import Window
 from models.interface import Forecaster
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from models.cascade_files import read_cascades
-from models.datasets import Cascade, Split
+from models.data.cascades import read_cascades
+from models.data.datasets import Cascade, Split
 from models.observations import end_of
 from models.recipes import Source
 from models.registry import DataSet, digest

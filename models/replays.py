@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.datasets import Cascade
+from models.data.datasets import Cascade
 from models.flows import CLOCK_SECONDS, clock_of
 from models.observations import (
     AGES,

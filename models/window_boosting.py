@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from models.baselines import Examples, WindowForecaster, examples
 from models.batch import Batch
 from models.boosting_training import reporter
-from models.datasets import snapshot_at
+from models.data.datasets import snapshot_at
 from models.evaluation import Window
 from models.features import features, features_of
 from models.interface import LEVELS

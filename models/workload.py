@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.datasets import RequestTrace
+from models.data.datasets import RequestTrace
 from models.scorecache import Unit
 from models.tuned import Objective
 from topics.errors import TidecastError

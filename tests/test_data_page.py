@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from models.request_files import read_requests
+from models.data.requests import read_requests
 
 PAGE = (Path(__file__).parents[1] / "docs" / "data.md").read_text()
 

@@ -45,7 +45,7 @@ def moment(text: str) -> float:
     Raises:
         ValueError: none of these, or not from 1970 to 2099.
     """
-    from models.text_files import number, unix_seconds
+    from models.data.text import number, unix_seconds
 
     if text == "now":
         return time.time()

@@ -17,8 +17,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.cascade_files import read_cascades
-from models.request_files import read_requests
+from models.data.cascades import read_cascades
+from models.data.requests import read_requests
 from stream.sources.messages import BATCH, EVENTS, REQUESTS, Message, SourceError
 from topics.hashing import hash_ids
 from topics.records import LONGEST_OBJECT, YEAR_2100, EdgeRequest, SocialEvent
@@ -61,7 +61,7 @@ class CascadeReplay:
     `<cascade_id>:<i>`; the root is a `post`.
 
     Args:
-        files: as `models.cascade_files` reads them.
+        files: as `models.data.cascades` reads them.
         kind: of every event but the roots: share, reply or view.
         window: lays the publish times of each file onto a window of that many seconds that begins
             at `start` (see `rebase`); delays are kept. None keeps the recorded times.
@@ -178,7 +178,7 @@ class RequestReplay:
     that are not known go to the edges in turn.
 
     Args:
-        file: as `models.request_files` reads it.
+        file: as `models.data.requests` reads it.
         edges: how many, named `edge-0`, `edge-1`, ...
         start: moves the trace so that its first request is at this time; None keeps its times.
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.datasets import ROOT, Cascade
+from models.data.datasets import ROOT, Cascade
 
 
 def made(count: int, seed: int = 0) -> list[Cascade]:

@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from models.datasets import ROOT, UNKNOWN_PARENT, Cascade
+from models.data.datasets import ROOT, UNKNOWN_PARENT, Cascade
 
 
 @st.composite

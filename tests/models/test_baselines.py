@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models import baselines
-from models.datasets import ROOT, Cascade, snapshot_at
+from models.data.datasets import ROOT, Cascade, snapshot_at
 from models.evaluation import Window, forecast_window, labels
 from models.interface import LEVELS
 from models.recipes import Source

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import belady
-from models.request_files import read_requests
+from models.data.requests import read_requests
 from models.workload import workload
 from tests.models.traces import drifting, workload_of
 

@@ -16,7 +16,7 @@ from scipy.integrate import quad
 from models import boosting_training as training
 from models import evaluation
 from models.boosting import Boosting
-from models.datasets import increment, snapshot_at
+from models.data.datasets import increment, snapshot_at
 from models.interface import LEVELS
 from models.observations import end_of, observe
 from models.quantiles import expected_increment

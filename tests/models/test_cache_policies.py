@@ -10,8 +10,8 @@ import pytest
 
 from models import classical
 from models.cache_policies import POLICIES, Policy, UnknownPolicyError, named
+from models.data.requests import read_requests
 from models.recipes import silent
-from models.request_files import read_requests
 from models.workload import Workload, workload
 from tests.models.traces import drifting, workload_of
 

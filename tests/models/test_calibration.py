@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from models.batch import Batch, gather
 from models.calibration import Calibration, calibrate, conformal_stretches, held_out
-from models.datasets import ROOT, Cascade, snapshot_at
+from models.data.datasets import ROOT, Cascade, snapshot_at
 from models.interface import LEVELS, Forecaster, Increments
 from models.observations import FEW_EVENTS, Observations, end_of
 from models.recipes import Source

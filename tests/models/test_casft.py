@@ -8,7 +8,7 @@ from models import casft, concat
 from models.batch import gather
 from models.casft import CasFTNetwork
 from models.concat import Observed, Targets, observe
-from models.datasets import snapshot_at
+from models.data.datasets import snapshot_at
 from models.interface import LEVELS
 from tests.models.recorded import made
 

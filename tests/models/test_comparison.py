@@ -12,7 +12,7 @@ from models import comparison
 from models.batch import Batch
 from models.candidates import Candidate, Kept
 from models.comparison import Comparison, trained
-from models.datasets import split_chronologically, split_randomly
+from models.data.datasets import split_chronologically, split_randomly
 from models.evaluation import Window
 from models.interface import Forecaster, Increments
 from models.observations import end_of

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models import evaluation
-from models.datasets import ROOT, Cascade
+from models.data.datasets import ROOT, Cascade
 from models.evaluation import Window
 from models.interface import LEVELS, Increments
 

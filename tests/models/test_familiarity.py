@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.batch import gather
-from models.datasets import snapshot_at
+from models.data.datasets import snapshot_at
 from models.familiarity import COLUMNS, Familiarity, familiarity_of
 from models.features import HORIZON_NAMES, NAMES, features_of
 from models.observations import Observations, end_of, observe

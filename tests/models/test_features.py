@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from models.batch import gather
-from models.datasets import Cascade, snapshot_at
+from models.data.datasets import Cascade, snapshot_at
 from models.features import HORIZON_NAMES, NAMES, PRIOR_MEAN, PRIOR_WEIGHT, features, features_of
 from models.memory import PAPER_EXPONENT, PAPER_PLATEAU, cumulative, first_moment
 from models.timing import EARLY_SHARES, LAST, PARTS, QUARTERS, RECENT_SHARES, SPANS, TURNS

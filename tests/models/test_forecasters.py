@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models import registry
-from models.datasets import ROOT, Cascade, snapshot_at
+from models.data.datasets import ROOT, Cascade, snapshot_at
 from models.interface import LEVELS, Forecaster, Increments
 from tests.models.strategies import cascades
 from topics.records import CascadeSnapshot

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models.batch import gather
-from models.datasets import ROOT, UNKNOWN_PARENT, Cascade, snapshot_at
+from models.data.datasets import ROOT, UNKNOWN_PARENT, Cascade, snapshot_at
 from models.graphwave import (
     EVENTS,
     POINTS,

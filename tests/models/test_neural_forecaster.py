@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from models import casft, concat, mlp
 from models.batch import gather
 from models.concat import COMPONENTS, Targets
-from models.datasets import UNKNOWN_PARENT, Cascade, snapshot_at
+from models.data.datasets import UNKNOWN_PARENT, Cascade, snapshot_at
 from models.network_files import CONFIG, WEIGHTS
 from models.neural_forecaster import MLP, CasFT, ConCat, NeuralForecaster
 from tests.models.recorded import made

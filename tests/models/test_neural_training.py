@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from models import neural_recipes
 from models.checkpoint import Checkpoint, checkpoints
 from models.concat import COMPONENTS, Targets
-from models.datasets import snapshot_at
+from models.data.datasets import snapshot_at
 from models.interface import Forecaster, Increments
 from models.neural import Block, Network, Schedule, evaluate, train
 from models.neural_forecaster import NeuralForecaster

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from models.conformal import PRIOR, Tracked
-from models.datasets import Cascade
+from models.data.datasets import Cascade
 from models.evaluation import Window
 from models.interface import Increments
 from models.prequential import followed

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from models import ranking
-from models.datasets import RequestTrace
+from models.data.datasets import RequestTrace
 from models.decayed import DecayedCountRanker
 from models.neural import Schedule
 from models.neural_cache import NeuralCache

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.datasets import Cascade, count_at, increment
+from models.data.datasets import Cascade, count_at, increment
 from models.flows import clock_of
 from models.observations import AGES, FEW_EVENTS, FEW_WEIGHT, LATEST_GROWTH, end_of
 from models.recipes import Source

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.request_files import read_requests
+from models.data.requests import read_requests
 from models.scorecache import AdvisedCache, ScoreCache
 from models.tuned import TAUS, TRAILING, TUNE_EVERY, TunedCache
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.datasets import ROOT, Cascade, snapshot_at
+from models.data.datasets import ROOT, Cascade, snapshot_at
 from models.memory import cumulative, infectiousness
 from models.observations import observe
 from models.seismic import Constants, Seismic, fit

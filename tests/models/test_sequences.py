@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from models.batch import gather
-from models.datasets import ROOT, UNKNOWN_PARENT, Cascade, count_at, snapshot_at
+from models.data.datasets import ROOT, UNKNOWN_PARENT, Cascade, count_at, snapshot_at
 from models.sequences import (
     CONTEXT,
     EXACT,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models import mlp, registry, seismic, served_training
 from models.batch import Batch, gather
 from models.calibration import Calibration, held_out
-from models.datasets import snapshot_at
+from models.data.datasets import snapshot_at
 from models.familiarity import COLUMNS, Familiarity
 from models.features import features_of
 from models.files import CARD

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.datasets import RequestTrace
+from models.data.datasets import RequestTrace
 from models.workload import Workload
 
 

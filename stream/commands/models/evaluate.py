@@ -24,7 +24,7 @@ from stream.settings import Duration
 
 if TYPE_CHECKING:
     from models.candidates import Candidate
-    from models.datasets import Split
+    from models.data.datasets import Split
     from models.evaluation import Window
     from models.recipes import Recipe, Source
     from models.recordings import Recording
@@ -253,7 +253,7 @@ def _held(named: list[str] | None, root: Path | None) -> list[str]:
 
 
 def _split(recording: Recording, split: str) -> Split:
-    from models.datasets import split_chronologically, split_randomly
+    from models.data.datasets import split_chronologically, split_randomly
 
     divide = split_randomly if split == "random" else split_chronologically
     return divide(recording.cascades)

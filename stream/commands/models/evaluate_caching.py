@@ -149,7 +149,7 @@ def evaluate_caching(
     from models import cache_policies, ranking
     from models.cache_policies import TrainedPolicy
     from models.caching import CacheComparison
-    from models.request_files import read_requests
+    from models.data.requests import read_requests
     from models.workload import workload
 
     left_out: dict[str, str] = {}

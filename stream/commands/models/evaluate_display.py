@@ -17,7 +17,7 @@ from topics.errors import TidecastError
 if TYPE_CHECKING:
     from models.candidates import Candidate
     from models.comparison import Comparison, Result
-    from models.datasets import Cascade
+    from models.data.datasets import Cascade
     from models.evaluation import Window
     from models.recordings import Recording
     from models.registry import DataSet
@@ -57,7 +57,7 @@ def check_sizes(compared: Comparison, tested: Recording, cascades: Sequence[Casc
     Raises:
         NothingToTestError: no window has any.
     """
-    from models.datasets import count_at
+    from models.data.datasets import count_at
     from models.evaluation import MIN_CASCADES, MIN_EVENTS
 
     empty = []

@@ -258,7 +258,7 @@ def _train(name: str, told: Options, **options: Any) -> None:
         options: what this recipe is told besides.
     """
     from models import evaluation, registry
-    from models.datasets import split_chronologically
+    from models.data.datasets import split_chronologically
     from models.served import Served
     from models.training import MEMBERS, RECIPES
 

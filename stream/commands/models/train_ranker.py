@@ -72,9 +72,9 @@ def train_cachemamba(
 
     from models import registry
     from models.checkpoint import checkpoints
+    from models.data.requests import read_requests
     from models.ranker_network import Config
     from models.ranker_training import SCHEDULE, train_ranker
-    from models.request_files import read_requests
     from models.workload import workload
 
     torch.set_num_threads(threads)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.cascade_files import read_cascades
+from models.data.cascades import read_cascades
 from stream.sources.parameters import load
 
 BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"

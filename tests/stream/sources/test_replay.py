@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.cascade_files import read_cascades
-from models.request_files import read_requests
-from models.text_files import DataFormatError
+from models.data.cascades import read_cascades
+from models.data.requests import read_requests
+from models.data.text import DataFormatError
 from stream.sources.messages import BATCH, EVENTS, REQUESTS, Limited, SourceError
 from stream.sources.replay import (
     REBASE_START,

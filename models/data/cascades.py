@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.datasets import ROOT, UNKNOWN_PARENT, Cascade
-from models.text_files import number, opened, shown, unix_seconds
+from models.data.datasets import ROOT, UNKNOWN_PARENT, Cascade
+from models.data.text import number, opened, shown, unix_seconds
 from topics.records import YEAR_2100
 
 _FIELDS = "cascade_id, root_user, publish_time, n_events, events"

@@ -1,6 +1,6 @@
 """Recorded cascades and requests, and what training and tests make of them.
 
-`models.cascade_files` and `models.request_files` read them.
+`models.data.cascades` and `models.data.requests` read them.
 """
 
 from __future__ import annotations

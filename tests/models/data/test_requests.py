@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from models.datasets import RequestTrace
-from models.request_files import read_requests
-from models.text_files import DataFormatError
+from models.data.datasets import RequestTrace
+from models.data.requests import read_requests
+from models.data.text import DataFormatError
 
 ROWS = [("1", "x", "u", "10"), ("1.5", "y", "v", "7"), ("2", "x", "u", "10")]
 

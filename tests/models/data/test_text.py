@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from models.text_files import DataFormatError, number, opened, unix_seconds
+from models.data.text import DataFormatError, number, opened, unix_seconds
 
 TEXT = "one\nzwei, größer\n三\n"
 

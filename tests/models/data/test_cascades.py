@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.cascade_files import read_cascades
-from models.datasets import ROOT, UNKNOWN_PARENT, Cascade
-from models.text_files import DataFormatError
+from models.data.cascades import read_cascades
+from models.data.datasets import ROOT, UNKNOWN_PARENT, Cascade
+from models.data.text import DataFormatError
 
 LINE = "c1\tann\t1000\t5\tann:0 ann/bob:5 ann/bob/cy:7.5 ann/bob:9 ann/zed/dan:12\n"
 

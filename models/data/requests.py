@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from models.datasets import RequestTrace
-from models.text_files import Lines, number, opened, shown, unix_seconds
+from models.data.datasets import RequestTrace
+from models.data.text import Lines, number, opened, shown, unix_seconds
 
 _NEEDED = ("timestamp", "object_id")
 _COLUMNS = (*_NEEDED, "client_id", "size")

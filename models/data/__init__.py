@@ -1,0 +1,1 @@
+"""Recorded cascades and requests: their files, and what is made of them."""
