@@ -39,7 +39,7 @@ from rich.progress import track
 from rich.table import Table
 
 from models import registry
-from models.batch import Batch
+from models.cascades.batch import Batch
 from models.data.cascades import read_cascades
 from models.data.datasets import Cascade
 from models.interface import Forecaster, Increments

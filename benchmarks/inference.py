@@ -50,9 +50,9 @@ from inference_timing import KINDS, Call, Report, in_turns, snapshot_of
 from rich.console import Console
 from rich.table import Table
 
+from models.cascades.graphwave import graphwave
+from models.cascades.graphwave_reference import reference
 from models.data.datasets import ROOT
-from models.graphwave import graphwave
-from models.graphwave_reference import reference
 from topics.records import CascadeSnapshot
 
 GRAPHS, REFERENCE_GRAPHS = 64, 8

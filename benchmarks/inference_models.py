@@ -16,11 +16,12 @@ from inference_timing import KINDS, Call, Report, least_seconds, made_up
 from numpy.typing import NDArray
 from rich.console import Console
 
-from models import casft, concat, mlp, registry, sequences
-from models.batch import Batch, gather
+from models import casft, concat, mlp, registry
 from models.boosting import Boosting
+from models.cascades import sequences
+from models.cascades.batch import Batch, gather
+from models.cascades.features import features_of
 from models.concat import Targets, compiled_head, nothing_beside
-from models.features import features_of
 from models.interface import Forecaster
 from models.jump_states import states_at
 from models.kernels import dense, trees

@@ -34,10 +34,10 @@ from rich.console import Console
 from rich.table import Table
 
 from models import registry
+from models.cascades.observations import end_of
 from models.data.cascades import read_cascades
 from models.data.datasets import Cascade, increment, snapshot_at, split_chronologically
 from models.evaluation import Window, eligible, msle
-from models.observations import end_of
 from stream.kafka.broker import create_topics_now, embedded
 from stream.scorer.join import awaited
 from stream.settings import Duration, Settings, load

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batch import Batch
+from models.cascades.batch import Batch
 from models.data.datasets import Cascade, count_at
 from models.evaluation import Window, eligible, labels
 from models.interface import LEVELS, Forecaster, Increments

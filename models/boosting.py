@@ -1,9 +1,9 @@
 """Gradient boosting on hand features (LightGBM): quantiles and mean for any age and horizon.
 
-One model gives the mean of log2(1 + increment) from `models.features`, the age and the horizon
-among them, and one each gives a quantile. The expected increment is the mean of the distribution
-that the quantiles draw; on the validation part it erred less than the mean of log2 with a smearing
-factor. A version is `config.json` and the trees' arrays, `trees.safetensors`.
+One model gives the mean of log2(1 + increment) from `models.cascades.features`, the age and the
+horizon among them, and one each gives a quantile. The expected increment is the mean of the
+distribution that the quantiles draw; on the validation part it erred less than the mean of log2
+with a smearing factor. A version is `config.json` and the trees' arrays, `trees.safetensors`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from models.batch import Batch
 from models.calibration import Calibration
-from models.features import HORIZON_NAMES, NAMES, FeatureForecaster
+from models.cascades.batch import Batch
+from models.cascades.features import HORIZON_NAMES, NAMES, FeatureForecaster
 from models.interface import LEVELS, Increments
 from models.kernels.trees import Trees, parse, predict
 from models.quantiles import settle

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from models.boosting import Boosting
 from models.calibration import calibrate, held_out
+from models.cascades.features import HORIZON_NAMES, NAMES, features_of
+from models.cascades.observations import Observations, observe
 from models.data.datasets import Cascade
-from models.features import HORIZON_NAMES, NAMES, features_of
 from models.interface import LEVELS
 from models.kernels.trees import MAX_LEAVES
-from models.observations import Observations, observe
 from models.recipes import Report, Source, Trained, silent
 
 # The mean is what models are compared by: it learns at a lower rate by trees of twice the leaves,

@@ -20,9 +20,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batch import Batch
+from models.cascades.batch import Batch
+from models.cascades.observations import FEW_EVENTS, Observations, observe
 from models.interface import LEVELS, Forecaster
-from models.observations import FEW_EVENTS, Observations, observe
 from models.quantiles import MEDIAN, stretch
 from models.recipes import Source
 

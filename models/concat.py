@@ -25,19 +25,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.batch import Batch
+from models.cascades.batch import Batch
+from models.cascades.graphwave import WIDTH as STRUCTURE_WIDTH
+from models.cascades.graphwave import graphwave_of
+from models.cascades.sequences import (
+    CONTEXT,
+    FEATURES,
+    HORIZON,
+    cut,
+    horizon_features,
+    sequences_of,
+)
 from models.encoder import Encoder
 from models.encoder_states import encodings
 from models.flows import AffineFlow, Flow, NeuralFlow, clock_of
-from models.graphwave import WIDTH as STRUCTURE_WIDTH
-from models.graphwave import graphwave_of
 from models.intensity import Intensity
 from models.jump_scan import JumpODE
 from models.jump_states import states_at
 from models.kernels import dense
 from models.layers import Head, MemberLinear, PiecewiseLinear, pinball
 from models.neural import Network
-from models.sequences import CONTEXT, FEATURES, HORIZON, cut, horizon_features, sequences_of
 
 COMPONENTS = ("structure", "users", "encoder", "likelihood")
 SUMMARISED = FEATURES.index("summarised")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batch import Batch, gather
+from models.cascades.batch import Batch, gather
 from topics.records import CascadeSnapshot, EdgeWindow
 
 # Levels of the quantiles that forecasts state, those of `topics.records.Quantiles`.

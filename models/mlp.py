@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.cascades.features import HORIZON_NAMES, NAMES
 from models.concat import Targets, compiled_head, nothing_beside, point_loss
-from models.features import HORIZON_NAMES, NAMES
 from models.kernels import dense
 from models.layers import Head, PiecewiseLinear
 from models.neural import Network

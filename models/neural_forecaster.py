@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from models import casft, concat, mlp
-from models.batch import Batch
 from models.calibration import Calibration
-from models.features import HORIZON_NAMES, NAMES, FeatureForecaster, features_of
+from models.cascades.batch import Batch
+from models.cascades.features import HORIZON_NAMES, NAMES, FeatureForecaster, features_of
 from models.interface import Increments, ReadingForecaster
 from models.network_files import load_network, save_network
 from models.quantiles import settle

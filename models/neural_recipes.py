@@ -17,17 +17,17 @@ import torch
 from numpy.typing import NDArray
 
 from models import casft, concat, mlp
-from models.batch import gather
 from models.boosting_training import Rows, pool, rows_of
 from models.calibration import calibrate, held_out
+from models.cascades.batch import gather
+from models.cascades.observations import AGES, LATEST_GROWTH, observe
+from models.cascades.replays import Replays
 from models.checkpoint import Checkpoint
 from models.concat import Observed, Targets
 from models.data.datasets import Cascade, snapshot_at
 from models.neural import Block, Schedule, train, train_again
 from models.neural_forecaster import MLP, CasFT, ConCat, NeuralForecaster
-from models.observations import AGES, LATEST_GROWTH, observe
 from models.recipes import Report, Source, Trained, silent
-from models.replays import Replays
 
 RECENCY = 2.0
 # Cascades whose observations are one step of the optimiser.

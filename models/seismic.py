@@ -1,8 +1,9 @@
 """SEISMIC: the closed-form self-exciting estimate (Zhao et al., KDD 2015), at any horizon.
 
 Every event draws answers at a rate that its age alone decides, times an infectiousness that the
-later half of the cascade's life shows (`models.memory`). With D the share of their direct answers
-that the observed events still get up to the horizon, and p the infectiousness, the increment is
+later half of the cascade's life shows (`models.cascades.power_law`). With D the share of their
+direct answers that the observed events still get up to the horizon, and p the infectiousness, the
+increment is
 
     decay p D / (1 - min(mean_degree p, limit))
 
@@ -28,10 +29,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.batch import Batch
+from models.cascades.batch import Batch
+from models.cascades.observations import Observations, observe
+from models.cascades.power_law import PAPER_EXPONENT, PAPER_PLATEAU, direct_answers, infectiousness
 from models.interface import LEVELS, Forecaster, Increments
-from models.memory import PAPER_EXPONENT, PAPER_PLATEAU, direct_answers, infectiousness
-from models.observations import Observations, observe
 from models.recipes import Report, Source, Trained, silent
 
 CONSTANTS = "constants.json"

@@ -3,9 +3,9 @@
 Means of logarithms and quantiles are averaged level by level. Models that err in different ways
 err less together; which of them, and with what weights, the validation part chooses.
 
-What has learnt from cascades says little of one that is like none of them (`models.familiarity`).
-The stranger a cascade is, the more the point is that of a closed form, the fall-back, and the
-interval reaches over what both say.
+What has learnt from cascades says little of one that is like none of them
+(`models.cascades.familiarity`). The stranger a cascade is, the more the point is that of a closed
+form, the fall-back, and the interval reaches over what both say.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batch import Batch
 from models.calibration import Calibration
-from models.familiarity import Familiarity
-from models.features import FeatureForecaster, features_of
+from models.cascades.batch import Batch
+from models.cascades.familiarity import Familiarity
+from models.cascades.features import FeatureForecaster, features_of
 from models.files import CARD, digest
 from models.interface import Forecaster, Increments, ReadingForecaster
 from models.quantiles import MEDIAN, settle

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.calibration import calibrate, held_out
-from models.familiarity import Familiarity, familiarity_of
+from models.cascades.familiarity import Familiarity, familiarity_of
+from models.cascades.observations import Observations, observe
 from models.interface import Forecaster
-from models.observations import Observations, observe
 from models.recipes import AnyTimeTraining, Report, Source, Trained, silent
 from models.served import Fallback, Member, Served
 

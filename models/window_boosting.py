@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.baselines import Examples, WindowForecaster, examples
-from models.batch import Batch
 from models.boosting_training import reporter
+from models.cascades.batch import Batch
+from models.cascades.features import features, features_of
 from models.data.datasets import snapshot_at
 from models.evaluation import Window
-from models.features import features, features_of
 from models.interface import LEVELS
 from models.recipes import Report, Source, silent
 

@@ -16,9 +16,9 @@ from scipy.integrate import quad
 from models import boosting_training as training
 from models import evaluation
 from models.boosting import Boosting
+from models.cascades.observations import end_of, observe
 from models.data.datasets import increment, snapshot_at
 from models.interface import LEVELS
-from models.observations import end_of, observe
 from models.quantiles import expected_increment
 from models.recipes import Source
 from tests.models.recorded import made

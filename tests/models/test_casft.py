@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from models import casft, concat
-from models.batch import gather
+from models.cascades.batch import gather
 from models.casft import CasFTNetwork
 from models.concat import Observed, Targets, observe
 from models.data.datasets import snapshot_at

@@ -9,13 +9,13 @@ import pytest
 from numpy.typing import NDArray
 
 from models import comparison
-from models.batch import Batch
 from models.candidates import Candidate, Kept
+from models.cascades.batch import Batch
+from models.cascades.observations import end_of
 from models.comparison import Comparison, trained
 from models.data.datasets import split_chronologically, split_randomly
 from models.evaluation import Window
 from models.interface import Forecaster, Increments
-from models.observations import end_of
 from models.recipes import AnyTimeRecipe, Recipe, Report, Source, Trained, WindowRecipe
 from models.registry import DataSet, UnknownModelError
 from models.seismic import Constants, Seismic

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from models import casft, concat, mlp
-from models.batch import gather
+from models.cascades.batch import gather
 from models.concat import COMPONENTS, Targets
 from models.data.datasets import UNKNOWN_PARENT, Cascade, snapshot_at
 from models.network_files import CONFIG, WEIGHTS

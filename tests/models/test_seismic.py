@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models.cascades.observations import observe
+from models.cascades.power_law import cumulative, infectiousness
 from models.data.datasets import ROOT, Cascade, snapshot_at
-from models.memory import cumulative, infectiousness
-from models.observations import observe
 from models.seismic import Constants, Seismic, fit
 
 HORIZONS = np.array([7_200.0, 86_400.0])

@@ -13,15 +13,15 @@ import torch
 from numpy.typing import NDArray
 
 from models import mlp, registry, seismic, served_training
-from models.batch import Batch, gather
 from models.calibration import Calibration, held_out
+from models.cascades.batch import Batch, gather
+from models.cascades.familiarity import COLUMNS, Familiarity
+from models.cascades.features import features_of
+from models.cascades.observations import end_of
 from models.data.datasets import snapshot_at
-from models.familiarity import COLUMNS, Familiarity
-from models.features import features_of
 from models.files import CARD
 from models.interface import Forecaster, Increments
 from models.neural_forecaster import MLP
-from models.observations import end_of
 from models.recipes import Source, Trained, silent
 from models.registry import BrokenModelError
 from models.seismic import Constants, Seismic

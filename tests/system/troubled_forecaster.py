@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
-from models.batch import Batch
+from models.cascades.batch import Batch
 from models.interface import LEVELS, Forecaster, Increments
 from stream.forecaster.batch import ROLE, ForecastBatch
 from stream.serving.cost import CallCost

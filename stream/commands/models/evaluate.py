@@ -24,10 +24,10 @@ from stream.settings import Duration
 
 if TYPE_CHECKING:
     from models.candidates import Candidate
+    from models.cascades.recordings import Recording
     from models.data.datasets import Split
     from models.evaluation import Window
     from models.recipes import Recipe, Source
-    from models.recordings import Recording
 
 evaluate_app = typer.Typer(
     no_args_is_help=True, help="Measures models on recorded data that they were not trained on."
@@ -144,7 +144,7 @@ def evaluate_cascades(
 
     from models import comparison
     from models.candidates import Kept
-    from models.recordings import read_recording
+    from models.cascades.recordings import read_recording
     from models.training import RECIPES, VARIANTS
 
     ready = comparison.pretrained(_held(named, registry), RECIPES, registry) if pretrained else []

@@ -16,10 +16,10 @@ from topics.errors import TidecastError
 
 if TYPE_CHECKING:
     from models.candidates import Candidate
+    from models.cascades.recordings import Recording
     from models.comparison import Comparison, Result
     from models.data.datasets import Cascade
     from models.evaluation import Window
-    from models.recordings import Recording
     from models.registry import DataSet
 
 console = Console(stderr=True, soft_wrap=True, highlight=False)

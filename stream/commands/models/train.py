@@ -15,7 +15,7 @@ from stream.commands.models.report import Bars, command_line
 from stream.commands.models.show import RootOption
 
 if TYPE_CHECKING:
-    from models.recordings import Recording
+    from models.cascades.recordings import Recording
 
 console = Console(stderr=True, soft_wrap=True, highlight=False)
 train_app = typer.Typer(
@@ -327,7 +327,7 @@ def _components(text: str) -> tuple[str, ...]:
 
 
 def _read(path: Path) -> Recording:
-    from models.recordings import read_recording
+    from models.cascades.recordings import read_recording
 
     recording = read_recording(path)
     if recording.data.cascades < 20:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
-from models.batch import Batch
+from models.cascades.batch import Batch
 from models.interface import Forecaster, Increments
 from stream.forecaster import batch as forecast_batch
 from stream.forecaster.batch import ForecastBatch, fall_back

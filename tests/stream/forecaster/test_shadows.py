@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 
-from models.batch import Batch
+from models.cascades.batch import Batch
 from models.interface import Forecaster, Increments
 from stream.forecaster.shadows import Shadows
 from stream.serving.cost import CallCost

@@ -8,11 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from models.batch import gather
+from models.cascades.batch import gather
+from models.cascades.features import (
+    HORIZON_NAMES,
+    NAMES,
+    PRIOR_MEAN,
+    PRIOR_WEIGHT,
+    features,
+    features_of,
+)
+from models.cascades.power_law import PAPER_EXPONENT, PAPER_PLATEAU, cumulative, first_moment
+from models.cascades.timing import EARLY_SHARES, LAST, PARTS, QUARTERS, RECENT_SHARES, SPANS, TURNS
 from models.data.datasets import Cascade, snapshot_at
-from models.features import HORIZON_NAMES, NAMES, PRIOR_MEAN, PRIOR_WEIGHT, features, features_of
-from models.memory import PAPER_EXPONENT, PAPER_PLATEAU, cumulative, first_moment
-from models.timing import EARLY_SHARES, LAST, PARTS, QUARTERS, RECENT_SHARES, SPANS, TURNS
 from tests.models.strategies import cascades
 from topics.records import BIN_EDGES, CascadeSnapshot
 

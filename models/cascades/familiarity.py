@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from models.features import HORIZON_NAMES, NAMES, features_of
-from models.observations import Observations
+from models.cascades.features import HORIZON_NAMES, NAMES, features_of
+from models.cascades.observations import Observations
 
 # Of the training observations, what lies nearer than where strangeness begins, and is whole.
 NEAR = 0.99

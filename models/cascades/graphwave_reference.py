@@ -1,6 +1,6 @@
 """GraphWave by its definition, with networkx and a matrix exponential: slow, and exact.
 
-`models.graphwave` is held to it, and measured against it.
+`models.cascades.graphwave` is held to it, and measured against it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import expm
 
-from models.graphwave import EVENTS, LEAST_WEIGHT, POINTS, STEP, scales
+from models.cascades.graphwave import EVENTS, LEAST_WEIGHT, POINTS, STEP, scales
 from topics.records import CascadeSnapshot
 
 

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.batch import gather
-from models.data.datasets import ROOT, UNKNOWN_PARENT, Cascade, snapshot_at
-from models.graphwave import (
+from models.cascades.batch import gather
+from models.cascades.graphwave import (
     EVENTS,
     POINTS,
     STEP,
@@ -19,7 +18,8 @@ from models.graphwave import (
     graphwave,
     graphwave_of,
 )
-from models.graphwave_reference import reference
+from models.cascades.graphwave_reference import reference
+from models.data.datasets import ROOT, UNKNOWN_PARENT, Cascade, snapshot_at
 from tests.models.strategies import cascades
 from topics.records import CascadeSnapshot
 

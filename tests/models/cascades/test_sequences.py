@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.batch import gather
-from models.data.datasets import ROOT, UNKNOWN_PARENT, Cascade, count_at, snapshot_at
-from models.sequences import (
+from models.cascades.batch import gather
+from models.cascades.sequences import (
     CONTEXT,
     EXACT,
     FEATURES,
@@ -24,6 +23,7 @@ from models.sequences import (
     horizon_features,
     sequences_of,
 )
+from models.data.datasets import ROOT, UNKNOWN_PARENT, Cascade, count_at, snapshot_at
 from tests.models.strategies import cascades
 from topics.records import BIN_EDGES
 

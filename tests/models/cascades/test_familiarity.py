@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.batch import gather
+from models.cascades.batch import gather
+from models.cascades.familiarity import COLUMNS, Familiarity, familiarity_of
+from models.cascades.features import HORIZON_NAMES, NAMES, features_of
+from models.cascades.observations import Observations, end_of, observe
 from models.data.datasets import snapshot_at
-from models.familiarity import COLUMNS, Familiarity, familiarity_of
-from models.features import HORIZON_NAMES, NAMES, features_of
-from models.observations import Observations, end_of, observe
 from tests.models.recorded import made
 
 CASCADES = made(60)

@@ -30,7 +30,7 @@ from numba import njit
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
-from models.batch import Batch, gather
+from models.cascades.batch import Batch, gather
 from topics.records import CascadeSnapshot
 
 EVENTS = 100  # ConCat's; enough to tell the shape, and the cost grows with the square
@@ -353,7 +353,7 @@ def graphwave_of(batch: Batch) -> StructureVectors:
     """The vectors of the first events of each snapshot, all in one compiled call.
 
     Args:
-        batch: from `models.batch.gather`.
+        batch: from `models.cascades.batch.gather`.
 
     Returns:
         `StructureVectors`; those of a snapshot are the same to the bit whatever else is in the

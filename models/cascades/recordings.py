@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from models.cascades.observations import end_of
 from models.data.cascades import read_cascades
 from models.data.datasets import Cascade, Split
-from models.observations import end_of
 from models.recipes import Source
 from models.registry import DataSet, digest
 

@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.batch import Batch
+from models.cascades.batch import Batch
 from topics.records import BIN_EDGES
 
 EXACT = 100

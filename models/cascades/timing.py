@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.memory import bin_bounds
+from models.cascades.power_law import bin_bounds
 
 EARLY_SHARES = (1 / 64, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4)
 RECENT_SHARES = (1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32)

@@ -1,7 +1,8 @@
 """Training data of the models that read sequences: each cascade replayed once, observed often.
 
 A jump depends on what came before it alone, so one replay of a cascade serves every age at which
-it is observed. Ages and horizons are drawn anew for every epoch, as in `models.observations`.
+it is observed. Ages and horizons are drawn anew for every epoch, as in
+`models.cascades.observations`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.data.datasets import Cascade
-from models.flows import CLOCK_SECONDS, clock_of
-from models.observations import (
+from models.cascades.observations import (
     AGES,
     FEW_EVENTS,
     FEW_WEIGHT,
@@ -23,6 +22,8 @@ from models.observations import (
     USUAL_HORIZONS,
     growth_of,
 )
+from models.data.datasets import Cascade
+from models.flows import CLOCK_SECONDS, clock_of
 from models.recipes import Source
 
 # Of the ages drawn, the share that are moments of growth where there are that many.

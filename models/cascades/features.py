@@ -15,15 +15,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.batch import Batch, gather
-from models.interface import ReadingForecaster
-from models.memory import (
+from models.cascades.batch import Batch, gather
+from models.cascades.power_law import (
     PAPER_EXPONENT,
     PAPER_PLATEAU,
     direct_answers,
     infectiousness,
 )
-from models.timing import TIMING_NAMES, count_until, timing
+from models.cascades.timing import TIMING_NAMES, count_until, timing
+from models.interface import ReadingForecaster
 from topics.records import CascadeSnapshot
 
 NAMES: tuple[str, ...] = (
@@ -174,7 +174,7 @@ def features_of(batch: Batch, horizons: NDArray[np.float64]) -> NDArray[np.float
     """The features of each snapshot at each of its horizons.
 
     Args:
-        batch: from `models.batch.gather`.
+        batch: from `models.cascades.batch.gather`.
         horizons: ages in seconds, shape (snapshots, horizons); one before the snapshot's age
             counts as the age.
 

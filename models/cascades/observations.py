@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.batch import Batch, gather
+from models.cascades.batch import Batch, gather
 from models.data.datasets import Cascade, count_at, increment, snapshot_at
 
 HOUR = 3_600.0

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.cascades.observations import AGES, FEW_EVENTS, FEW_WEIGHT, LATEST_GROWTH, end_of
+from models.cascades.replays import Drawn, Replays
 from models.data.datasets import Cascade, count_at, increment
 from models.flows import clock_of
-from models.observations import AGES, FEW_EVENTS, FEW_WEIGHT, LATEST_GROWTH, end_of
 from models.recipes import Source
-from models.replays import Drawn, Replays
 from tests.models.recorded import made
 
 

@@ -1,0 +1,1 @@
+"""Cascades as models read them: batches, sequences, features, observations."""
