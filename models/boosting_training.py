@@ -22,7 +22,7 @@ from models.cascades.observations import Observations, observe
 from models.data.datasets import Cascade
 from models.interface import LEVELS
 from models.kernels.trees import MAX_LEAVES
-from models.recipes import Report, Source, Trained, silent
+from models.learning.recipes import Report, Source, Trained, silent
 
 # The mean is what models are compared by: it learns at a lower rate by trees of twice the leaves,
 # which the validation part liked. The quantiles would cost five times as much for little.

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from models import belady, classical
 from models.decayed import DecayedCountRanker
 from models.interface import Ranker
-from models.recipes import Report
+from models.learning.recipes import Report
 from models.registry import UnknownModelError
 from models.scorecache import AdvisedCache
 from models.tuned import TunedCache

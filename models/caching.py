@@ -25,8 +25,8 @@ from models import ranking
 from models.cache_policies import Policy, TrainedPolicy
 from models.classical import TooSmallError
 from models.interface import Ranker
+from models.learning.recipes import Report, silent
 from models.ranking import RankerResult
-from models.recipes import Report, silent
 from models.tuned import Objective
 from models.workload import TooFewRequestsError, Workload, WorkloadError
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from models import registry
 from models.evaluation import Window
 from models.interface import Forecaster
-from models.recipes import Recipe
+from models.learning.recipes import Recipe
 from models.registry import DataSet
 
 # How every file is split that `tidecast train` learns from.

@@ -27,7 +27,7 @@ from models.diffusion import STEPS, Denoiser
 from models.flows import AffineFlow
 from models.intensity import Intensity
 from models.interface import LEVELS
-from models.neural import Network
+from models.learning.loop import Network
 from models.trend_states import trends_ahead
 
 TRENDS = ("diffusion", "regression")

@@ -27,8 +27,8 @@ from models.baselines import TooFewError
 from models.candidates import Candidate, Kept
 from models.data.datasets import Cascade
 from models.evaluation import Window, eligible, forecast_window, labels, measure
+from models.learning.recipes import AnyTimeRecipe, Recipe, Report, Source, silent
 from models.prequential import followed
-from models.recipes import AnyTimeRecipe, Recipe, Report, Source, silent
 from topics.errors import TidecastError
 
 # Resamples of the test cascades for the interval of an error.

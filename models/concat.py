@@ -43,8 +43,8 @@ from models.intensity import Intensity
 from models.jump_scan import JumpODE
 from models.jump_states import states_at
 from models.kernels import dense
-from models.layers import Head, MemberLinear, PiecewiseLinear, pinball
-from models.neural import Network
+from models.learning.layers import Head, MemberLinear, PiecewiseLinear, pinball
+from models.learning.loop import Network
 
 COMPONENTS = ("structure", "users", "encoder", "likelihood")
 SUMMARISED = FEATURES.index("summarised")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.layers import MemberLinear
+from models.learning.layers import MemberLinear
 
 STEPS = 1_000
 TIME_WIDTH = 20

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.layers import MemberLinear
+from models.learning.layers import MemberLinear
 
 WIDTH = 40
 HEADS = 2

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.layers import MemberLinear
+from models.learning.layers import MemberLinear
 
 CLOCK_SECONDS = 60.0
 

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from models.flows import Flow
 from models.jump_scan import JumpODE
-from models.layers import MemberLinear
+from models.learning.layers import MemberLinear
 
 _NODES = (0.5 - 3**-0.5 / 2, 0.5 + 3**-0.5 / 2)
 LEAST = 1e-6

@@ -17,7 +17,7 @@ from models.flows import AffineFlow
 from models.jump_scan import JumpODE, flow_on, in_threads, step
 from models.kernels.dense import add_product
 from models.kernels.vector_math import VECTORISES
-from models.layers import MemberLinear
+from models.learning.layers import MemberLinear
 
 
 def states_at(

@@ -11,8 +11,8 @@ from torch import Tensor
 from models.cascades.features import HORIZON_NAMES, NAMES
 from models.concat import Targets, compiled_head, nothing_beside, point_loss
 from models.kernels import dense
-from models.layers import Head, PiecewiseLinear
-from models.neural import Network
+from models.learning.layers import Head, PiecewiseLinear
+from models.learning.loop import Network
 
 COLUMNS = (*NAMES, *HORIZON_NAMES)
 

@@ -20,7 +20,7 @@ from models.calibration import Calibration
 from models.cascades.batch import Batch
 from models.cascades.features import HORIZON_NAMES, NAMES, FeatureForecaster, features_of
 from models.interface import Increments, ReadingForecaster
-from models.network_files import load_network, save_network
+from models.learning.network_files import load_network, save_network
 from models.quantiles import settle
 
 

@@ -22,12 +22,12 @@ from models.calibration import calibrate, held_out
 from models.cascades.batch import gather
 from models.cascades.observations import AGES, LATEST_GROWTH, observe
 from models.cascades.replays import Replays
-from models.checkpoint import Checkpoint
 from models.concat import Observed, Targets
 from models.data.datasets import Cascade, snapshot_at
-from models.neural import Block, Schedule, train, train_again
+from models.learning.checkpoint import Checkpoint
+from models.learning.loop import Block, Schedule, train, train_again
+from models.learning.recipes import Report, Source, Trained, silent
 from models.neural_forecaster import MLP, CasFT, ConCat, NeuralForecaster
-from models.recipes import Report, Source, Trained, silent
 
 RECENCY = 2.0
 # Cascades whose observations are one step of the optimiser.

@@ -21,7 +21,7 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.neural import Block
+from models.learning.loop import Block
 from models.ranker_network import HORIZONS
 from models.request_history import RequestHistory
 from models.workload import TooFewRequestsError

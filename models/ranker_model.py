@@ -1,6 +1,6 @@
 """A trained ranker network as a model of the registry: its files, and the caches that it drives.
 
-A version is the two files of `models.network_files` beside the card.
+A version is the two files of `models.learning.network_files` beside the card.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import torch
 
 from models.cachemamba import CacheMambaNetwork
-from models.network_files import load_network, save_network
+from models.learning.network_files import load_network, save_network
 from models.neural_cache import NeuralCache, NeuralRanker
 from models.rank_transformer import TransformerNetwork
 from models.ranker_network import HORIZONS, Config, RankerNetwork

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.neural import Block, Trainable
+from models.learning.loop import Block, Trainable
 from models.request_history import TAUS, WIDTH
 
 # Requests over which the expected share is asked for, exponentially discounted: the time that

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.interface import Ranker
-from models.recipes import Report, silent
+from models.learning.recipes import Report, silent
 from models.workload import Workload
 from topics.records import EdgeWindow
 

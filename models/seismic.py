@@ -33,7 +33,7 @@ from models.cascades.batch import Batch
 from models.cascades.observations import Observations, observe
 from models.cascades.power_law import PAPER_EXPONENT, PAPER_PLATEAU, direct_answers, infectiousness
 from models.interface import LEVELS, Forecaster, Increments
-from models.recipes import Report, Source, Trained, silent
+from models.learning.recipes import Report, Source, Trained, silent
 
 CONSTANTS = "constants.json"
 # Standard normal deviates of the levels.

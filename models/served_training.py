@@ -14,7 +14,7 @@ from models.calibration import calibrate, held_out
 from models.cascades.familiarity import Familiarity, familiarity_of
 from models.cascades.observations import Observations, observe
 from models.interface import Forecaster
-from models.recipes import AnyTimeTraining, Report, Source, Trained, silent
+from models.learning.recipes import AnyTimeTraining, Report, Source, Trained, silent
 from models.served import Fallback, Member, Served
 
 TOLERANCE = 0.005

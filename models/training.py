@@ -8,7 +8,7 @@ from typing import Any
 
 from models import baselines, boosting_training, neural_recipes, seismic, window_boosting
 from models.concat import COMPONENTS
-from models.recipes import (
+from models.learning.recipes import (
     AnyTimeRecipe,
     AnyTimeTraining,
     Recipe,

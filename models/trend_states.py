@@ -22,7 +22,7 @@ from models.intensity import LEAST, Intensity
 from models.jump_scan import flow_on
 from models.kernels.dense import add_product, encode, silu
 from models.kernels.vector_math import VECTORISES, softplus
-from models.layers import PiecewiseLinear
+from models.learning.layers import PiecewiseLinear
 
 
 def trends_ahead(

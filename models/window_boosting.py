@@ -21,7 +21,7 @@ from models.cascades.features import features, features_of
 from models.data.datasets import snapshot_at
 from models.evaluation import Window
 from models.interface import LEVELS
-from models.recipes import Report, Source, silent
+from models.learning.recipes import Report, Source, silent
 
 ROUNDS = 2_000
 PATIENCE = 60

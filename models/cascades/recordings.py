@@ -9,7 +9,7 @@ from typing import NamedTuple
 from models.cascades.observations import end_of
 from models.data.cascades import read_cascades
 from models.data.datasets import Cascade, Split
-from models.recipes import Source
+from models.learning.recipes import Source
 from models.registry import DataSet, digest
 
 

@@ -24,7 +24,7 @@ from models.cascades.observations import (
 )
 from models.data.datasets import Cascade
 from models.flows import CLOCK_SECONDS, clock_of
-from models.recipes import Source
+from models.learning.recipes import Source
 
 # Of the ages drawn, the share that are moments of growth where there are that many.
 _GROWTH_SHARE = 4

@@ -2,7 +2,8 @@
 
 An answer does not depend on what else is asked in the same call, to the bit, since each row is
 worked on by itself; a library's matrix product may choose another order of sums for another
-number of rows. `models.layers` has the same layers for training; tests hold the two together.
+number of rows. `models.learning.layers` has the same layers for training; tests hold the two
+together.
 """
 
 from __future__ import annotations

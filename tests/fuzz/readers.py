@@ -25,7 +25,7 @@ from models.cachemamba import CacheMambaNetwork
 from models.cascades.recordings import read_recording
 from models.data.requests import read_requests
 from models.data.text import DataFormatError
-from models.network_files import CONFIG, WEIGHTS, load_network, save_network
+from models.learning.network_files import CONFIG, WEIGHTS, load_network, save_network
 from models.ranker_network import Config
 from models.seismic import CONSTANTS
 from stream.checkpoints import content as checkpoint_file

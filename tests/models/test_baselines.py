@@ -7,7 +7,7 @@ from models import baselines
 from models.data.datasets import ROOT, Cascade, snapshot_at
 from models.evaluation import Window, forecast_window, labels
 from models.interface import LEVELS
-from models.recipes import Source
+from models.learning.recipes import Source
 from models.training import RECIPES
 
 WINDOW = Window(100.0, 1_000.0)

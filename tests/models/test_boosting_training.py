@@ -19,8 +19,8 @@ from models.boosting import Boosting
 from models.cascades.observations import end_of, observe
 from models.data.datasets import increment, snapshot_at
 from models.interface import LEVELS
+from models.learning.recipes import Source
 from models.quantiles import expected_increment
-from models.recipes import Source
 from tests.models.recorded import made
 
 

@@ -11,7 +11,7 @@ import pytest
 from models import classical
 from models.cache_policies import POLICIES, Policy, UnknownPolicyError, named
 from models.data.requests import read_requests
-from models.recipes import silent
+from models.learning.recipes import silent
 from models.workload import Workload, workload
 from tests.models.traces import drifting, workload_of
 

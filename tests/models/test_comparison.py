@@ -16,7 +16,7 @@ from models.comparison import Comparison, trained
 from models.data.datasets import split_chronologically, split_randomly
 from models.evaluation import Window
 from models.interface import Forecaster, Increments
-from models.recipes import AnyTimeRecipe, Recipe, Report, Source, Trained, WindowRecipe
+from models.learning.recipes import AnyTimeRecipe, Recipe, Report, Source, Trained, WindowRecipe
 from models.registry import DataSet, UnknownModelError
 from models.seismic import Constants, Seismic
 from models.training import RECIPES

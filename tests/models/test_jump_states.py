@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.flows import NeuralFlow
 from models.jump_scan import JumpODE
 from models.jump_states import states_at
-from models.layers import MemberLinear
+from models.learning.layers import MemberLinear
 
 MEMBERS, WIDTH, INPUTS, ENCODED = 2, 6, 5, 3
 

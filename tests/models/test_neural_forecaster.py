@@ -16,7 +16,7 @@ from models import casft, concat, mlp
 from models.cascades.batch import gather
 from models.concat import COMPONENTS, Targets
 from models.data.datasets import UNKNOWN_PARENT, Cascade, snapshot_at
-from models.network_files import CONFIG, WEIGHTS
+from models.learning.network_files import CONFIG, WEIGHTS
 from models.neural_forecaster import MLP, CasFT, ConCat, NeuralForecaster
 from tests.models.recorded import made
 from tests.models.strategies import cascades

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from models import neural_recipes
 from models.cascades.observations import FEW_EVENTS, end_of, observe
 from models.cascades.replays import Replays
-from models.checkpoint import Checkpoint, checkpoints
 from models.concat import COMPONENTS, Targets
 from models.data.datasets import snapshot_at
 from models.interface import Forecaster, Increments
-from models.neural import Block, Network, Schedule, evaluate, train
+from models.learning.checkpoint import Checkpoint, checkpoints
+from models.learning.loop import Block, Network, Schedule, evaluate, train
+from models.learning.recipes import Source, Trained
 from models.neural_forecaster import NeuralForecaster
-from models.recipes import Source, Trained
 from models.training import Once
 from tests.models.recorded import made
 

@@ -9,7 +9,7 @@ import torch
 from models import ranking
 from models.data.datasets import RequestTrace
 from models.decayed import DecayedCountRanker
-from models.neural import Schedule
+from models.learning.loop import Schedule
 from models.neural_cache import NeuralCache
 from models.ranker_material import Histories, RankerMaterial
 from models.ranker_model import RANKERS, CacheMamba

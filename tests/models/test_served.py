@@ -21,8 +21,8 @@ from models.cascades.observations import end_of
 from models.data.datasets import snapshot_at
 from models.files import CARD
 from models.interface import Forecaster, Increments
+from models.learning.recipes import Source, Trained, silent
 from models.neural_forecaster import MLP
-from models.recipes import Source, Trained, silent
 from models.registry import BrokenModelError
 from models.seismic import Constants, Seismic
 from models.served import Fallback, Member, Served

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from models.cascades.recordings import Recording
     from models.data.datasets import Split
     from models.evaluation import Window
-    from models.recipes import Recipe, Source
+    from models.learning.recipes import Recipe, Source
 
 evaluate_app = typer.Typer(
     no_args_is_help=True, help="Measures models on recorded data that they were not trained on."

@@ -307,7 +307,7 @@ def _train_network(name: str, told: Options, threads: int, resume: bool, **optio
     """`_train` of what PyTorch computes, which is saved after every epoch until it is done."""
     import torch
 
-    from models.checkpoint import checkpoints
+    from models.learning.checkpoint import checkpoints
 
     torch.set_num_threads(threads)
     with checkpoints(told.output / ".unfinished", resume):

@@ -71,8 +71,8 @@ def train_cachemamba(
     import torch
 
     from models import registry
-    from models.checkpoint import checkpoints
     from models.data.requests import read_requests
+    from models.learning.checkpoint import checkpoints
     from models.ranker_network import Config
     from models.ranker_training import SCHEDULE, train_ranker
     from models.workload import workload

@@ -9,7 +9,7 @@ from models.cascades.observations import AGES, FEW_EVENTS, FEW_WEIGHT, LATEST_GR
 from models.cascades.replays import Drawn, Replays
 from models.data.datasets import Cascade, count_at, increment
 from models.flows import clock_of
-from models.recipes import Source
+from models.learning.recipes import Source
 from tests.models.recorded import made
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.concat import compiled_head
 from models.kernels import dense
-from models.layers import OUTPUTS, Head, PiecewiseLinear
+from models.learning.layers import OUTPUTS, Head, PiecewiseLinear
 
 MEMBERS, COLUMNS, BINS = 3, 5, 4
 

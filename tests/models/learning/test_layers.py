@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.interface import LEVELS
-from models.layers import OUTPUTS, Head, MemberLinear, PiecewiseLinear, ordered, pinball
+from models.learning.layers import OUTPUTS, Head, MemberLinear, PiecewiseLinear, ordered, pinball
 
 
 def fitted(values: list[float], bins: int) -> PiecewiseLinear:

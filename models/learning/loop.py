@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.checkpoint import Checkpoint
-from models.recipes import Report, silent
+from models.learning.checkpoint import Checkpoint
+from models.learning.recipes import Report, silent
 
 Block = tuple[Any, Any]
 # Seeds of the epochs of `train_again` count from here.

@@ -1,0 +1,1 @@
+"""How anything is trained: recipes, the loop, checkpoints, layers, files of networks."""
