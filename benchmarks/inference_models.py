@@ -16,17 +16,18 @@ from inference_timing import KINDS, Call, Report, least_seconds, made_up
 from numpy.typing import NDArray
 from rich.console import Console
 
-from models import casft, concat, mlp, registry
-from models.boosting import Boosting
+from models import registry
 from models.cascades import sequences
 from models.cascades.batch import Batch, gather
 from models.cascades.features import features_of
-from models.concat import Targets, compiled_head, nothing_beside
+from models.forecasters import casft, concat, mlp
+from models.forecasters.boosting import Boosting
+from models.forecasters.concat import Targets, compiled_head, nothing_beside
+from models.forecasters.neural import MLP, CasFT, ConCat, NeuralForecaster
+from models.forecasters.served import Member, Served
 from models.interface import Forecaster
 from models.jump_states import states_at
 from models.kernels import dense, trees
-from models.neural_forecaster import MLP, CasFT, ConCat, NeuralForecaster
-from models.served import Member, Served
 from topics.records import CascadeSnapshot
 
 HORIZONS = np.array([3_600.0, 14_400.0, 86_400.0, 172_800.0])

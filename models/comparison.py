@@ -23,10 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import registry
-from models.baselines import TooFewError
 from models.candidates import Candidate, Kept
 from models.data.datasets import Cascade
 from models.evaluation import Window, eligible, forecast_window, labels, measure
+from models.forecasters.baselines import TooFewError
 from models.learning.recipes import AnyTimeRecipe, Recipe, Report, Source, silent
 from models.prequential import followed
 from topics.errors import TidecastError

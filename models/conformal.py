@@ -27,8 +27,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.forecasters.quantiles import MEDIAN
 from models.interface import Increments
-from models.quantiles import MEDIAN
 
 LEVEL = 0.05  # how often each end of the 90 % interval may be missed
 STEP = 0.05

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from models.files import CARD, digest
+from models.forecasters.served import Served
 from models.interface import Forecaster
-from models.served import Served
 from topics.errors import TidecastError
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ SHIPPED = Path(__file__).parent / "weights"
 # The class of each kind of model, which reads it from its folder; a card can name no other. They
 # are imported when they are needed: a network needs PyTorch, which takes seconds to import.
 KINDS: Mapping[str, str] = {
-    "Boosting": "models.boosting",
+    "Boosting": "models.forecasters.boosting",
     "CacheMamba": "models.ranker_model",
-    "CasFT": "models.neural_forecaster",
-    "ConCat": "models.neural_forecaster",
-    "MLP": "models.neural_forecaster",
+    "CasFT": "models.forecasters.neural",
+    "ConCat": "models.forecasters.neural",
+    "MLP": "models.forecasters.neural",
     "RankTransformer": "models.ranker_model",
-    "Seismic": "models.seismic",
-    "Served": "models.served",
+    "Seismic": "models.forecasters.seismic",
+    "Served": "models.forecasters.served",
 }
 # Those that rank objects; the others forecast.
 RANKERS = frozenset({"CacheMamba", "RankTransformer"})

@@ -6,8 +6,15 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from models import baselines, boosting_training, neural_recipes, seismic, window_boosting
-from models.concat import COMPONENTS
+from models.forecasters import (
+    baselines,
+    boosting_training,
+    neural_recipes,
+    seismic,
+    window_boosting,
+)
+from models.forecasters.concat import COMPONENTS
+from models.forecasters.served_training import train as train_served
 from models.learning.recipes import (
     AnyTimeRecipe,
     AnyTimeTraining,
@@ -18,7 +25,6 @@ from models.learning.recipes import (
     WindowRecipe,
     silent,
 )
-from models.served_training import train as train_served
 
 
 class Once:

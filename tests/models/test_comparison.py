@@ -15,10 +15,10 @@ from models.cascades.observations import end_of
 from models.comparison import Comparison, trained
 from models.data.datasets import split_chronologically, split_randomly
 from models.evaluation import Window
+from models.forecasters.seismic import Constants, Seismic
 from models.interface import Forecaster, Increments
 from models.learning.recipes import AnyTimeRecipe, Recipe, Report, Source, Trained, WindowRecipe
 from models.registry import DataSet, UnknownModelError
-from models.seismic import Constants, Seismic
 from models.training import RECIPES
 from tests.models.recorded import made
 

@@ -12,16 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models import neural_recipes
 from models.cascades.observations import FEW_EVENTS, end_of, observe
 from models.cascades.replays import Replays
-from models.concat import COMPONENTS, Targets
 from models.data.datasets import snapshot_at
+from models.forecasters import neural_recipes
+from models.forecasters.concat import COMPONENTS, Targets
+from models.forecasters.neural import NeuralForecaster
 from models.interface import Forecaster, Increments
 from models.learning.checkpoint import Checkpoint, checkpoints
 from models.learning.loop import Block, Network, Schedule, evaluate, train
 from models.learning.recipes import Source, Trained
-from models.neural_forecaster import NeuralForecaster
 from models.training import Once
 from tests.models.recorded import made
 

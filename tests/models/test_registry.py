@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from models import registry
+from models.forecasters.seismic import Constants, Seismic
 from models.registry import BrokenModelError, ModelCard, UnknownModelError
-from models.seismic import Constants, Seismic
 
 
 def put(root: Path, version: str, name: str = "seismic", kind: str = "Seismic") -> Path:

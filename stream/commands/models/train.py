@@ -259,7 +259,7 @@ def _train(name: str, told: Options, **options: Any) -> None:
     """
     from models import evaluation, registry
     from models.data.datasets import split_chronologically
-    from models.served import Served
+    from models.forecasters.served import Served
     from models.training import MEMBERS, RECIPES
 
     files = [*told.cascades, *told.background]
@@ -315,7 +315,7 @@ def _train_network(name: str, told: Options, threads: int, resume: bool, **optio
 
 
 def _components(text: str) -> tuple[str, ...]:
-    from models.concat import COMPONENTS
+    from models.forecasters.concat import COMPONENTS
 
     named = tuple(word.strip() for word in text.split(",") if word.strip())
     unknown = [word for word in named if word not in COMPONENTS]

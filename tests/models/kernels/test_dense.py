@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.concat import compiled_head
+from models.forecasters.concat import compiled_head
 from models.kernels import dense
 from models.learning.layers import OUTPUTS, Head, PiecewiseLinear
 

@@ -12,7 +12,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from models import registry
-from models.seismic import Constants, Seismic
+from models.forecasters.seismic import Constants, Seismic
 from stream.cli import app
 
 FIGURES = {

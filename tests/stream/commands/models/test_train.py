@@ -11,7 +11,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from models import boosting_training, neural_recipes, registry, seismic
+from models import registry
+from models.forecasters import boosting_training, neural_recipes, seismic
 from models.interface import Forecaster
 from stream.cli import app
 from stream.commands.models import train as training

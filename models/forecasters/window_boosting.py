@@ -14,12 +14,12 @@ import lightgbm
 import numpy as np
 from numpy.typing import NDArray
 
-from models.baselines import Examples, WindowForecaster, examples
-from models.boosting_training import reporter
 from models.cascades.batch import Batch
 from models.cascades.features import features, features_of
 from models.data.datasets import snapshot_at
 from models.evaluation import Window
+from models.forecasters.baselines import Examples, WindowForecaster, examples
+from models.forecasters.boosting_training import reporter
 from models.interface import LEVELS
 from models.learning.recipes import Report, Source, silent
 

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from models.calibration import Calibration
 from models.cascades.batch import Batch
 from models.cascades.features import HORIZON_NAMES, NAMES, FeatureForecaster
+from models.forecasters.calibration import Calibration
+from models.forecasters.quantiles import settle
 from models.interface import LEVELS, Increments
 from models.kernels.trees import Trees, parse, predict
-from models.quantiles import settle
 
 CONFIG = "config.json"
 TREES = "trees.safetensors"

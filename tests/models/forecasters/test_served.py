@@ -12,20 +12,21 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models import mlp, registry, seismic, served_training
-from models.calibration import Calibration, held_out
+from models import registry
 from models.cascades.batch import Batch, gather
 from models.cascades.familiarity import COLUMNS, Familiarity
 from models.cascades.features import features_of
 from models.cascades.observations import end_of
 from models.data.datasets import snapshot_at
 from models.files import CARD
+from models.forecasters import mlp, seismic, served_training
+from models.forecasters.calibration import Calibration, held_out
+from models.forecasters.neural import MLP
+from models.forecasters.seismic import Constants, Seismic
+from models.forecasters.served import Fallback, Member, Served
 from models.interface import Forecaster, Increments
 from models.learning.recipes import Source, Trained, silent
-from models.neural_forecaster import MLP
 from models.registry import BrokenModelError
-from models.seismic import Constants, Seismic
-from models.served import Fallback, Member, Served
 from tests.models.recorded import made
 
 CASCADES = made(80)

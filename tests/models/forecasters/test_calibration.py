@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.calibration import Calibration, calibrate, conformal_stretches, held_out
 from models.cascades.batch import Batch, gather
 from models.cascades.observations import FEW_EVENTS, Observations, end_of
 from models.data.datasets import ROOT, Cascade, snapshot_at
+from models.forecasters.calibration import Calibration, calibrate, conformal_stretches, held_out
 from models.interface import LEVELS, Forecaster, Increments
 from models.learning.recipes import Source
 from tests.models.recorded import made

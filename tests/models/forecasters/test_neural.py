@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from models import casft, concat, mlp
 from models.cascades.batch import gather
-from models.concat import COMPONENTS, Targets
 from models.data.datasets import UNKNOWN_PARENT, Cascade, snapshot_at
+from models.forecasters import casft, concat, mlp
+from models.forecasters.concat import COMPONENTS, Targets
+from models.forecasters.neural import MLP, CasFT, ConCat, NeuralForecaster
 from models.learning.network_files import CONFIG, WEIGHTS
-from models.neural_forecaster import MLP, CasFT, ConCat, NeuralForecaster
 from tests.models.recorded import made
 from tests.models.strategies import cascades
 

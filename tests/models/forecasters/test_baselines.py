@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from models import baselines
 from models.data.datasets import ROOT, Cascade, snapshot_at
 from models.evaluation import Window, forecast_window, labels
+from models.forecasters import baselines
 from models.interface import LEVELS
 from models.learning.recipes import Source
 from models.training import RECIPES

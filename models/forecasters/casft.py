@@ -21,10 +21,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models import concat
-from models.concat import ConCatNetwork, Observed, Targets, point_loss
 from models.diffusion import STEPS, Denoiser
 from models.flows import AffineFlow
+from models.forecasters import concat
+from models.forecasters.concat import ConCatNetwork, Observed, Targets, point_loss
 from models.intensity import Intensity
 from models.interface import LEVELS
 from models.learning.loop import Network

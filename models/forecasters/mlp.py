@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.cascades.features import HORIZON_NAMES, NAMES
-from models.concat import Targets, compiled_head, nothing_beside, point_loss
+from models.forecasters.concat import Targets, compiled_head, nothing_beside, point_loss
 from models.kernels import dense
 from models.learning.layers import Head, PiecewiseLinear
 from models.learning.loop import Network

@@ -15,11 +15,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.boosting import Boosting
-from models.calibration import calibrate, held_out
 from models.cascades.features import HORIZON_NAMES, NAMES, features_of
 from models.cascades.observations import Observations, observe
 from models.data.datasets import Cascade
+from models.forecasters.boosting import Boosting
+from models.forecasters.calibration import calibrate, held_out
 from models.interface import LEVELS
 from models.kernels.trees import MAX_LEAVES
 from models.learning.recipes import Report, Source, Trained, silent

@@ -16,18 +16,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models import casft, concat, mlp
-from models.boosting_training import Rows, pool, rows_of
-from models.calibration import calibrate, held_out
 from models.cascades.batch import gather
 from models.cascades.observations import AGES, LATEST_GROWTH, observe
 from models.cascades.replays import Replays
-from models.concat import Observed, Targets
 from models.data.datasets import Cascade, snapshot_at
+from models.forecasters import casft, concat, mlp
+from models.forecasters.boosting_training import Rows, pool, rows_of
+from models.forecasters.calibration import calibrate, held_out
+from models.forecasters.concat import Observed, Targets
+from models.forecasters.neural import MLP, CasFT, ConCat, NeuralForecaster
 from models.learning.checkpoint import Checkpoint
 from models.learning.loop import Block, Schedule, train, train_again
 from models.learning.recipes import Report, Source, Trained, silent
-from models.neural_forecaster import MLP, CasFT, ConCat, NeuralForecaster
 
 RECENCY = 2.0
 # Cascades whose observations are one step of the optimiser.

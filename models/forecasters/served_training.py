@@ -10,12 +10,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.calibration import calibrate, held_out
 from models.cascades.familiarity import Familiarity, familiarity_of
 from models.cascades.observations import Observations, observe
+from models.forecasters.calibration import calibrate, held_out
+from models.forecasters.served import Fallback, Member, Served
 from models.interface import Forecaster
 from models.learning.recipes import AnyTimeTraining, Report, Source, Trained, silent
-from models.served import Fallback, Member, Served
 
 TOLERANCE = 0.005
 # Drawn to learn what cascades are like.

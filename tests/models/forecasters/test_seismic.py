@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from models.cascades.observations import observe
 from models.cascades.power_law import cumulative, infectiousness
 from models.data.datasets import ROOT, Cascade, snapshot_at
-from models.seismic import Constants, Seismic, fit
+from models.forecasters.seismic import Constants, Seismic, fit
 
 HORIZONS = np.array([7_200.0, 86_400.0])
 

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models import casft, concat, mlp
-from models.calibration import Calibration
 from models.cascades.batch import Batch
 from models.cascades.features import HORIZON_NAMES, NAMES, FeatureForecaster, features_of
+from models.forecasters import casft, concat, mlp
+from models.forecasters.calibration import Calibration
+from models.forecasters.quantiles import settle
 from models.interface import Increments, ReadingForecaster
 from models.learning.network_files import load_network, save_network
-from models.quantiles import settle
 
 
 class NeuralForecaster(ReadingForecaster):
@@ -107,7 +107,7 @@ class SequenceForecaster(NeuralForecaster):
 
 
 class ConCat(SequenceForecaster):
-    """The jump ODE; see `models.concat`."""
+    """The jump ODE; see `models.forecasters.concat`."""
 
     name = "concat"
     network_class = concat.ConCatNetwork
@@ -115,7 +115,7 @@ class ConCat(SequenceForecaster):
 
 
 class CasFT(SequenceForecaster):
-    """The jump ODE carried on to the horizon, and trends; see `models.casft`."""
+    """The jump ODE carried on to the horizon, and trends; see `models.forecasters.casft`."""
 
     name = "casft"
     network_class = casft.CasFTNetwork
@@ -123,7 +123,7 @@ class CasFT(SequenceForecaster):
 
 
 class MLP(FeatureForecaster, NeuralForecaster):
-    """The perceptron on hand features; see `models.mlp`."""
+    """The perceptron on hand features; see `models.forecasters.mlp`."""
 
     name = "mlp"
     network_class = mlp.MLPNetwork

@@ -18,13 +18,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models.calibration import Calibration
 from models.cascades.batch import Batch
 from models.cascades.familiarity import Familiarity
 from models.cascades.features import FeatureForecaster, features_of
 from models.files import CARD, digest
+from models.forecasters.calibration import Calibration
+from models.forecasters.quantiles import MEDIAN, settle
 from models.interface import Forecaster, Increments, ReadingForecaster
-from models.quantiles import MEDIAN, settle
 
 CONFIG = "config.json"
 FAMILIARITY = "familiarity.safetensors"

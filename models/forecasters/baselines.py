@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from models.cascades.batch import Batch
 from models.data.datasets import Cascade, count_at
 from models.evaluation import Window, eligible, labels
+from models.forecasters.quantiles import settle
 from models.interface import LEVELS, Forecaster, Increments
 from models.learning.recipes import Report, Source, silent
-from models.quantiles import settle
 from topics.errors import TidecastError
 
 # A line needs two points, and residuals of fewer than this have no tails.

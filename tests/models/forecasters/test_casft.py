@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from models import casft, concat
 from models.cascades.batch import gather
-from models.casft import CasFTNetwork
-from models.concat import Observed, Targets, observe
 from models.data.datasets import snapshot_at
+from models.forecasters import casft, concat
+from models.forecasters.casft import CasFTNetwork
+from models.forecasters.concat import Observed, Targets, observe
 from models.interface import LEVELS
 from tests.models.recorded import made
 

@@ -1,0 +1,1 @@
+"""The forecasters: what each is, and how it is trained."""
