@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from inference_timing import AGE, Call, Report, in_turns
 
-from models.flows import Adaptive, AffineFlow, Flow, NeuralFlow, clock_of
-from models.jump_scan import JumpODE, jump_loop
+from models.forecasters.jump_ode.flows import Adaptive, AffineFlow, Flow, NeuralFlow, clock_of
+from models.forecasters.jump_ode.scan import JumpODE, jump_loop
 
 CASCADES, EVENTS, WIDTH = 64, 100, 64
 TOLERANCE = 1e-4

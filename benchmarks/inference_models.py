@@ -23,10 +23,10 @@ from models.cascades.features import features_of
 from models.forecasters import casft, concat, mlp
 from models.forecasters.boosting import Boosting
 from models.forecasters.concat import Targets, compiled_head, nothing_beside
+from models.forecasters.jump_ode.states import states_at
 from models.forecasters.neural import MLP, CasFT, ConCat, NeuralForecaster
 from models.forecasters.served import Member, Served
 from models.interface import Forecaster
-from models.jump_states import states_at
 from models.kernels import dense, trees
 from topics.records import CascadeSnapshot
 

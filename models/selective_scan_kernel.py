@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.jump_scan import in_threads
+from models.forecasters.jump_ode.scan import in_threads
 from models.kernels.vector_math import VECTORISES, exp
 
 

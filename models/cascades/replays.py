@@ -23,7 +23,7 @@ from models.cascades.observations import (
     growth_of,
 )
 from models.data.datasets import Cascade
-from models.flows import CLOCK_SECONDS, clock_of
+from models.forecasters.jump_ode.flows import CLOCK_SECONDS, clock_of
 from models.learning.recipes import Source
 
 # Of the ages drawn, the share that are moments of growth where there are that many.

@@ -21,14 +21,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.diffusion import STEPS, Denoiser
-from models.flows import AffineFlow
 from models.forecasters import concat
 from models.forecasters.concat import ConCatNetwork, Observed, Targets, point_loss
-from models.intensity import Intensity
+from models.forecasters.jump_ode.diffusion import STEPS, Denoiser
+from models.forecasters.jump_ode.flows import AffineFlow
+from models.forecasters.jump_ode.intensity import Intensity
+from models.forecasters.jump_ode.trend_states import trends_ahead
 from models.interface import LEVELS
 from models.learning.loop import Network
-from models.trend_states import trends_ahead
 
 TRENDS = ("diffusion", "regression")
 _SEED = 409_16619

@@ -36,12 +36,12 @@ from models.cascades.sequences import (
     horizon_features,
     sequences_of,
 )
-from models.encoder import Encoder
-from models.encoder_states import encodings
-from models.flows import AffineFlow, Flow, NeuralFlow, clock_of
-from models.intensity import Intensity
-from models.jump_scan import JumpODE
-from models.jump_states import states_at
+from models.forecasters.jump_ode.encoder import Encoder
+from models.forecasters.jump_ode.encoder_states import encodings
+from models.forecasters.jump_ode.flows import AffineFlow, Flow, NeuralFlow, clock_of
+from models.forecasters.jump_ode.intensity import Intensity
+from models.forecasters.jump_ode.scan import JumpODE
+from models.forecasters.jump_ode.states import states_at
 from models.kernels import dense
 from models.learning.layers import Head, MemberLinear, PiecewiseLinear, pinball
 from models.learning.loop import Network

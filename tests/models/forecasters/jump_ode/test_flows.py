@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.flows import Adaptive, AffineFlow, Flow, NeuralFlow, clock_of
+from models.forecasters.jump_ode.flows import Adaptive, AffineFlow, Flow, NeuralFlow, clock_of
 
 MEMBERS, N, WIDTH = 2, 7, 5
 FLOWS = {"affine": AffineFlow, "neural": NeuralFlow}

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.flows import Flow
-from models.jump_scan import JumpODE
+from models.forecasters.jump_ode.flows import Flow
+from models.forecasters.jump_ode.scan import JumpODE
 from models.learning.layers import MemberLinear
 
 _NODES = (0.5 - 3**-0.5 / 2, 0.5 + 3**-0.5 / 2)

@@ -27,7 +27,7 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.flows import AffineFlow, Flow
+from models.forecasters.jump_ode.flows import AffineFlow, Flow
 from models.kernels.dense import add_product
 from models.kernels.vector_math import VECTORISES, exp, sigmoid, tanh
 

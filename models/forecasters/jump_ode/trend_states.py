@@ -3,7 +3,8 @@
 The same numbers as the flow, `Intensity` and `Denoiser` one after the other: the flow goes on from
 the age through the parts of the time to each horizon, the intensity along it is the events that
 each part is to expect, and the denoiser, asked at full noise, says the mean trend. As in
-`models.jump_states` an answer does not depend on what else is asked in the same call, to the bit.
+`models.forecasters.jump_ode.states` an answer does not depend on what else is asked in the same
+call, to the bit.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 
-from models.diffusion import STEPS, Denoiser, signal_share
-from models.flows import AffineFlow
-from models.intensity import LEAST, Intensity
-from models.jump_scan import flow_on
+from models.forecasters.jump_ode.diffusion import STEPS, Denoiser, signal_share
+from models.forecasters.jump_ode.flows import AffineFlow
+from models.forecasters.jump_ode.intensity import LEAST, Intensity
+from models.forecasters.jump_ode.scan import flow_on
 from models.kernels.dense import add_product, encode, silu
 from models.kernels.vector_math import VECTORISES, softplus
 from models.learning.layers import PiecewiseLinear

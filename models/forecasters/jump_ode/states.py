@@ -13,8 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.flows import AffineFlow
-from models.jump_scan import JumpODE, flow_on, in_threads, step
+from models.forecasters.jump_ode.flows import AffineFlow
+from models.forecasters.jump_ode.scan import JumpODE, flow_on, in_threads, step
 from models.kernels.dense import add_product
 from models.kernels.vector_math import VECTORISES
 from models.learning.layers import MemberLinear

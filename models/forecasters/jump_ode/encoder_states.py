@@ -1,7 +1,8 @@
 """The encoder's Transformers as a compiled kernel: what inference on a CPU runs.
 
-The same numbers as `Encoder`, a sequence at a time, layer by layer. As in `models.jump_states` an
-answer does not depend on what else is asked in the same call, to the bit.
+The same numbers as `Encoder`, a sequence at a time, layer by layer. As in
+`models.forecasters.jump_ode.states` an answer does not depend on what else is asked in the same
+call, to the bit.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.encoder import FEED_FORWARD, HEADS, WIDTH, Encoder, sinusoids
-from models.jump_scan import in_threads
+from models.forecasters.jump_ode.encoder import FEED_FORWARD, HEADS, WIDTH, Encoder, sinusoids
+from models.forecasters.jump_ode.scan import in_threads
 from models.kernels.dense import add_product
 from models.kernels.vector_math import VECTORISES, exp, tanh
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.flows import NeuralFlow
-from models.jump_scan import JumpODE, jump_loop
+from models.forecasters.jump_ode.flows import NeuralFlow
+from models.forecasters.jump_ode.scan import JumpODE, jump_loop
 
 MEMBERS, WIDTH = 2, 6
 # Of the compiled scan in float32 against the definition in that precision.

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.encoder import WIDTH, Encoder
-from models.encoder_states import encodings
+from models.forecasters.jump_ode.encoder import WIDTH, Encoder
+from models.forecasters.jump_ode.encoder_states import encodings
 
 MEMBERS, INPUTS, USERS = 2, 6, 3
 OFFSETS = np.array([0, 7, 7, 8, 20])

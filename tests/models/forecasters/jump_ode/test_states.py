@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.flows import NeuralFlow
-from models.jump_scan import JumpODE
-from models.jump_states import states_at
+from models.forecasters.jump_ode.flows import NeuralFlow
+from models.forecasters.jump_ode.scan import JumpODE
+from models.forecasters.jump_ode.states import states_at
 from models.learning.layers import MemberLinear
 
 MEMBERS, WIDTH, INPUTS, ENCODED = 2, 6, 5, 3

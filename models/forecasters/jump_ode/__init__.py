@@ -1,0 +1,1 @@
+"""The jump ODE of ConCat and CasFT: flows, scans, encoders, trends."""
