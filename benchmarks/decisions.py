@@ -28,11 +28,11 @@ from aiokafka import ConsumerRecord
 from rich.console import Console
 from rich.progress import track
 
+from models.caches.decayed import DecayedCountRanker
+from models.caches.scorecache import AdvisedCache
+from models.caches.tuned import TunedCache
 from models.data.datasets import RequestTrace
 from models.data.requests import read_requests
-from models.decayed import DecayedCountRanker
-from models.scorecache import AdvisedCache
-from models.tuned import TunedCache
 from stream.historian.role import EdgePartition
 from stream.ranker import decisions
 from stream.ranker.decisions import EdgeDecisions

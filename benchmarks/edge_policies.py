@@ -31,9 +31,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from models.caches.decayed import DecayedCountRanker
 from models.data.datasets import RequestTrace
 from models.data.requests import read_requests
-from models.decayed import DecayedCountRanker
 from stream.historian.histories import EdgeHistories
 from stream.ranker.decisions import EdgeDecisions
 from stream.settings import Duration, Settings

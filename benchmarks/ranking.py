@@ -33,10 +33,10 @@ from rich.progress import track
 from rich.table import Table
 
 from models.cachemamba import CacheMambaNetwork
-from models.neural_cache import NeuralCache
+from models.caches.neural import NeuralCache
+from models.caches.request_history import TAUS, WIDTH
 from models.rank_transformer import TransformerNetwork
 from models.ranker_network import HORIZONS, Config, RankerNetwork
-from models.request_history import TAUS, WIDTH
 
 _AGED = 50  # objects whose histories are gone through; the others are copies of them
 KINDS: dict[str, Callable[[Config], RankerNetwork]] = {

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import registry
+from models.caches.decayed import DecayedCountRanker
 from models.cascades.graphwave import graphwave
-from models.decayed import DecayedCountRanker
 from stream.historian.histories import EdgeHistories
 from stream.ranker.decisions import EdgeDecisions
 from stream.settings import Duration, Settings

@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from models import belady, classical
-from models.decayed import DecayedCountRanker
+from models.caches import belady, classical
+from models.caches.decayed import DecayedCountRanker
+from models.caches.scorecache import AdvisedCache
+from models.caches.tuned import TunedCache
+from models.caches.workload import Workload
 from models.interface import Ranker
 from models.learning.recipes import Report
 from models.registry import UnknownModelError
-from models.scorecache import AdvisedCache
-from models.tuned import TunedCache
-from models.workload import Workload
 from topics.errors import TidecastError
 
 if TYPE_CHECKING:
-    from models.ranker_model import RankerModel
+    from models.caches.model import RankerModel
 
 # Whether each request was a hit, shape (requests,), in a cache of so many units.
 Replay = Callable[[Workload, int], NDArray[np.bool_]]

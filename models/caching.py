@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 
 from models import ranking
 from models.cache_policies import Policy, TrainedPolicy
-from models.classical import TooSmallError
+from models.caches.classical import TooSmallError
+from models.caches.tuned import Objective
+from models.caches.workload import TooFewRequestsError, Workload, WorkloadError
 from models.interface import Ranker
 from models.learning.recipes import Report, silent
 from models.ranking import RankerResult
-from models.tuned import Objective
-from models.workload import TooFewRequestsError, Workload, WorkloadError
 
 # The ratios that are reported, and the objective that each is the measure of.
 RATIOS: dict[str, Objective] = {

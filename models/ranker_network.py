@@ -2,7 +2,8 @@
 
 After every few hundred requests each object that was requested among them is stepped. What comes
 out are weights w of its decayed counts, one mixture for each of several horizons: the object's
-expected share of the requests over that horizon is sum_k w_k share_k (`models.request_history`). It
+expected share of the requests over that horizon is sum_k w_k share_k
+(`models.caches.request_history`). It
 holds from then on: between steps the counts decay in closed form and grow by each request, so a
 burst counts at once and an object without requests costs nothing.
 
@@ -23,8 +24,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.caches.request_history import TAUS, WIDTH
 from models.learning.loop import Block, Trainable
-from models.request_history import TAUS, WIDTH
 
 # Requests over which the expected share is asked for, exponentially discounted: the time that
 # objects stay in caches of different sizes.

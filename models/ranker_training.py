@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.caches.model import RANKERS, RankerModel
 from models.learning.checkpoint import Checkpoint
 from models.learning.loop import Schedule, train, train_again
 from models.learning.recipes import Report, silent
 from models.ranker_material import Histories, RankerMaterial
-from models.ranker_model import RANKERS, RankerModel
 from models.ranker_network import Config
 
 _VALIDATION = 0.25  # share of the requests of a sequence

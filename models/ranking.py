@@ -23,9 +23,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from models.caches.workload import Workload
 from models.interface import Ranker
 from models.learning.recipes import Report, silent
-from models.workload import Workload
 from topics.records import EdgeWindow
 
 EDGE = "edge"

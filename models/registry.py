@@ -27,18 +27,18 @@ from models.interface import Forecaster
 from topics.errors import TidecastError
 
 if TYPE_CHECKING:
-    from models.ranker_model import RankerModel
+    from models.caches.model import RankerModel
 
 SHIPPED = Path(__file__).parent / "weights"
 # The class of each kind of model, which reads it from its folder; a card can name no other. They
 # are imported when they are needed: a network needs PyTorch, which takes seconds to import.
 KINDS: Mapping[str, str] = {
     "Boosting": "models.forecasters.boosting",
-    "CacheMamba": "models.ranker_model",
+    "CacheMamba": "models.caches.model",
     "CasFT": "models.forecasters.neural",
     "ConCat": "models.forecasters.neural",
     "MLP": "models.forecasters.neural",
-    "RankTransformer": "models.ranker_model",
+    "RankTransformer": "models.caches.model",
     "Seismic": "models.forecasters.seismic",
     "Served": "models.forecasters.served",
 }

@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.scorecache import AdvisedCache
-from models.tuned import TunedCache
+from models.caches.scorecache import AdvisedCache
+from models.caches.tuned import TunedCache
 
 # What counts on of the past windows at the end of each: half of what counts is younger than 14.
 _TRAILING = 0.95

@@ -12,7 +12,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from models import registry
-from models.decayed import DecayedCountRanker
+from models.caches.decayed import DecayedCountRanker
 from models.interface import Ranker
 from stream.serving.current import Serving
 from stream.serving.loading import limit_threads, verified_folder
@@ -20,7 +20,7 @@ from stream.settings import Settings
 from topics.records import EdgeWindow, ModelUpdate
 
 if TYPE_CHECKING:  # with it comes PyTorch, which the decayed count does without
-    from models.ranker_model import RankerModel
+    from models.caches.model import RankerModel
 
 DECAYED = "decayed"
 MakeRanker = Callable[[], Ranker]

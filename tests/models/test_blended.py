@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.request_history import TAUS
-from models.tuned import BlendedCache, TunedCache
+from models.caches.request_history import TAUS
+from models.caches.tuned import BlendedCache, TunedCache
 
 MIXTURES = 2
 REFRESH = 7  # requests

@@ -8,11 +8,11 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
-from models import classical
 from models.cache_policies import POLICIES, Policy, UnknownPolicyError, named
+from models.caches import classical
+from models.caches.workload import Workload, workload
 from models.data.requests import read_requests
 from models.learning.recipes import silent
-from models.workload import Workload, workload
 from tests.models.traces import drifting, workload_of
 
 REQUESTS, OBJECTS = 3_000, 150

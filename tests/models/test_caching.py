@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from models.cache_policies import POLICIES, Policy, TrainedPolicy, named
+from models.caches.decayed import DecayedCountRanker
+from models.caches.workload import Workload, WorkloadError
 from models.caching import CacheComparison
 from models.caching_plot import draw
-from models.decayed import DecayedCountRanker
 from models.ranking import LastCountRanker
-from models.workload import Workload, WorkloadError
 from tests.models.traces import drifting, workload_of
 
 CODES = drifting(4_000, 200)

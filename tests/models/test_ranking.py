@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.decayed import DecayedCountRanker
+from models.caches.decayed import DecayedCountRanker
 from models.interface import Ranker
 from models.ranking import LastCountRanker, TotalCountRanker, at_k, measure, windows
 from tests.models.traces import drifting, workload_of

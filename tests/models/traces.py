@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from models.caches.workload import Workload
 from models.data.datasets import RequestTrace
-from models.workload import Workload
 
 
 def trace_of(
@@ -36,7 +36,7 @@ def workload_of(
     window: float = 60.0,
 ) -> Workload:
     """The same as a workload; in bytes where sizes are given."""
-    from models.workload import workload
+    from models.caches.workload import workload
 
     return workload(trace_of(codes, sizes=sizes), None, objective, window)
 

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.caches.workload import workload
 from models.ranking import windows
-from models.workload import workload
 from stream.historian.histories import EdgeHistories
 from stream.settings import Duration, Settings
 from tests.models.traces import trace_of

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from models.caches.decayed import DecayedCountRanker
 from models.data.requests import read_requests
-from models.decayed import DecayedCountRanker
 from stream.historian.histories import EdgeHistories
 from stream.ranker.decisions import Change, EdgeDecisions
 from stream.settings import Settings

@@ -148,9 +148,9 @@ def evaluate_caching(
 
     from models import cache_policies, ranking
     from models.cache_policies import TrainedPolicy
+    from models.caches.workload import workload
     from models.caching import CacheComparison
     from models.data.requests import read_requests
-    from models.workload import workload
 
     left_out: dict[str, str] = {}
     chosen = cache_policies.named(
@@ -270,7 +270,7 @@ def _announce(told: dict[str, Any], test: int) -> None:
         f"the caches up, hits are counted in the other {requests - test:,}"
     )
     if told["object_sizes"] == "lognormal":
-        from models.workload import MEDIAN_BYTES, SIGMA
+        from models.caches.workload import MEDIAN_BYTES, SIGMA
 
         console.print(
             f"object sizes are drawn by a hash of the identifier: log-normal, median "

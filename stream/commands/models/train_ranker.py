@@ -21,8 +21,8 @@ from stream.commands.models.train import (
 )
 
 if TYPE_CHECKING:
-    from models.ranker_model import RankerModel
-    from models.workload import Workload
+    from models.caches.model import RankerModel
+    from models.caches.workload import Workload
 
 _SIZES = (0.01, 0.05, 0.1)  # of caches, for the card
 
@@ -71,11 +71,11 @@ def train_cachemamba(
     import torch
 
     from models import registry
+    from models.caches.workload import workload
     from models.data.requests import read_requests
     from models.learning.checkpoint import checkpoints
     from models.ranker_network import Config
     from models.ranker_training import SCHEDULE, train_ranker
-    from models.workload import workload
 
     torch.set_num_threads(threads)
     workloads = [workload(read_requests(path), "unit") for path in requests]

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.decayed import DecayedCountRanker
+from models.caches.decayed import DecayedCountRanker
 from stream.ranker.decisions import MARGIN, EdgeDecisions
 from stream.settings import Settings
 from topics.catalogue import CACHE_DECISIONS, decision_key

@@ -17,7 +17,7 @@ from aiokafka import ConsumerRecord
 from aiokafka.partitioner import DefaultPartitioner
 from prometheus_client import CollectorRegistry
 
-from models.ranker_model import CacheMamba
+from models.caches.model import CacheMamba
 from models.ranker_network import Config
 from stream.checkpoints.content import decode, encode
 from stream.checkpoints.recovery import Recovery

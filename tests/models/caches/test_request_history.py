@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.request_history import TAUS, WIDTH, RequestHistory, norms
+from models.caches.request_history import TAUS, WIDTH, RequestHistory, norms
 
 requests = st.lists(st.integers(0, 5), min_size=1, max_size=60)
 

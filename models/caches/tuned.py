@@ -23,9 +23,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from models.caches.request_history import TAUS, RequestHistory, blend, norms, record_one
+from models.caches.scorecache import ScoreCache, Unit
 from models.kernels import heap
-from models.request_history import TAUS, RequestHistory, blend, norms, record_one
-from models.scorecache import ScoreCache, Unit
 
 Objective = Literal["hits", "bytes", "cost"]
 TUNE_EVERY = 1_000  # requests between two choices of tau

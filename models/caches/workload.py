@@ -15,9 +15,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from models.caches.scorecache import Unit
+from models.caches.tuned import Objective
 from models.data.datasets import RequestTrace
-from models.scorecache import Unit
-from models.tuned import Objective
 from topics.errors import TidecastError
 from topics.hashing import hash_ids
 

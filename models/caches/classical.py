@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.workload import Workload
+from models.caches.workload import Workload
 from topics.errors import TidecastError
 
 # Objects never expire: the library's own default of 300 days is shorter than some traces.

@@ -1,9 +1,9 @@
 """The history of every requested object, as counts that decay by requests served.
 
 An object's count at time constant tau is the sum of exp(-age / tau) over its requests, age in
-requests served since (`models.tuned` has the reasons for that clock). Ten time constants side by
-side say how an object was requested lately and long ago; a mixture of them is a rate that can be
-read at any later time without a request having to come:
+requests served since (`models.caches.tuned` has the reasons for that clock). Ten time constants
+side by side say how an object was requested lately and long ago; a mixture of them is a rate that
+can be read at any later time without a request having to come:
 
     rate(v) = sum over k of w_k count_k exp(-(v - last) / tau_k) / norm_k(v),
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from models.workload import (
+from models.caches.workload import (
     LENGTHS,
     MEDIAN_BYTES,
     REQUESTS_A_WINDOW,

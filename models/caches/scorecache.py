@@ -2,7 +2,7 @@
 
     ScoreCache      the rule itself: arrays, capacity in objects or bytes, growth, forgetting
     AdvisedCache    follows the scores it is given; without any it is LRU
-    (models.decayed.TunedCache: priorities are exponentially decayed counts)
+    (models.caches.decayed.TunedCache: priorities are exponentially decayed counts)
 
 Objects are small integers, dense from 0: the caller's indices. A cache keeps its state between
 calls, so one sequence replayed in pieces gives the same hits as in one go. An object whose size

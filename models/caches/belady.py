@@ -22,8 +22,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from models.caches.workload import Workload
 from models.kernels import heap
-from models.workload import Workload
 
 SAMPLE = 128  # residents looked at for each eviction where sizes differ
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import belady
+from models.caches import belady
+from models.caches.workload import workload
 from models.data.requests import read_requests
-from models.workload import workload
 from tests.models.traces import drifting, workload_of
 
 codes = st.lists(st.integers(0, 5), min_size=1, max_size=14)

@@ -3,7 +3,7 @@
 After every few hundred requests the objects that were requested among them are stepped, whatever
 the catalogue and however long their histories, and get new weights for their decayed counts. Shadow
 caches say whether a mixture by those weights or a plain decayed count answers more requests lately;
-the cache and the ranker go by that one (`models.tuned.BlendedCache`).
+the cache and the ranker go by that one (`models.caches.tuned.BlendedCache`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from models.decayed import DecayedCountRanker
+from models.caches.decayed import DecayedCountRanker
+from models.caches.scorecache import Unit
+from models.caches.tuned import BlendedCache, Objective, TunedCache
 from models.ranker_network import HORIZONS, RankerNetwork
-from models.scorecache import Unit
-from models.tuned import BlendedCache, Objective, TunedCache
 
 
 class NeuralCache(BlendedCache):

@@ -2,7 +2,7 @@
 
 An object's score is its share of an edge's requests, estimated by a count that decays per request
 served, times the requests that a window of this edge has lately brought. The half-life tunes
-itself on shadow caches as large as the edge's own (`models.tuned`).
+itself on shadow caches as large as the edge's own (`models.caches.tuned`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
+from models.caches.tuned import TAUS, Objective, TunedCache
 from models.interface import Ranker
-from models.tuned import TAUS, Objective, TunedCache
 from topics.records import EdgeWindow
 
 # Weight of the latest window in the mean of requests a window: traffic changes within the hour,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.decayed import DecayedCountRanker
+from models.caches.decayed import DecayedCountRanker
 from topics.records import EdgeWindow
 
 LENGTH = 300.0

@@ -11,13 +11,13 @@ from typing import Any, ClassVar, Self
 import torch
 
 from models.cachemamba import CacheMambaNetwork
+from models.caches.neural import NeuralCache, NeuralRanker
+from models.caches.request_history import FEATURES, TAUS
+from models.caches.scorecache import Unit
+from models.caches.tuned import Objective
 from models.learning.network_files import load_network, save_network
-from models.neural_cache import NeuralCache, NeuralRanker
 from models.rank_transformer import TransformerNetwork
 from models.ranker_network import HORIZONS, Config, RankerNetwork
-from models.request_history import FEATURES, TAUS
-from models.scorecache import Unit
-from models.tuned import Objective
 
 
 class RankerModel:
@@ -46,7 +46,7 @@ class RankerModel:
     def ranker(
         self, cache_objects: int = 0, cache_share: float = 0.05, max_objects: int = 200_000
     ) -> NeuralRanker:
-        """A ranker for one edge; see `models.decayed.DecayedCountRanker`."""
+        """A ranker for one edge; see `models.caches.decayed.DecayedCountRanker`."""
         return NeuralRanker(
             self.network, self.name, self.version, cache_objects, cache_share, max_objects
         )

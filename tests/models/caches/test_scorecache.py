@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.caches.scorecache import AdvisedCache, ScoreCache
+from models.caches.tuned import TAUS, TRAILING, TUNE_EVERY, TunedCache
 from models.data.requests import read_requests
-from models.scorecache import AdvisedCache, ScoreCache
-from models.tuned import TAUS, TRAILING, TUNE_EVERY, TunedCache
 
 requests = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 9)), max_size=120)
 capacities = st.integers(1, 20)

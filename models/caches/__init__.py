@@ -1,0 +1,1 @@
+"""Caches and rankers of objects: decayed counts, and what other people use."""
