@@ -32,11 +32,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from models.cachemamba import CacheMambaNetwork
+from models.caches.networks.cachemamba import CacheMambaNetwork
+from models.caches.networks.rank_transformer import TransformerNetwork
+from models.caches.networks.ranker import HORIZONS, Config, RankerNetwork
 from models.caches.neural import NeuralCache
 from models.caches.request_history import TAUS, WIDTH
-from models.rank_transformer import TransformerNetwork
-from models.ranker_network import HORIZONS, Config, RankerNetwork
 
 _AGED = 50  # objects whose histories are gone through; the others are copies of them
 KINDS: dict[str, Callable[[Config], RankerNetwork]] = {

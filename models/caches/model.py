@@ -10,14 +10,14 @@ from typing import Any, ClassVar, Self
 
 import torch
 
-from models.cachemamba import CacheMambaNetwork
+from models.caches.networks.cachemamba import CacheMambaNetwork
+from models.caches.networks.rank_transformer import TransformerNetwork
+from models.caches.networks.ranker import HORIZONS, Config, RankerNetwork
 from models.caches.neural import NeuralCache, NeuralRanker
 from models.caches.request_history import FEATURES, TAUS
 from models.caches.scorecache import Unit
 from models.caches.tuned import Objective
 from models.learning.network_files import load_network, save_network
-from models.rank_transformer import TransformerNetwork
-from models.ranker_network import HORIZONS, Config, RankerNetwork
 
 
 class RankerModel:
@@ -79,14 +79,14 @@ class RankerModel:
 
 
 class CacheMamba(RankerModel):
-    """The selective state space; see `models.cachemamba`."""
+    """The selective state space; see `models.caches.networks.cachemamba`."""
 
     name = "cachemamba"
     network_class = CacheMambaNetwork
 
 
 class RankTransformer(RankerModel):
-    """The Transformer beside it; see `models.rank_transformer`."""
+    """The Transformer beside it; see `models.caches.networks.rank_transformer`."""
 
     name = "transformer"
     network_class = TransformerNetwork

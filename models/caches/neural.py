@@ -13,9 +13,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from models.caches.decayed import DecayedCountRanker
+from models.caches.networks.ranker import HORIZONS, RankerNetwork
 from models.caches.scorecache import Unit
 from models.caches.tuned import BlendedCache, Objective, TunedCache
-from models.ranker_network import HORIZONS, RankerNetwork
 
 
 class NeuralCache(BlendedCache):

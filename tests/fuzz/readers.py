@@ -21,13 +21,13 @@ import numpy as np
 import torch
 
 from models import registry
-from models.cachemamba import CacheMambaNetwork
+from models.caches.networks.cachemamba import CacheMambaNetwork
+from models.caches.networks.ranker import Config
 from models.cascades.recordings import read_recording
 from models.data.requests import read_requests
 from models.data.text import DataFormatError
 from models.forecasters.seismic import CONSTANTS
 from models.learning.network_files import CONFIG, WEIGHTS, load_network, save_network
-from models.ranker_network import Config
 from stream.checkpoints import content as checkpoint_file
 from stream.checkpoints.content import CheckpointError
 from stream.forecaster.snapshots import inconsistency

@@ -9,14 +9,14 @@ import torch
 from models import ranking
 from models.caches.decayed import DecayedCountRanker
 from models.caches.model import RANKERS, CacheMamba
+from models.caches.networks.material import Histories, RankerMaterial
+from models.caches.networks.ranker import HORIZONS, Config, _missed
+from models.caches.networks.training import train_ranker
 from models.caches.neural import NeuralCache
 from models.caches.request_history import TAUS, WIDTH, RequestHistory
 from models.caches.workload import TooFewRequestsError, workload
 from models.data.datasets import RequestTrace
 from models.learning.loop import Schedule
-from models.ranker_material import Histories, RankerMaterial
-from models.ranker_network import HORIZONS, Config, _missed
-from models.ranker_training import train_ranker
 
 QUICK = Schedule(epochs=2, patience=5, averaged=0.5, again=1, rate=1e-2)
 SMALL = Config(every=100, width=8, state=4, history=4)

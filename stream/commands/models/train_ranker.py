@@ -71,11 +71,11 @@ def train_cachemamba(
     import torch
 
     from models import registry
+    from models.caches.networks.ranker import Config
+    from models.caches.networks.training import SCHEDULE, train_ranker
     from models.caches.workload import workload
     from models.data.requests import read_requests
     from models.learning.checkpoint import checkpoints
-    from models.ranker_network import Config
-    from models.ranker_training import SCHEDULE, train_ranker
 
     torch.set_num_threads(threads)
     workloads = [workload(read_requests(path), "unit") for path in requests]

@@ -18,7 +18,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from prometheus_client import CollectorRegistry
 
 from models.caches.model import CacheMamba
-from models.ranker_network import Config
+from models.caches.networks.ranker import Config
 from stream.checkpoints.content import decode, encode
 from stream.checkpoints.recovery import Recovery
 from stream.kafka.past import TakeIn

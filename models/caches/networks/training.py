@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.caches.model import RANKERS, RankerModel
+from models.caches.networks.material import Histories, RankerMaterial
+from models.caches.networks.ranker import Config
 from models.learning.checkpoint import Checkpoint
 from models.learning.loop import Schedule, train, train_again
 from models.learning.recipes import Report, silent
-from models.ranker_material import Histories, RankerMaterial
-from models.ranker_network import Config
 
 _VALIDATION = 0.25  # share of the requests of a sequence
 SCHEDULE = Schedule(epochs=24, patience=6, averaged=1.0, again=4, rate=5e-3)

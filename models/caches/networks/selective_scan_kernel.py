@@ -1,7 +1,7 @@
 """The selective scan over ragged sequences as a compiled kernel, with its gradient by hand.
 
 Sequences lie one after the other without padding, and what is said of one does not depend on the
-others, to the bit. `models.selective_scan` has the definition.
+others, to the bit. `models.caches.networks.selective_scan` has the definition.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ holds from then on: between steps the counts decay in closed form and grow by ea
 burst counts at once and an object without requests costs nothing.
 
 The weights are exp(prior + correction): the prior is learned too, and is what a new object and a
-network that has nothing to say get. The body is `models.mamba` in CacheMamba, causal attention in
-the Transformer that it is compared with.
+network that has nothing to say get. The body is `models.caches.networks.mamba` in CacheMamba,
+causal attention in the Transformer that it is compared with.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class RankerNetwork(Trainable):
         in and out softened: only there does the order matter to a cache.
 
         Args:
-            observed: `models.ranker_material.Observed`.
+            observed: `models.caches.networks.material.Observed`.
             targets: shares of the requests to come, for each query (objects, horizons).
         """
         weights = self(observed.features, observed.offsets, observed.elapsed).exp()

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.mamba import Mamba
-from models.selective_scan import selective_scan_reference
+from models.caches.networks.mamba import Mamba
+from models.caches.networks.selective_scan import selective_scan_reference
 
 
 def _block(**options) -> Mamba:

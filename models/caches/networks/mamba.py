@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.selective_scan import selective_scan
-from models.selective_scan_kernel import selective_scan_compiled
+from models.caches.networks.selective_scan import selective_scan
+from models.caches.networks.selective_scan_kernel import selective_scan_compiled
 
 _DT_MIN, _DT_MAX, _DT_FLOOR = 1e-3, 0.1, 1e-4  # of `mamba_ssm`
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from models.selective_scan import (
+from models.caches.networks.selective_scan import (
     CHUNK,
     selective_scan,
     selective_scan_chunked,
     selective_scan_reference,
 )
-from models.selective_scan_kernel import selective_scan_compiled
+from models.caches.networks.selective_scan_kernel import selective_scan_compiled
 
 FAST = [selective_scan_chunked, selective_scan]
 

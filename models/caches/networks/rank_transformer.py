@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.ranker_network import Config, RankerNetwork
+from models.caches.networks.ranker import Config, RankerNetwork
 
 _HEADS = 2
 _UNSEEN = -1e9  # finite: where nothing is seen, infinity would give no number at all

@@ -2,7 +2,7 @@
 
 After arXiv 2502.15746, which ranks files by Mamba. Here the step size follows the requests served
 since an object's step before, the state of an object is carried on from step to step, and what
-is read from it is what to make of the object's decayed counts (`models.ranker_network`).
+is read from it is what to make of the object's decayed counts (`models.caches.networks.ranker`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.mamba import Mamba, State
-from models.ranker_network import Config, RankerNetwork
+from models.caches.networks.mamba import Mamba, State
+from models.caches.networks.ranker import Config, RankerNetwork
 
 
 class CacheMambaNetwork(RankerNetwork):

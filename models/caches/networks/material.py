@@ -21,10 +21,10 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.caches.networks.ranker import HORIZONS
 from models.caches.request_history import RequestHistory
 from models.caches.workload import TooFewRequestsError
 from models.learning.loop import Block
-from models.ranker_network import HORIZONS
 
 # A query is a row for each object known; so many rows are kept at most.
 _MOST_ROWS = 1_500_000

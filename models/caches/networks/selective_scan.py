@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.selective_scan_kernel import selective_scan_compiled
+from models.caches.networks.selective_scan_kernel import selective_scan_compiled
 
 try:  # needs CUDA to build; what runs on a GPU alone has not been run on one
     from mamba_ssm.ops import selective_scan_interface as fused

@@ -1,0 +1,1 @@
+"""The neural rankers: CacheMamba, and the Transformer that it is compared with."""
