@@ -37,7 +37,7 @@ from models import registry
 from models.cascades.observations import end_of
 from models.data.cascades import read_cascades
 from models.data.datasets import Cascade, increment, snapshot_at, split_chronologically
-from models.evaluation import Window, eligible, msle
+from models.judging.metrics import Window, eligible, msle
 from stream.kafka.broker import create_topics_now, embedded
 from stream.scorer.join import awaited
 from stream.settings import Duration, Settings, load

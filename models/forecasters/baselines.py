@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from models.cascades.batch import Batch
 from models.data.datasets import Cascade, count_at
-from models.evaluation import Window, eligible, labels
 from models.forecasters.quantiles import settle
 from models.interface import LEVELS, Forecaster, Increments
+from models.judging.metrics import Window, eligible, labels
 from models.learning.recipes import Report, Source, silent
 from topics.errors import TidecastError
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from models.data.datasets import Cascade
-from models.evaluation import Window
 from models.interface import Forecaster
+from models.judging.metrics import Window
 
 
 class Source(NamedTuple):

@@ -16,9 +16,9 @@ import numpy as np
 from aiokafka import ConsumerRecord
 from numpy.typing import NDArray
 
-from models.conformal import AGE_BUCKETS, AGE_EDGES, corrected
 from models.forecasters.quantiles import growing
 from models.interface import Increments
+from models.judging.conformal import AGE_BUCKETS, AGE_EDGES, corrected
 from topics.catalogue import MODEL_CALIBRATION
 from topics.codecs import DecodeError
 from topics.records import ModelCalibration

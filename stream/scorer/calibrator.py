@@ -27,7 +27,7 @@ from aiokafka import (
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from models.conformal import Tracked, age_bucket
+from models.judging.conformal import Tracked, age_bucket
 from stream.kafka.all_to_one import AllToOne
 from stream.kafka.past import END, reread_here
 from stream.kafka.reader import reader

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from models.conformal import ROUNDING
+from models.judging.conformal import ROUNDING
 from topics.catalogue import SCORER_LEDGER
 from topics.records import (
     AwaitedForecast,

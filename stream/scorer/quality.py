@@ -16,8 +16,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from models.conformal import ROUNDING, age_bucket
-from models.evaluation import mape
+from models.judging.conformal import ROUNDING, age_bucket
+from models.judging.metrics import mape
 from stream.scorer.join import increment_log2, own_point
 from topics.records import ForecastScore
 

@@ -15,7 +15,7 @@ import numpy as np
 from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from models import registry
-from models.sequential import LEAST, lower_bound
+from models.judging.confidence import LEAST, lower_bound
 from stream.kafka import broker
 from stream.kafka.past import END, reread_here
 from stream.kafka.reader import reader

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from models import ranking
 from models.caches.decayed import DecayedCountRanker
 from models.caches.model import RANKERS, CacheMamba
 from models.caches.networks.material import Histories, RankerMaterial
@@ -16,6 +15,7 @@ from models.caches.neural import NeuralCache
 from models.caches.request_history import TAUS, WIDTH, RequestHistory
 from models.caches.workload import TooFewRequestsError, workload
 from models.data.datasets import RequestTrace
+from models.judging import ranking
 from models.learning.loop import Schedule
 
 QUICK = Schedule(epochs=2, patience=5, averaged=0.5, again=1, rate=1e-2)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.caches.workload import workload
-from models.ranking import windows
+from models.judging.ranking import windows
 from stream.historian.histories import EdgeHistories
 from stream.settings import Duration, Settings
 from tests.models.traces import trace_of

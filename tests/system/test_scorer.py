@@ -13,7 +13,7 @@ import pytest
 from aiokafka import ConsumerRecord
 from aiokafka.admin import NewPartitions
 
-from models.conformal import Tracked
+from models.judging.conformal import Tracked
 from stream.kafka.broker import connect_admin, create_topics
 from stream.scorer.join import ScoredPartition, awaited, increment_log2
 from stream.scorer.role import MESSAGES_A_BATCH

@@ -1,7 +1,7 @@
 """`tidecast evaluate cascades`: models side by side on recorded cascades, as figures and a picture.
 
-What is compared and how lies in `models.comparison`; here are the options, the choice of what is
-tested on, and what is shown.
+What is compared and how lies in `models.judging.comparison`; here are the options, the choice of
+what is tested on, and what is shown.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from stream.commands.models.report import Bars, command_line
 from stream.settings import Duration
 
 if TYPE_CHECKING:
-    from models.candidates import Candidate
     from models.cascades.recordings import Recording
     from models.data.datasets import Split
-    from models.evaluation import Window
+    from models.judging.candidates import Candidate
+    from models.judging.metrics import Window
     from models.learning.recipes import Recipe, Source
 
 evaluate_app = typer.Typer(
@@ -142,9 +142,9 @@ def evaluate_cascades(
     picture = checks.picture_of(json_file, plot)
     checks.writable_folder("--keep", keep)
 
-    from models import comparison
-    from models.candidates import Kept
     from models.cascades.recordings import read_recording
+    from models.judging import comparison
+    from models.judging.candidates import Kept
     from models.training import RECIPES, VARIANTS
 
     ready = comparison.pretrained(_held(named, registry), RECIPES, registry) if pretrained else []
@@ -190,7 +190,7 @@ def evaluate_cascades(
     if json_file:
         console.print(f"figures written to {json_file}")
     if picture and first:
-        from models.comparison_plot import draw
+        from models.judging.plot import draw
 
         title = f"{file.name}, {told['tested_on']}"
         draw(picture, title, list(first.values()), compared.chosen, cascades, tested.end)
@@ -201,7 +201,7 @@ def evaluate_cascades(
 
 
 def _windows(observe: Sequence[str], horizon: Sequence[str]) -> list[Window]:
-    from models.evaluation import Window
+    from models.judging.metrics import Window
 
     if len(observe) != len(horizon):
         raise typer.BadParameter(

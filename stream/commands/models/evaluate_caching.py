@@ -1,7 +1,7 @@
 """`tidecast evaluate caching`: policies side by side on a recorded trace, as figures and a picture.
 
-What is compared and how lies in `models.caching` and `models.cache_policies`; here are the options
-and what is shown.
+What is compared and how lies in `models.judging.caching` and `models.judging.cache_policies`; here
+are the options and what is shown.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from stream.commands.models.report import Bars
 from stream.settings import Duration
 
 if TYPE_CHECKING:
-    from models.caching import CacheComparison, CacheResult
-    from models.ranking import RankerResult
+    from models.judging.caching import CacheComparison, CacheResult
+    from models.judging.ranking import RankerResult
 
 console = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -146,11 +146,11 @@ def evaluate_caching(
     checks.readable(trace)
     picture = checks.picture_of(json_file, plot)
 
-    from models import cache_policies, ranking
-    from models.cache_policies import TrainedPolicy
     from models.caches.workload import workload
-    from models.caching import CacheComparison
     from models.data.requests import read_requests
+    from models.judging import cache_policies, ranking
+    from models.judging.cache_policies import TrainedPolicy
+    from models.judging.caching import CacheComparison
 
     left_out: dict[str, str] = {}
     chosen = cache_policies.named(
@@ -224,7 +224,7 @@ def evaluate_caching(
         _write(json_file, told, compared)
         console.print(f"figures written to {json_file}")
     if picture:
-        from models.caching_plot import draw
+        from models.judging.caching_plot import draw
 
         title = f"{trace.name}, {'whole' if not compared.test else f'after {warmup:.0%}'}"
         draw(picture, title, compared.results, titles, ratios)

@@ -15,11 +15,11 @@ from rich.table import Table
 from topics.errors import TidecastError
 
 if TYPE_CHECKING:
-    from models.candidates import Candidate
     from models.cascades.recordings import Recording
-    from models.comparison import Comparison, Result
     from models.data.datasets import Cascade
-    from models.evaluation import Window
+    from models.judging.candidates import Candidate
+    from models.judging.comparison import Comparison, Result
+    from models.judging.metrics import Window
     from models.registry import DataSet
 
 console = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -58,7 +58,7 @@ def check_sizes(compared: Comparison, tested: Recording, cascades: Sequence[Casc
         NothingToTestError: no window has any.
     """
     from models.data.datasets import count_at
-    from models.evaluation import MIN_CASCADES, MIN_EVENTS
+    from models.judging.metrics import MIN_CASCADES, MIN_EVENTS
 
     empty = []
     for window, chosen in compared.chosen.items():

@@ -257,9 +257,10 @@ def _train(name: str, told: Options, **options: Any) -> None:
         told: what every training is told.
         options: what this recipe is told besides.
     """
-    from models import evaluation, registry
+    from models import registry
     from models.data.datasets import split_chronologically
     from models.forecasters.served import Served
+    from models.judging import metrics as evaluation
     from models.training import MEMBERS, RECIPES
 
     files = [*told.cascades, *told.background]

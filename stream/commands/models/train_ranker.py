@@ -114,7 +114,7 @@ def train_cachemamba(
 
 def _measure(model: RankerModel, work: Workload, test: int) -> dict[str, Any]:
     """Hit ratios on the requests that were not learnt from, beside those without the network."""
-    from models import cache_policies
+    from models.judging import cache_policies
 
     policies = {"hit_ratio": cache_policies.neural(model), "decayed": cache_policies.DECAYED}
     return {

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.data.datasets import ROOT, Cascade, increment, snapshot_at, split_chronologically
-from models.evaluation import coverage, mape, msle
+from models.judging.metrics import coverage, mape, msle
 from topics.hashing import hash_users
 from topics.records import BIN_EDGES
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from models.data.datasets import ROOT, Cascade, snapshot_at
-from models.evaluation import Window, forecast_window, labels
 from models.forecasters import baselines
 from models.interface import LEVELS
+from models.judging.metrics import Window, forecast_window, labels
 from models.learning.recipes import Source
 from models.training import RECIPES
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from models.conformal import correct
 from models.interface import Increments
+from models.judging.conformal import correct
 from stream.forecaster.batch import ForecastBatch
 from stream.forecaster.corrections import Corrections
 from stream.serving.loading import load

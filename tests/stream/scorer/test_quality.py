@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from models.evaluation import coverage, mape, msle
+from models.judging.metrics import coverage, mape, msle
 from stream.scorer.quality import LATEST, MAX_VERSIONS, Quality, figures, row_of, top_caught
 from topics.records import ForecastScore
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.judging.confidence import LEAST
 from models.registry import BrokenModelError
-from models.sequential import LEAST
 from stream.scorer.versions import (
     Comparison,
     NotBetterError,

@@ -13,7 +13,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from models.cache_policies import POLICIES
+from models.judging.cache_policies import POLICIES
 from stream.cli import app
 from tests.models.traces import drifting
 

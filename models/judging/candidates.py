@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from models import registry
-from models.evaluation import Window
 from models.interface import Forecaster
+from models.judging.metrics import Window
 from models.learning.recipes import Recipe
 from models.registry import DataSet
 

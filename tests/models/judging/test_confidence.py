@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from models.sequential import LEAST, lower_bound
+from models.judging.confidence import LEAST, lower_bound
 
 LOOKS = [*range(LEAST, 400, 10), *range(400, 2_000, 100)]
 

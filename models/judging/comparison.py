@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import registry
-from models.candidates import Candidate, Kept
 from models.data.datasets import Cascade
-from models.evaluation import Window, eligible, forecast_window, labels, measure
 from models.forecasters.baselines import TooFewError
+from models.judging.candidates import Candidate, Kept
+from models.judging.metrics import Window, eligible, forecast_window, labels, measure
+from models.judging.prequential import followed
 from models.learning.recipes import AnyTimeRecipe, Recipe, Report, Source, silent
-from models.prequential import followed
 from topics.errors import TidecastError
 
 # Resamples of the test cascades for the interval of an error.
@@ -46,7 +46,7 @@ class Result(msgspec.Struct, frozen=True):
         model: its name.
         observe, horizon: of the window, seconds since publication.
         n: cascades it was measured on.
-        msle, mape, coverage_90, pinball, expected_ratio: as `models.evaluation.measure`.
+        msle, mape, coverage_90, pinball, expected_ratio: as `models.judging.metrics.measure`.
         msle_sd, mape_sd: standard deviation over the seeds, 0 where there is but one.
         msle_interval: 95 % bootstrap interval of `msle` over cascades.
         seconds: of the training of one seed; None where nothing was trained.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from models.caches.decayed import DecayedCountRanker
 from models.interface import Ranker
-from models.ranking import LastCountRanker, TotalCountRanker, at_k, measure, windows
+from models.judging.ranking import LastCountRanker, TotalCountRanker, at_k, measure, windows
 from tests.models.traces import drifting, workload_of
 from topics.records import EdgeWindow
 

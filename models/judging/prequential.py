@@ -12,16 +12,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.conformal import ROUNDING, Tracked, corrected
 from models.data.datasets import Cascade
-from models.evaluation import Window
 from models.interface import Increments
+from models.judging.conformal import ROUNDING, Tracked, corrected
+from models.judging.metrics import Window
 
 
 def followed(
     own: Increments, cascades: Sequence[Cascade], realised: NDArray[np.int64], window: Window
 ) -> Increments:
-    """A model's forecasts in a window, corrected as `models.conformal` says.
+    """A model's forecasts in a window, corrected as `models.judging.conformal` says.
 
     Args:
         own: as the model answers, of a single horizon.

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models import comparison
-from models.candidates import Candidate, Kept
 from models.cascades.batch import Batch
 from models.cascades.observations import end_of
-from models.comparison import Comparison, trained
 from models.data.datasets import split_chronologically, split_randomly
-from models.evaluation import Window
 from models.forecasters.seismic import Constants, Seismic
 from models.interface import Forecaster, Increments
+from models.judging import comparison
+from models.judging.candidates import Candidate, Kept
+from models.judging.comparison import Comparison, trained
+from models.judging.metrics import Window
 from models.learning.recipes import AnyTimeRecipe, Recipe, Report, Source, Trained, WindowRecipe
 from models.registry import DataSet, UnknownModelError
 from models.training import RECIPES

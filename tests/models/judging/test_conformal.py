@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.conformal import (
+from models.judging.conformal import (
     AGE_BUCKETS,
     AGE_EDGES,
     LEVEL,

@@ -21,14 +21,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from models import ranking
-from models.cache_policies import Policy, TrainedPolicy
 from models.caches.classical import TooSmallError
 from models.caches.tuned import Objective
 from models.caches.workload import TooFewRequestsError, Workload, WorkloadError
 from models.interface import Ranker
+from models.judging import ranking
+from models.judging.cache_policies import Policy, TrainedPolicy
+from models.judging.ranking import RankerResult
 from models.learning.recipes import Report, silent
-from models.ranking import RankerResult
 
 # The ratios that are reported, and the objective that each is the measure of.
 RATIOS: dict[str, Objective] = {

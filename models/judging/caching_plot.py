@@ -12,7 +12,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from models.caching import CacheResult
+from models.judging.caching import CacheResult
 
 _MARKERS = "osv^D<>PXh"
 

@@ -8,10 +8,10 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
-from models.cache_policies import POLICIES, Policy, UnknownPolicyError, named
 from models.caches import classical
 from models.caches.workload import Workload, workload
 from models.data.requests import read_requests
+from models.judging.cache_policies import POLICIES, Policy, UnknownPolicyError, named
 from models.learning.recipes import silent
 from tests.models.traces import drifting, workload_of
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.conformal import PRIOR, Tracked
 from models.data.datasets import Cascade
-from models.evaluation import Window
 from models.interface import Increments
-from models.prequential import followed
+from models.judging.conformal import PRIOR, Tracked
+from models.judging.metrics import Window
+from models.judging.prequential import followed
 
 WINDOW = Window(3_600.0, 86_400.0)
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.cache_policies import POLICIES, Policy, TrainedPolicy, named
 from models.caches.decayed import DecayedCountRanker
 from models.caches.workload import Workload, WorkloadError
-from models.caching import CacheComparison
-from models.caching_plot import draw
-from models.ranking import LastCountRanker
+from models.judging.cache_policies import POLICIES, Policy, TrainedPolicy, named
+from models.judging.caching import CacheComparison
+from models.judging.caching_plot import draw
+from models.judging.ranking import LastCountRanker
 from tests.models.traces import drifting, workload_of
 
 CODES = drifting(4_000, 200)

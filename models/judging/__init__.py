@@ -1,0 +1,1 @@
+"""Whether it is any good: metrics, comparisons, corrections by what came."""
