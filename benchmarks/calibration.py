@@ -46,8 +46,9 @@ from models.interface import Forecaster, Increments
 from stream.forecaster.answers import Answers, Call
 from stream.forecaster.corrections import Corrections
 from stream.forecaster.snapshots import Asked
-from stream.kafka.broker import create_topics_now, embedded
+from stream.kafka.broker import create_topics_now
 from stream.kafka.past import END, reread_here
+from stream.local.embedded import embedded
 from stream.scorer.calibrator import Calibration
 from stream.scorer.join import ScoredPartition, awaited
 from stream.scorer.quality import Figures, figures, kind_of, row_of

@@ -33,9 +33,11 @@ import numpy as np
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from stream.kafka.broker import create_topics, embedded, free_port
+from stream.http.listening import free_port
+from stream.kafka.broker import create_topics
 from stream.kafka.pacing import pace_fetches
-from stream.ranker.role import edge_number
+from stream.kafka.partitions import partition_hash
+from stream.local.embedded import embedded
 from stream.settings import Settings
 from tests.stream.edge.records import decision, epoch
 from tests.system.conftest import Cluster
@@ -102,7 +104,7 @@ def agent_bytes() -> int:
 
 async def publish(settings: Settings, count: int) -> None:
     """So many decisions about the edge, and an epoch that closes them."""
-    number = edge_number(EDGE) % settings.partitions
+    number = partition_hash(EDGE.encode()) % settings.partitions
     async with AIOKafkaProducer(bootstrap_servers=settings.kafka) as producer:
         for one in range(count):
             record = decision(object_name(one), expires_at=4e9, edge=EDGE)
@@ -116,7 +118,9 @@ async def publish(settings: Settings, count: int) -> None:
 
 async def bare_seconds(settings: Settings, count: int) -> float:
     """Reading as many messages with a consumer that does nothing else."""
-    source = TopicPartition(CACHE_DECISIONS.name, edge_number(EDGE) % settings.partitions)
+    source = TopicPartition(
+        CACHE_DECISIONS.name, partition_hash(EDGE.encode()) % settings.partitions
+    )
     consumer = AIOKafkaConsumer(bootstrap_servers=settings.kafka, auto_offset_reset="earliest")
     pace_fetches(consumer)
     started = time.perf_counter()

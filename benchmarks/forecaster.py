@@ -27,8 +27,9 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from rich.progress import Progress
 
-from stream.kafka.broker import create_topics, embedded
+from stream.kafka.broker import create_topics
 from stream.kafka.pacing import pace_fetches
+from stream.local.embedded import embedded
 from stream.processes.roles import RoleProcess
 from stream.settings import Settings, load
 from topics.catalogue import CASCADE_SNAPSHOTS, POPULARITY_FORECASTS

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from inference_timing import AGE, Call, Report, in_turns
 
-from models.forecasters.jump_ode.flows import Adaptive, AffineFlow, Flow, NeuralFlow, clock_of
+from models.cascades.clock import clock_of
+from models.forecasters.jump_ode.flows import Adaptive, AffineFlow, Flow, NeuralFlow
 from models.forecasters.jump_ode.scan import JumpODE, jump_loop
 
 CASCADES, EVENTS, WIDTH = 64, 100, 64

@@ -47,6 +47,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stream.kafka import broker
+from stream.local.embedded import embedded
 from stream.settings import Settings, load
 from stream.sources.feed import connect, feed
 from stream.sources.messages import Limited, Message, Source
@@ -89,7 +90,7 @@ def main() -> None:
     for topic, contenders in CONTENDERS.items():
         with (
             tempfile.TemporaryDirectory() as folder,
-            broker.embedded(Path(folder)) as (kafka, process),
+            embedded(Path(folder)) as (kafka, process),
         ):
             os.sched_setaffinity(process.pid, {max(os.sched_getaffinity(0))})
             settings = load(environment={}, kafka=kafka, data_dir=folder)

@@ -27,7 +27,9 @@ from stream.historian import window
 from stream.settings import Settings, load
 from stream.tracker import role as tracker
 from stream.tracker.store import CascadeStore
-from stream.workers.ingest import IngestRole, Output, PartitionHandler
+from stream.workers.handler import PartitionHandler
+from stream.workers.ingest import IngestRole
+from stream.workers.output import Output
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS, Topic
 
 

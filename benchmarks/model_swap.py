@@ -23,7 +23,8 @@ from aiokafka import AIOKafkaProducer
 from forecaster import reader, receive, send, snapshot
 
 from models import registry
-from stream.kafka.broker import create_topics, embedded
+from stream.kafka.broker import create_topics
+from stream.local.embedded import embedded
 from stream.processes.roles import RoleProcess
 from stream.serving.loading import describe
 from stream.settings import Settings, load

@@ -35,7 +35,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.console import Console
 from rich.table import Table
 
-from stream.kafka.broker import create_topics, embedded
+from stream.kafka.broker import create_topics
+from stream.local.embedded import embedded
 from stream.processes.roles import RoleProcess
 from stream.settings import Settings, load
 from stream.sources.feed import connect, feed

@@ -35,10 +35,12 @@ from rich.table import Table
 
 from models import registry
 from models.cascades.observations import end_of
+from models.cascades.windows import Window, eligible
 from models.data.cascades import read_cascades
 from models.data.datasets import Cascade, increment, snapshot_at, split_chronologically
-from models.judging.metrics import Window, eligible, msle
-from stream.kafka.broker import create_topics_now, embedded
+from models.judging.metrics import msle
+from stream.kafka.broker import create_topics_now
+from stream.local.embedded import embedded
 from stream.scorer.join import awaited
 from stream.settings import Duration, Settings, load
 from stream.sources.replay import stem

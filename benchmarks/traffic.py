@@ -16,7 +16,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stream.kafka.broker import create_topics, embedded
+from stream.kafka.broker import create_topics
+from stream.local.embedded import embedded
 from stream.settings import Settings
 from stream.sources.feed import connect, feed
 from stream.sources.messages import EVENTS, REQUESTS, Limited, Message

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from models.files import CARD, digest
+from models.files import CARD, DataSet, digest
 from models.forecasters.served import Served
 from models.interface import Forecaster
 from topics.errors import TidecastError
@@ -57,16 +57,6 @@ class UnknownModelError(RegistryError):
 
 class BrokenModelError(RegistryError):
     """A version whose card or files are missing, altered or unreadable."""
-
-
-class DataSet(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A file that a model was trained on: of cascades with their events, or of requests."""
-
-    file: str
-    digest: str
-    cascades: int = 0
-    events: int = 0
-    requests: int = 0
 
 
 class ModelCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from models.cascades.recordings import Source
 from models.forecasters import (
     baselines,
     boosting_training,
@@ -20,7 +21,6 @@ from models.learning.recipes import (
     AnyTimeTraining,
     Recipe,
     Report,
-    Source,
     Trained,
     WindowRecipe,
     silent,

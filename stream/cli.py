@@ -205,7 +205,7 @@ def heart(kafka: KafkaOption = None) -> None:
     Each role passes them on behind what came before them; `/api/health` and the metrics tell how
     old they are at each stage. One heart is enough.
     """
-    from stream.workers.heart import main as run
+    from stream.heart.role import main as run
 
     run(_settings(kafka))
 

@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 
 from models import registry
 from stream.cli import app
-from stream.kafka.broker import create_topics_now, embedded
+from stream.kafka.broker import create_topics_now
+from stream.local.embedded import embedded
 from stream.settings import PREFIX, Settings
 from tests.documented import PAGES, ROOT, Command, commands
 from topics.errors import TidecastError

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.forecaster.snapshots import inconsistency
 from tests.fuzz.readers import READERS, Reader
+from topics import consistency
 from topics.records import BIN_EDGES, CascadeSnapshot
 
 DEEP = 100_000
@@ -138,5 +138,5 @@ def test_numbers_that_are_none_do_not_pass_as_messagepack(name: str, data: st.Da
 def test_a_snapshot_that_leads_out_of_its_arrays_is_refused(change: dict, reason: str) -> None:
     zeros = [bytes(4)] * 4
     sound = CascadeSnapshot("s", "c", "n1", 100.0, 2.5, 1, True, *zeros)
-    assert inconsistency(sound) is None
-    assert reason in (inconsistency(msgspec.structs.replace(sound, **change)) or "")
+    assert consistency.of_snapshot(sound) is None
+    assert reason in (consistency.of_snapshot(msgspec.structs.replace(sound, **change)) or "")

@@ -15,6 +15,7 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 YEAR_2100 = 4_102_444_800  # unix seconds; times and durations are below
+FORECAST_LIFE = 4 * 3_600.0  # seconds of event time for which a forecast is worth showing
 INEXACT = 1 << 53  # from here on a float holds no count exactly
 
 Id = Annotated[
@@ -236,6 +237,11 @@ class PopularityForecast(msgspec.Struct, frozen=True):
     model_version: Label
     degraded: Annotated[bool, Meta(description="True when a fall-back model answered.")]
     produced_at: Clock
+
+    @property
+    def growth(self) -> float:
+        """Events that it expects by its last horizon, beyond those observed."""
+        return self.horizons[-1].expected - self.observed_count if self.horizons else 0.0
 
 
 class CascadeOutcome(msgspec.Struct, frozen=True):

@@ -23,7 +23,6 @@ from models.cascades.power_law import (
     infectiousness,
 )
 from models.cascades.timing import TIMING_NAMES, count_until, timing
-from models.interface import ReadingForecaster
 from topics.records import CascadeSnapshot
 
 NAMES: tuple[str, ...] = (
@@ -193,12 +192,3 @@ def features(
     """`features_of` for snapshots that share their horizons, shape (horizons,)."""
     shared = np.broadcast_to(horizons, (len(snapshots), len(horizons)))
     return features_of(gather(snapshots), shared)
-
-
-class FeatureForecaster(ReadingForecaster):
-    """A forecaster that reads hand features alone."""
-
-    reading = "features"
-
-    def read(self, batch: Batch, horizons: NDArray[np.float64]) -> NDArray[np.float64]:
-        return features_of(batch, horizons)

@@ -9,8 +9,25 @@ from typing import NamedTuple
 from models.cascades.observations import end_of
 from models.data.cascades import read_cascades
 from models.data.datasets import Cascade, Split
-from models.learning.recipes import Source
-from models.registry import DataSet, digest
+from models.files import DataSet, digest
+
+
+class Source(NamedTuple):
+    """Recorded cascades of one kind.
+
+    Attributes:
+        name: of the file, or whatever tells it from others.
+        train: cascades to learn from.
+        validation: later ones, to choose by, and to learn from once all is chosen.
+        end: unix seconds at which the recording ends; what came later is not known.
+        share: of the weight of all sources.
+    """
+
+    name: str
+    train: Sequence[Cascade]
+    validation: Sequence[Cascade]
+    end: float
+    share: float = 1.0
 
 
 class Recording(NamedTuple):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.cascades.clock import CLOCK_SECONDS, clock_of
 from models.cascades.observations import (
     AGES,
     FEW_EVENTS,
@@ -22,9 +23,8 @@ from models.cascades.observations import (
     USUAL_HORIZONS,
     growth_of,
 )
+from models.cascades.recordings import Source
 from models.data.datasets import Cascade
-from models.forecasters.jump_ode.flows import CLOCK_SECONDS, clock_of
-from models.learning.recipes import Source
 
 # Of the ages drawn, the share that are moments of growth where there are that many.
 _GROWTH_SHARE = 4

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.cascades.batch import Batch
+from models.cascades.recordings import Source
+from models.cascades.windows import Window, eligible, labels
 from models.data.datasets import Cascade, count_at
 from models.forecasters.quantiles import settle
 from models.interface import LEVELS, Forecaster, Increments
-from models.judging.metrics import Window, eligible, labels
-from models.learning.recipes import Report, Source, silent
+from models.learning.recipes import Report, silent
 from topics.errors import TidecastError
 
 # A line needs two points, and residuals of fewer than this have no tails.

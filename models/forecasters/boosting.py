@@ -18,9 +18,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from models.cascades.batch import Batch
-from models.cascades.features import HORIZON_NAMES, NAMES, FeatureForecaster
+from models.cascades.features import HORIZON_NAMES, NAMES
 from models.forecasters.calibration import Calibration
 from models.forecasters.quantiles import settle
+from models.forecasters.reading import FeatureForecaster
 from models.interface import LEVELS, Increments
 from models.kernels.trees import Trees, parse, predict
 

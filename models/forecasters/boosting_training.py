@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from models.cascades.features import HORIZON_NAMES, NAMES, features_of
 from models.cascades.observations import Observations, observe
+from models.cascades.recordings import Source
 from models.data.datasets import Cascade
 from models.forecasters.boosting import Boosting
 from models.forecasters.calibration import calibrate, held_out
 from models.interface import LEVELS
 from models.kernels.trees import MAX_LEAVES
-from models.learning.recipes import Report, Source, Trained, silent
+from models.learning.recipes import Report, Trained, silent
 
 # The mean is what models are compared by: it learns at a lower rate by trees of twice the leaves,
 # which the validation part liked. The quantiles would cost five times as much for little.

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from models.cascades.batch import Batch
 from models.cascades.observations import FEW_EVENTS, Observations, observe
+from models.cascades.recordings import Source
 from models.forecasters.quantiles import MEDIAN, stretch
 from models.interface import LEVELS, Forecaster
-from models.learning.recipes import Source
 
 SHARE = 0.75
 # Seconds. Drift is wider for the young than for the old, so their intervals are stretched apart.

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.cascades.batch import Batch
+from models.cascades.clock import clock_of
 from models.cascades.graphwave import WIDTH as STRUCTURE_WIDTH
 from models.cascades.graphwave import graphwave_of
 from models.cascades.sequences import (
@@ -38,7 +39,7 @@ from models.cascades.sequences import (
 )
 from models.forecasters.jump_ode.encoder import Encoder
 from models.forecasters.jump_ode.encoder_states import encodings
-from models.forecasters.jump_ode.flows import AffineFlow, Flow, NeuralFlow, clock_of
+from models.forecasters.jump_ode.flows import AffineFlow, Flow, NeuralFlow
 from models.forecasters.jump_ode.intensity import Intensity
 from models.forecasters.jump_ode.scan import JumpODE
 from models.forecasters.jump_ode.states import states_at

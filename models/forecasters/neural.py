@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 
 from models.cascades.batch import Batch
-from models.cascades.features import HORIZON_NAMES, NAMES, FeatureForecaster, features_of
+from models.cascades.features import HORIZON_NAMES, NAMES, features_of
 from models.forecasters import casft, concat, mlp
 from models.forecasters.calibration import Calibration
 from models.forecasters.quantiles import settle
+from models.forecasters.reading import FeatureForecaster
 from models.interface import Increments, ReadingForecaster
 from models.learning.network_files import load_network, save_network
 

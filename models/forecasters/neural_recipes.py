@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from models.cascades.batch import gather
 from models.cascades.observations import AGES, LATEST_GROWTH, observe
+from models.cascades.recordings import Source
 from models.cascades.replays import Replays
 from models.data.datasets import Cascade, snapshot_at
 from models.forecasters import casft, concat, mlp
@@ -27,7 +28,7 @@ from models.forecasters.concat import Observed, Targets
 from models.forecasters.neural import MLP, CasFT, ConCat, NeuralForecaster
 from models.learning.checkpoint import Checkpoint
 from models.learning.loop import Block, Schedule, train, train_again
-from models.learning.recipes import Report, Source, Trained, silent
+from models.learning.recipes import Report, Trained, silent
 
 RECENCY = 2.0
 # Cascades whose observations are one step of the optimiser.

@@ -32,8 +32,9 @@ from numpy.typing import NDArray
 from models.cascades.batch import Batch
 from models.cascades.observations import Observations, observe
 from models.cascades.power_law import PAPER_EXPONENT, PAPER_PLATEAU, direct_answers, infectiousness
+from models.cascades.recordings import Source
 from models.interface import LEVELS, Forecaster, Increments
-from models.learning.recipes import Report, Source, Trained, silent
+from models.learning.recipes import Report, Trained, silent
 
 CONSTANTS = "constants.json"
 # Standard normal deviates of the levels.

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from models.cascades.batch import Batch
 from models.cascades.familiarity import Familiarity
-from models.cascades.features import FeatureForecaster, features_of
+from models.cascades.features import features_of
 from models.files import CARD, digest
 from models.forecasters.calibration import Calibration
 from models.forecasters.quantiles import MEDIAN, settle
+from models.forecasters.reading import FeatureForecaster
 from models.interface import Forecaster, Increments, ReadingForecaster
 
 CONFIG = "config.json"

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from models.cascades.familiarity import Familiarity, familiarity_of
 from models.cascades.observations import Observations, observe
+from models.cascades.recordings import Source
 from models.forecasters.calibration import calibrate, held_out
 from models.forecasters.served import Fallback, Member, Served
 from models.interface import Forecaster
-from models.learning.recipes import AnyTimeTraining, Report, Source, Trained, silent
+from models.learning.recipes import AnyTimeTraining, Report, Trained, silent
 
 TOLERANCE = 0.005
 # Drawn to learn what cascades are like.

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from models.cascades.batch import Batch
 from models.cascades.features import features, features_of
+from models.cascades.recordings import Source
+from models.cascades.windows import Window
 from models.data.datasets import snapshot_at
 from models.forecasters.baselines import Examples, WindowForecaster, examples
 from models.forecasters.boosting_training import reporter
 from models.interface import LEVELS
-from models.judging.metrics import Window
-from models.learning.recipes import Report, Source, silent
+from models.learning.recipes import Report, silent
 
 ROUNDS = 2_000
 PATIENCE = 60

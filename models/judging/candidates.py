@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from models import registry
+from models.cascades.windows import Window
+from models.files import DataSet
 from models.interface import Forecaster
-from models.judging.metrics import Window
 from models.learning.recipes import Recipe
-from models.registry import DataSet
 
 # How every file is split that `tidecast train` learns from.
 CHRONOLOGICAL = "chronological"

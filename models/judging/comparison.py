@@ -23,12 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import registry
+from models.cascades.recordings import Source
+from models.cascades.windows import Window, eligible, labels
 from models.data.datasets import Cascade
 from models.forecasters.baselines import TooFewError
 from models.judging.candidates import Candidate, Kept
-from models.judging.metrics import Window, eligible, forecast_window, labels, measure
+from models.judging.metrics import forecast_window, measure
 from models.judging.prequential import followed
-from models.learning.recipes import AnyTimeRecipe, Recipe, Report, Source, silent
+from models.learning.recipes import AnyTimeRecipe, Recipe, Report, silent
 from topics.errors import TidecastError
 
 # Resamples of the test cascades for the interval of an error.

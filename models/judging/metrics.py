@@ -1,24 +1,19 @@
 """Metrics of forecasts, defined as the literature on cascades does, on log2(1 + increment).
 
-A forecast's point is 2^`log_mean` - 1, which the squared logarithmic error asks for. The windows at
-which any-time models are compared are those of the literature: half an hour or an hour observed and
-a day forecast, a day observed and 15 forecast.
+A forecast's point is 2^`log_mean` - 1, which the squared logarithmic error asks for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from models.data.datasets import Cascade, count_at, increment, snapshot_at
+from models.cascades.windows import WINDOWS, Window, eligible, labels
+from models.data.datasets import Cascade, snapshot_at
 from models.interface import LEVELS, Forecaster, Increments
 
-HOUR = 3_600.0
-DAY = 86_400.0
-MIN_EVENTS = 10
 # Fewer test cascades than this in a window say nothing.
 MIN_CASCADES = 30
 
@@ -50,34 +45,6 @@ def pinball(quantiles: NDArray[np.float64], realised: ArrayLike) -> float:
     """
     above = np.log2(np.add(realised, 1))[:, None] - quantiles
     return float(np.mean(np.maximum(LEVELS * above, (LEVELS - 1) * above)))
-
-
-class Window(NamedTuple):
-    """Observed until one age, forecast at another, in seconds since publication."""
-
-    observed: float
-    horizon: float
-
-    def __str__(self) -> str:
-        return f"{self.observed / HOUR:g} h to {self.horizon / HOUR:g} h"
-
-
-WINDOWS = (Window(HOUR / 2, DAY), Window(HOUR, DAY), Window(DAY, 15 * DAY))
-
-
-def eligible(cascades: Sequence[Cascade], window: Window, end: float) -> list[Cascade]:
-    """Those with `MIN_EVENTS` observed events whose horizon lies before the recording's end."""
-    return [
-        cascade
-        for cascade in cascades
-        if count_at(cascade, window.observed) >= MIN_EVENTS
-        and cascade.published_at + window.horizon <= end
-    ]
-
-
-def labels(cascades: Sequence[Cascade], window: Window) -> NDArray[np.int64]:
-    """Increments of the cascades in the window, shape (cascades,)."""
-    return np.array([increment(cascade, *window) for cascade in cascades], np.int64)
 
 
 def measure(forecast: Increments, realised: NDArray[np.int64]) -> dict[str, float | int]:

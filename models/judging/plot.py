@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from models.cascades.windows import Window, eligible, labels
 from models.data.datasets import Cascade, snapshot_at
 from models.judging.candidates import Candidate
-from models.judging.metrics import MIN_CASCADES, Window, eligible, evaluate, forecast_window, labels
+from models.judging.metrics import MIN_CASCADES, evaluate, forecast_window
 
 HOUR = 3_600.0
 AGES = tuple(hours * HOUR for hours in (1 / 12, 1 / 4, 1 / 2, 1, 2, 4, 8, 16, 24, 48, 96, 168))

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from models.cascades.windows import Window
 from models.data.datasets import Cascade
 from models.interface import Increments
 from models.judging.conformal import ROUNDING, Tracked, corrected
-from models.judging.metrics import Window
 
 
 def followed(

@@ -21,8 +21,12 @@ from topics.errors import TidecastError
 
 VARIABLE = "NUMBA_CACHE_DIR"
 # The folders whose modules define kernels, from the one that holds the rooms.
-WITH_KERNELS = ("models", "stream", "stream/sources")
-_ROOMS = Path(__file__).resolve().parents[1]
+WITH_KERNELS = (
+    "models/caches", "models/caches/networks", "models/cascades", "models/data",
+    "models/forecasters", "models/forecasters/jump_ode", "models/kernels", "stream/historian",
+    "stream/sources", "stream/tracker", "stream/workers",
+)  # fmt: skip
+_ROOMS = Path(__file__).resolve().parents[2]
 
 
 class KernelCacheError(TidecastError, ImportError):

@@ -13,27 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from models.data.datasets import Cascade
+from models.cascades.recordings import Source
+from models.cascades.windows import Window
 from models.interface import Forecaster
-from models.judging.metrics import Window
-
-
-class Source(NamedTuple):
-    """Recorded cascades of one kind.
-
-    Attributes:
-        name: of the file, or whatever tells it from others.
-        train: cascades to learn from.
-        validation: later ones, to choose by, and to learn from once all is chosen.
-        end: unix seconds at which the recording ends; what came later is not known.
-        share: of the weight of all sources.
-    """
-
-    name: str
-    train: Sequence[Cascade]
-    validation: Sequence[Cascade]
-    end: float
-    share: float = 1.0
 
 
 class Trained(NamedTuple):

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from stream.kafka import broker
+from stream.local.embedded import embedded, last_lines, log_file
 from stream.processes.stopping import when_told
 from stream.settings import Settings
 
@@ -33,12 +34,12 @@ async def _serve(settings: Settings, folder: Path, port: int) -> None:
     serving = asyncio.current_task()
     assert serving is not None
     when_told(lambda _: serving.cancel())
-    with broker.embedded(folder, port, save=True) as (address, process):
+    with embedded(folder, port, save=True) as (address, process):
         created = await broker.create_topics(settings.having(kafka=address))
         console.print(f"Kafka at {address}; {len(created)} topics created. Ctrl-C stops it.")
         while process.poll() is None:  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_SECONDS)
         raise broker.BrokerError(
             f"the embedded broker ended by itself (exit {process.returncode}); its last lines:\n"
-            + broker.last_lines(broker.log_file(folder))
+            + last_lines(log_file(folder))
         )

@@ -25,9 +25,9 @@ from stream.edge.metrics import Metrics
 from stream.edge.news import News
 from stream.edge.table import EdgeTable
 from stream.kafka import broker
+from stream.kafka.partitions import partition_hash
 from stream.kafka.reader import reader
 from stream.kafka.tail import Tail
-from stream.ranker.role import edge_number
 from stream.settings import Settings
 from topics.catalogue import CACHE_DECISIONS, decision_key
 from topics.codecs import DecodeError
@@ -75,7 +75,7 @@ class DecisionFollower:
     async def _follow(self) -> None:
         """Follows the edge's partition, until the topic may have others than it had."""
         partitions = await broker.partitions(self._settings, [CACHE_DECISIONS.name])
-        number = edge_number(self._settings.edge) % len(partitions)
+        number = partition_hash(self._settings.edge.encode()) % len(partitions)
         source = TopicPartition(CACHE_DECISIONS.name, number)
         if self._source not in (None, source):
             self._begin_anew()

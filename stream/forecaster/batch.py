@@ -25,7 +25,7 @@ from stream.telemetry import spans, traces
 from stream.telemetry.log_lines import Seldom
 from stream.workers.agents import Received, passed_by_partition
 from stream.workers.heartbeats import parted
-from stream.workers.ingest import Output
+from stream.workers.output import Output
 from topics.catalogue import POPULARITY_FORECASTS
 from topics.records import PopularityForecast
 

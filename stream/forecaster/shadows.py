@@ -23,7 +23,7 @@ from stream.serving.loading import Loaded, load_known
 from stream.settings import Settings
 from stream.workers.agents import Received
 from stream.workers.heartbeats import parted
-from stream.workers.ingest import Output
+from stream.workers.output import Output
 from topics.catalogue import SHADOW_FORECASTS
 
 log = logging.getLogger(__name__)

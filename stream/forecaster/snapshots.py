@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from stream.telemetry import traces
 from stream.workers.agents import Received
-from stream.workers.ingest import Output, dead_letter
+from stream.workers.output import Output, dead_letter
+from topics import consistency
 from topics.catalogue import CASCADE_SNAPSHOTS
 from topics.codecs import DecodeError
-from topics.records import BIN_EDGES, YEAR_2100, CascadeSnapshot
-
-EVENT_BYTES = 4  # of one event in each packed array
+from topics.consistency import EVENT_BYTES
+from topics.records import CascadeSnapshot
 
 
 class Asked(NamedTuple):
@@ -46,39 +46,9 @@ def decode(messages: Sequence[Received], role: str) -> tuple[list[Asked], list[t
         reason = reasons.get(position)
         if reason is None:
             snapshot = next(decoded)
-            reason = inconsistency(snapshot)
+            reason = consistency.of_snapshot(snapshot)
             if reason is None:
                 usable.append(Asked(message, snapshot))
                 continue
         dead.append((message.partition, dead_letter(message, role, DecodeError.__name__, reason)))
     return usable, dead
-
-
-def inconsistency(snapshot: CascadeSnapshot) -> str | None:
-    """What in the snapshot contradicts itself and would mislead or stop a model, if anything."""
-    lengths = {name: len(getattr(snapshot, name)) for name in ("delay", "parent", "depth", "user")}
-    described = lengths["delay"] // EVENT_BYTES
-    if len(set(lengths.values())) > 1 or lengths["delay"] % EVENT_BYTES:
-        return f"packed arrays: got {lengths} bytes; expected equal lengths, 4 bytes an event"
-    if snapshot.observed_count < described:
-        return (
-            f"observed_count: got {snapshot.observed_count}; "
-            f"expected at least the {described} events that are described"
-        )
-    # A kernel goes from events to their parents without looking whether those are there.
-    parents, delays = snapshot.parents(), snapshot.delays()
-    if described and not -2 <= parents.min() <= parents.max() < described:
-        return (
-            f"parent: got {parents.min()} to {parents.max()}; "
-            f"expected indices of {described} events, or -1 and -2"
-        )
-    if described and not (delays.min() >= 0 and delays.max() < YEAR_2100):
-        return f"delay: got {delays.min()} to {delays.max()}; expected seconds, under 130 years"
-    if len(snapshot.rest) not in (0, 4 * (len(BIN_EDGES) + 1)):
-        return (
-            f"rest: got {len(snapshot.rest)} bytes; "
-            f"expected none or {4 * (len(BIN_EDGES) + 1)}, one count for each bin"
-        )
-    if snapshot.rest and snapshot.rest_counts().min() < 0:
-        return f"rest: got {snapshot.rest_counts().min()}; expected counts of 0 or more"
-    return None

@@ -22,8 +22,9 @@ from stream.telemetry import setup as telemetry
 from stream.telemetry import spans, traces
 from stream.telemetry.notices import Noticed
 from stream.workers import keys
-from stream.workers.ingest import IngestRole, Output, dead_letter, passed_on
+from stream.workers.ingest import IngestRole
 from stream.workers.intake import decode
+from stream.workers.output import Output, dead_letter, passed_on
 from stream.workers.stamps import Stamps, noticed, objection
 from topics.catalogue import EDGE_REQUESTS, EDGE_WINDOWS
 from topics.records import EdgeRequest, EdgeWindow

@@ -6,6 +6,8 @@ ListenError(TidecastError)    one that cannot be had; names it, the reason and t
 from __future__ import annotations
 
 import os
+import random
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -37,3 +39,26 @@ def named(host: str, port: int, settings: str) -> Iterator[None]:
         raise ListenError(
             f"cannot listen on {host} port {port} ({reason}); give another with {settings}"
         ) from error
+
+
+# Below those that systems give to connections: one of these could take a port before its server.
+_PORTS = range(16_384, 32_768)
+_given: set[int] = set()
+
+
+def free_port() -> int:
+    """A TCP port on the loopback address that nothing listens on, and that was not given before.
+
+    Raises:
+        ListenError: all of them are taken.
+    """
+    for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in _given:
+            _given.add(port)
+            return port
+    raise ListenError(f"no port of {_PORTS.start} to {_PORTS.stop - 1} is free on 127.0.0.1")

@@ -22,15 +22,14 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
-from stream.forecaster import snapshots
 from stream.kafka import broker
 from stream.kafka.security import connection
 from stream.kafka.wire.batches import UNKNOWN_CODEC, UNREADABLE
 from stream.letters import reading as letters
 from stream.letters.reading import Letter, Place
-from stream.ranker import role as ranker
 from stream.settings import Settings
-from stream.workers.ingest import REDRIVEN, REDRIVEN_FROM
+from stream.workers.output import REDRIVEN, REDRIVEN_FROM
+from topics import consistency
 from topics.catalogue import (
     CASCADE_SNAPSHOTS,
     CATALOGUE,
@@ -115,9 +114,9 @@ def still_wrong(letter: Letter, settings: Settings, now: float) -> str | None:
     if from_outside and record.timestamp > now + settings.clock_skew:
         return f"timestamp {record.timestamp} is still to come"
     if topic is CASCADE_SNAPSHOTS:
-        return snapshots.inconsistency(record)
+        return consistency.of_snapshot(record)
     if topic is EDGE_WINDOWS:
-        return ranker.inconsistency(record)
+        return consistency.of_window(record)
     return None
 
 

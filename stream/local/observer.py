@@ -11,6 +11,7 @@ import heapq
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
 from aiokafka import ConsumerRecord
@@ -28,12 +29,11 @@ from topics.catalogue import (
     POPULARITY_FORECASTS,
     Topic,
 )
-from topics.records import EdgeEpoch, PopularityForecast
+from topics.records import FORECAST_LIFE, EdgeEpoch, PopularityForecast
 
 _READ = (POPULARITY_FORECASTS, CASCADE_OUTCOMES, CACHE_DECISIONS, FORECAST_SCORES, DEAD_LETTERS)
 _KEPT_FORECASTS = 2_000
 _KEPT_LATENCIES = 1_000_000
-FORECAST_LIFE = 4 * 3600.0  # seconds of event time for which a forecast is worth showing
 
 
 @dataclass
@@ -119,7 +119,7 @@ class Observed:
             for forecast in self.cascades.values()
             if forecast.observed_at > self.latest_event - FORECAST_LIFE and forecast.horizons
         )
-        return heapq.nlargest(n, fresh, key=growth)
+        return heapq.nlargest(n, fresh, key=attrgetter("growth"))
 
     def latency(self, *percentiles: float) -> list[float | None]:
         """Percentiles of the seconds from event to forecast; None before the first forecast."""
@@ -191,11 +191,6 @@ class Observer(Follower):
         observed.reasons[reason] = observed.reasons.get(reason, 0) + 1
 
 
-def growth(forecast: PopularityForecast) -> float:
-    """Events that a forecast expects by its last horizon, beyond those observed."""
-    return forecast.horizons[-1].expected - forecast.observed_count if forecast.horizons else 0.0
-
-
 def _interest(forecast: PopularityForecast) -> tuple[bool, float]:
     """Order in which forecasts are kept: those with a future, then by expected growth."""
-    return bool(forecast.horizons), growth(forecast)
+    return bool(forecast.horizons), forecast.growth

@@ -29,9 +29,11 @@ from rich.console import Console
 from rich.live import Live
 
 from stream.gateway import address
+from stream.heart.role import Heart
 from stream.kafka import broker
 from stream.kafka.progress import READS, Progress
 from stream.local import board
+from stream.local.embedded import embedded
 from stream.local.observer import Observer
 from stream.processes.children import Child
 from stream.processes.roles import RoleProcess, stop_all
@@ -40,7 +42,6 @@ from stream.settings import Settings
 from stream.sources.feed import Sent, connect, feed
 from stream.sources.messages import Source
 from stream.sources.too_late import refuse_if_too_late
-from stream.workers.heart import Heart
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS
 from topics.errors import TidecastError
 
@@ -165,7 +166,7 @@ class Run:
                     await refuse_if_too_late(traffic.source, settings, _WAY_OUT)
             yield settings, ()
             return
-        with broker.embedded(self._plan.folder / "broker") as (address, process):
+        with embedded(self._plan.folder / "broker") as (address, process):
             settings = self._settings.having(kafka=address)
             await broker.create_topics(settings, bounded=True)
             yield settings, (process,)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from stream.kafka.broker import free_port
+from stream.http.listening import free_port
 from stream.processes.children import Child
 from stream.secret import read_secret
 from stream.settings import PREFIX, Settings

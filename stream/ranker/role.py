@@ -25,9 +25,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 import msgspec
-import numpy as np
 from aiokafka import ConsumerRecord
-from aiokafka.partitioner import murmur2
 from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -35,6 +33,7 @@ from stream.checkpoints import object_state
 from stream.checkpoints.content import Arrays, packed
 from stream.checkpoints.recovery import Progress, Recovery
 from stream.kafka.marks import Mark, Point
+from stream.kafka.partitions import partition_hash
 from stream.kafka.past import TakeIn, reread
 from stream.ranker.decisions import Change, EdgeDecisions
 from stream.serving.current import Serving
@@ -45,11 +44,12 @@ from stream.telemetry import setup as telemetry
 from stream.telemetry import traces
 from stream.workers import agents
 from stream.workers.agents import Received, passed_by_partition
-from stream.workers.ingest import Output, dead_letter
+from stream.workers.output import Output, dead_letter
+from topics import consistency
 from topics.catalogue import CACHE_DECISIONS, EDGE_WINDOWS
 from topics.codecs import DecodeError
 from topics.heartbeat import is_heartbeat
-from topics.records import INEXACT, EdgeEpoch, EdgeWindow
+from topics.records import EdgeEpoch, EdgeWindow
 
 log = logging.getLogger(__name__)
 
@@ -257,7 +257,7 @@ class RankBatch:
             return [(message.partition, letter)]
         produced_at = time.time()
         changes = partition.step(window, produced_at)
-        number = edge_number(window.edge_id) if changes else 0
+        number = partition_hash(window.edge_id.encode()) if changes else 0
         self._count(changes)
         traceparent = traces.of(message.headers, window.window_id)
         if log.isEnabledFor(logging.DEBUG) and changes:
@@ -356,38 +356,8 @@ def usable(value: bytes | None) -> EdgeWindow | DecodeError:
         window = EDGE_WINDOWS.codec.decode(value)
     except DecodeError as error:
         return error
-    reason = inconsistency(window)
+    reason = consistency.of_window(window)
     return window if reason is None else DecodeError(reason)
-
-
-def inconsistency(window: EdgeWindow) -> str | None:
-    """What in the window contradicts itself and would mislead or stop a ranker, if anything."""
-    objects = len(window.objects)
-    lengths = len(window.count), len(window.size)
-    if lengths != (4 * objects, 8 * objects):
-        return f"count, size: got {lengths} bytes; expected 4 and 8 for each of {objects} objects"
-    if len(window.order) % 4:
-        return f"order: got {len(window.order)} bytes; expected 4 a request"
-    if window.part >= window.parts:
-        return f"part: got {window.part} of {window.parts}; parts count from 0"
-    order = window.requests()
-    if order.size and not 0 <= order.min() <= order.max() < objects:
-        return f"order: got {order.min()} to {order.max()}; expected indices of {objects} objects"
-    if len(set(window.objects)) < objects:
-        return f"objects: only {len(set(window.objects))} of {objects} are distinct"
-    if order.size and (window.counts() != np.bincount(order, minlength=objects)).any():
-        return "count: it is not what order says; expected the requests of each object"
-    if objects and window.sizes().min() < 0:
-        return f"size: got {window.sizes().min()}; expected 0 bytes or more"
-    if window.start / window.length >= INEXACT:
-        return f"length: got {window.length} s; windows that short cannot be numbered"
-    return None
-
-
-def edge_number(edge_id: str) -> int:
-    """The number that, modulo the partitions, Kafka's default partitioner goes by."""
-    number: int = murmur2(edge_id.encode()) & 0x7FFFFFFF
-    return number
 
 
 def _output(change: Change, message: Received, produced_at: float, traceparent: bytes) -> Output:

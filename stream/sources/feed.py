@@ -15,15 +15,14 @@ import time
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import murmur2
 
 from stream.kafka.broker import BrokerError
+from stream.kafka.partitions import partition_hash
 from stream.kafka.security import connection, why_not
 from stream.settings import Settings
 from stream.sources.messages import Message, Source, SourceError
@@ -95,13 +94,6 @@ async def connect(settings: Settings, topics: Iterable[str]) -> AIOKafkaProducer
             f"create it with `tidecast topics create --kafka {settings.kafka}`"
         )
     return producer
-
-
-@lru_cache(maxsize=1 << 17)
-def partition_hash(key: bytes) -> int:
-    """Kafka's hash of a key; the partition is this modulo the number of partitions."""
-    digest: int = murmur2(key) & 0x7FFFFFFF
-    return digest
 
 
 async def feed(

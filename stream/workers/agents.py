@@ -60,8 +60,8 @@ from stream.settings import Settings, SettingsError
 from stream.telemetry import spans, traces
 from stream.telemetry.notices import Notices
 from stream.workers.heartbeats import Passed
-from stream.workers.ingest import Output, passed_on
 from stream.workers.membership import Membership
+from stream.workers.output import Output, passed_on
 from stream.workers.refusals import Refusals
 from topics.catalogue import Topic
 from topics.heartbeat import is_heartbeat

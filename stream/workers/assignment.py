@@ -21,7 +21,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
@@ -33,10 +32,9 @@ from stream.kafka.marks import Point
 from stream.kafka.resuming import tell_lost, tell_replaced
 from stream.telemetry.notices import Notices
 from stream.workers.delivery import Delivery
+from stream.workers.handler import Metrics, PartitionHandler
+from stream.workers.output import Output
 from topics.heartbeat import is_heartbeat
-
-if TYPE_CHECKING:
-    from stream.workers.ingest import Metrics, Output, PartitionHandler
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ import logging
 from collections import Counter as Tally
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
@@ -41,16 +41,14 @@ from stream.settings import Settings
 from stream.telemetry import spans
 from stream.workers.ledger import OffsetLedger
 from stream.workers.membership import Membership
-
-if TYPE_CHECKING:
-    from stream.workers.ingest import Output
+from stream.workers.output import Output
 
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
 _COMMIT_SECONDS = 5.0
 
-Outputs = Sequence[tuple[int, "Output"]]  # each with the number of the partition that caused it
+Outputs = Sequence[tuple[int, Output]]  # each with the number of the partition that caused it
 
 
 class _Batch:

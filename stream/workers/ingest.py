@@ -26,8 +26,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 from aiokafka import (
     AIOKafkaProducer,
@@ -36,170 +34,39 @@ from aiokafka import (
     TopicPartition,
 )
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
-from stream.checkpoints.recovery import Recovery, Stateful
+from stream.checkpoints.recovery import Recovery
 from stream.kafka.broker import check_role, may_pass
 from stream.kafka.logs import Logs
 from stream.kafka.marks import Point
 from stream.kafka.reader import position, reader, stable_end
 from stream.kafka.security import connection
-from stream.kafka.wire.batches import Unreadable
 from stream.processes.stopping import when_told
 from stream.settings import Settings
 from stream.telemetry import setup as telemetry
-from stream.telemetry import spans, traces
-from stream.telemetry.notices import Noticed, Notices
+from stream.telemetry import spans
+from stream.telemetry.notices import Notices
 from stream.workers.assignment import Assignment, Partition
 from stream.workers.delivery import Delivery
+from stream.workers.handler import Metrics, PartitionHandler
 from stream.workers.heartbeats import Passed
 from stream.workers.held_back import HeldBack
+from stream.workers.output import Output
 from stream.workers.refusals import Refusals
-from topics.catalogue import DEAD_LETTERS, Topic
+from topics.catalogue import Topic
 from topics.errors import TidecastError
-from topics.heartbeat import KEY, is_heartbeat
+from topics.heartbeat import is_heartbeat
 
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
 _POLL_MS = 200  # how long a fetch waits, and so how soon a stop is noticed
 _METADATA_MS = 10_000  # how soon a topic that is there again is noticed
-# Headers of a message that `tidecast dead-letters redrive` sent back: how often that was done, and
-# the letter it was done from, partition/offset. If it fails again, its next letter has them too.
-REDRIVEN = "redriven"
-REDRIVEN_FROM = "redriven_from"
-_LONGEST_MARK = 40  # bytes; a longer one is none of ours
-# Bytes of a dead letter's key, value and message at most. It has to pass where its message did: but
-# headers come on top of that, and it may be of a batch that unpacked to many times its size.
-_LETTER_KEY, _LETTER_VALUE, _LETTER_MESSAGE = 100_000, 800_000, 4_000
 
 
 class ConsumerError(TidecastError):
     """The role cannot go on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """A message to publish.
-
-    `timestamp_ms` is the Kafka timestamp of the message that caused it, so that readers further
-    down can tell how long the way was.
-    """
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    timestamp_ms: int
-    headers: tuple[tuple[str, bytes], ...] = ()
-
-
-class Timed(Protocol):
-    """A message with its Kafka timestamp in milliseconds."""
-
-    @property
-    def timestamp(self) -> int: ...
-
-
-class PartitionHandler(Stateful, Protocol):
-    """What a role does with one partition. Its answers depend on the records alone."""
-
-    # Totals since it was made; `accepted` and `dead_letters` among them.
-    counters: dict[str, int]
-    # What it noticed about its records and nobody has told yet, a kind once for each call.
-    noticed: list[Noticed]
-
-    def process(self, records: Sequence[ConsumerRecord]) -> list[Output]:
-        """Takes in the next records of the partition, in order; dead letters are outputs too."""
-
-    def idle(self, now: float) -> list[Output]:
-        """Called while no record comes, with the wall clock in unix seconds."""
-
-
-def dead_letter(record: ConsumerRecord, role: str, error: str, message: str) -> Output:
-    """The record as it came, with where it was from and what is wrong with it as headers.
-
-    What is larger than a message may be is cut, which a header says. In place of records that
-    cannot be read it holds their batch, and says so, whatever the caller made of those bytes.
-    """
-    key, value = record.key, record.value
-    extent = {}
-    if isinstance(value, Unreadable):
-        error, message = value.error, value.told(record.topic, record.partition)
-        extent = {"first_offset": str(value.first)}
-        value = bytes(value)
-    if len(key or b"") > _LETTER_KEY or len(value or b"") > _LETTER_VALUE:
-        extent["cut"] = f"{len(key or b'')}/{len(value or b'')}"
-        key = key and key[:_LETTER_KEY]
-        value = value and value[:_LETTER_VALUE]
-    headers = extent | {
-        "topic": record.topic,
-        "partition": str(record.partition),
-        "offset": str(record.offset),
-        "timestamp": str(record.timestamp),
-        "role": role,
-        "error": error,
-        "message": message[:_LETTER_MESSAGE],
-    }
-    place = f"{record.topic}/{record.partition}/{record.offset}"
-    marks = tuple(
-        (name, mark)
-        for name, mark in record.headers
-        if name in (REDRIVEN, REDRIVEN_FROM) and mark and len(mark) <= _LONGEST_MARK
-    )
-    return Output(
-        DEAD_LETTERS.name,
-        key,
-        value,
-        _not_ahead(record.timestamp),
-        (
-            *((name, text.encode()) for name, text in headers.items()),
-            (traces.TRACEPARENT, traces.of(record.headers, place)),
-            *marks,
-        ),
-    )
-
-
-def passed_on(heartbeats: Sequence[Timed], *topics: Topic) -> list[Output]:
-    """Heartbeats as messages of each of the topics, as old as they are."""
-    return [
-        Output(topic.name, KEY, None, _not_ahead(heartbeat.timestamp))
-        for heartbeat in heartbeats
-        for topic in topics
-    ]
-
-
-def _not_ahead(timestamp_ms: int) -> int:
-    """The timestamp, or now: brokers may refuse a later one, and with it all that the role does."""
-    return min(timestamp_ms, round(time.time() * 1000))
-
-
-class Metrics:
-    """What an ingest role exports."""
-
-    def __init__(self, registry: CollectorRegistry, role: str) -> None:
-        def name(what: str) -> str:
-            return f"tidecast_{role}_{what}"
-
-        self.records = Counter(name("records_total"), "Records taken in", registry=registry)
-        self.results = Counter(
-            name("results_total"), "What became of records", ["result"], registry=registry
-        )
-        self.outputs = Counter(
-            name("outputs_total"), "Messages published", ["topic"], registry=registry
-        )
-        self.rebuilt = Counter(
-            name("rebuilt_records_total"), "Records read to rebuild state", registry=registry
-        )
-        self.compute = Histogram(
-            name("compute_seconds"), "Time in the handler, a batch", registry=registry
-        )
-        self.publish = Histogram(
-            name("publish_seconds"), "Time until acknowledged and committed", registry=registry
-        )
-        self.partitions = Gauge(name("partitions"), "Partitions assigned", registry=registry)
-        self.lag = Gauge(
-            name("lag_records"), "Records behind the end", ["partition"], registry=registry
-        )
 
 
 class IngestRole(ConsumerRebalanceListener):

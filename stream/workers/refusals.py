@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from stream.kafka.wire.batches import UNKNOWN_CODEC, UNREADABLE
 from stream.telemetry.log_lines import Seldom
 from stream.telemetry.notices import Notices
 from stream.telemetry.traces import carried, trace_id
+from stream.workers.output import Output
 from topics.catalogue import DEAD_LETTERS
-
-if TYPE_CHECKING:
-    from stream.workers.ingest import Output
 
 log = logging.getLogger(__name__)
 _LONGEST = 300  # characters of a reason

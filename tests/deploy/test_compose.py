@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry
 
 from stream import cli, settings
 from stream.http.access import access
-from stream.kafka import broker
+from stream.http.listening import free_port
 from stream.telemetry import setup as telemetry
 from tests.patience import PATIENCE
 
@@ -114,7 +114,7 @@ def test_a_role_has_health_limits_and_waits_for_its_topics(name: str) -> None:
 
 
 def test_the_check_of_health_asks_for_the_metrics_of_the_role() -> None:
-    port = broker.free_port()
+    port = free_port()
     program, *arguments = OURS["tracker"]["healthcheck"]["test"][1:]
     served = OURS["tracker"]["environment"]["TIDECAST_METRICS_PORT"]
     assert program == "python"

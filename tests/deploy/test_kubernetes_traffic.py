@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from stream import settings
 from stream.gateway.api import ENDPOINTS
 from stream.http.access import access
-from stream.kafka import broker
+from stream.http.listening import free_port
 from stream.telemetry import setup as telemetry
 from tests.deploy.manifests import (
     DEPLOYED,
@@ -77,7 +77,7 @@ def test_probes_and_prometheus_are_answered_and_the_gateway_asks_for_its_token(
 
 
 def test_a_live_role_answers_what_its_probes_ask_whatever_kafka_does() -> None:
-    port = broker.free_port()
+    port = free_port()
     telemetry.serve(CollectorRegistry(), settings.Settings(metrics_port=port))
     asked = probes(main_container(workloads(build("production"))["tracker"]))
     for _, path in asked.values():

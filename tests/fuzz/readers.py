@@ -30,10 +30,10 @@ from models.forecasters.seismic import CONSTANTS
 from models.learning.network_files import CONFIG, WEIGHTS, load_network, save_network
 from stream.checkpoints import content as checkpoint_file
 from stream.checkpoints.content import CheckpointError
-from stream.forecaster.snapshots import inconsistency
 from stream.ranker.role import RankedPartition, usable
 from stream.serving.rankers import decayed
 from stream.settings import Settings, SettingsError, load
+from topics import consistency
 from topics.catalogue import CATALOGUE, Topic
 from topics.codecs import DecodeError
 from topics.records import CascadeSnapshot, EdgeWindow
@@ -76,7 +76,7 @@ def decode(topic: Topic, data: bytes) -> None:
     record = topic.codec.decode(data)
     assert topic.codec.decode(topic.codec.encode(record)) == record
     if isinstance(record, CascadeSnapshot):
-        inconsistency(record)
+        consistency.of_snapshot(record)
 
 
 def rank(data: bytes) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.cascades.observations import FEW_EVENTS, end_of, observe
+from models.cascades.recordings import Source
 from models.cascades.replays import Replays
 from models.data.datasets import snapshot_at
 from models.forecasters import neural_recipes
@@ -21,7 +22,7 @@ from models.forecasters.neural import NeuralForecaster
 from models.interface import Forecaster, Increments
 from models.learning.checkpoint import Checkpoint, checkpoints
 from models.learning.loop import Block, Network, Schedule, evaluate, train
-from models.learning.recipes import Source, Trained
+from models.learning.recipes import Trained
 from models.training import Once
 from tests.models.recorded import made
 

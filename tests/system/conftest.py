@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
-from stream.kafka.broker import create_topics_now, embedded
+from stream.kafka.broker import create_topics_now
 from stream.kafka.pacing import pace_fetches
+from stream.local.embedded import embedded
 from stream.processes.roles import RoleProcess
 from stream.settings import Settings
 from tests.patience import PATIENCE, until

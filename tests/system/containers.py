@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 from numba.core.caching import _CacheLocator
 
-from stream.kafka.broker import free_port
+from stream.http.listening import free_port
 from tests.deploy.manifests import COMPOSE, ROOT, image_environment
 from tests.patience import PATIENCE
 

@@ -20,7 +20,9 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from stream.kafka.broker import create_topics, embedded, free_port
+from stream.http.listening import free_port
+from stream.kafka.broker import create_topics
+from stream.local.embedded import embedded
 from stream.settings import Settings
 from tests.patience import PATIENCE
 from tests.system.drill_rules import scaled_settings, write_configuration

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
-from stream.kafka.broker import free_port
+from stream.http.listening import free_port
 from tests.patience import PATIENCE
 
 

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import msgspec
 from aiokafka import AIOKafkaProducer
 
-from stream.kafka.broker import free_port
+from stream.http.listening import free_port
+from stream.kafka.partitions import partition_hash
 from stream.processes.roles import RoleProcess
-from stream.ranker.role import edge_number
 from tests.patience import PATIENCE, until
 from tests.stream.edge.records import epoch
 from tests.system.edge_http import Client, Origin
@@ -62,7 +62,7 @@ class Edge:
 
     async def publish(self, producer: AIOKafkaProducer, content: Sequence[Any]) -> None:
         """Sends changes of decisions to the edge's partition."""
-        number = edge_number(EDGE) % self.cluster.settings.partitions
+        number = partition_hash(EDGE.encode()) % self.cluster.settings.partitions
         sent = [
             await producer.send(
                 CACHE_DECISIONS.name,

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stream.kafka.broker import free_port
+from stream.http.listening import free_port
 from tests.patience import PATIENCE, until_so
 from tests.system.edge_http import Client, Port
 

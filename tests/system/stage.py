@@ -23,8 +23,9 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.group import LeaveGroupRequest
 
 from stream.gateway.roles import ROLES, _DescribeGroups, reads
-from stream.kafka.broker import connect_admin, create_topics, embedded
+from stream.kafka.broker import connect_admin, create_topics
 from stream.kafka.pacing import pace_fetches
+from stream.local.embedded import embedded
 from stream.scorer.calibrator import GROUP as CALIBRATOR
 from stream.settings import Duration, Settings
 from stream.sources.messages import Message

@@ -14,8 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from stream.http.listening import free_port
 from stream.kafka import broker
-from stream.kafka.broker import BrokerError, check_role, create_topics, embedded, free_port
+from stream.kafka.broker import BrokerError, check_role, create_topics
+from stream.local.embedded import embedded
 from stream.processes.roles import inherited
 from stream.settings import Duration, Settings
 from tests.clock import Clock

@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from stream.kafka.broker import free_port
+from stream.http.listening import free_port
 from stream.settings import Settings
 from tests.patience import PATIENCE, until
 from tests.system.mortal_role import AMID_CHECKPOINT, AMID_PUBLISH, BEFORE_COMMIT, BEFORE_PUBLISH

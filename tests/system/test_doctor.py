@@ -11,7 +11,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import NewPartitions
 
 from stream.doctor.checks import Finding, examine
-from stream.kafka.broker import connect_admin, create_topics, free_port
+from stream.http.listening import free_port
+from stream.kafka.broker import connect_admin, create_topics
 from stream.telemetry.notices import KINDS
 from tests.system import environment
 from tests.system.conftest import Cluster

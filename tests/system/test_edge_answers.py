@@ -12,7 +12,7 @@ from contextlib import closing
 
 import pytest
 
-from stream.kafka.broker import free_port
+from stream.http.listening import free_port
 from tests.system.edge_http import Reply, ask, at_once
 from tests.system.edge_origin import SIZE, TAG, Answer, TellingOrigin
 from tests.system.edge_servers import NGINX, VARNISH, EdgeServer, Nginx, Varnish

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from stream.kafka.broker import create_topics, embedded, free_port
+from stream.http.listening import free_port
+from stream.kafka.broker import create_topics
+from stream.local.embedded import embedded
 from stream.settings import Settings
 from tests.stream.edge.records import LENGTH, decision
 from tests.system.conftest import Cluster

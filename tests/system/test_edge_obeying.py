@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from stream.kafka.broker import free_port
+from stream.http.listening import free_port
 from tests.stream.edge.records import decision
 from tests.system.edge_http import ask, at_once
 from tests.system.edge_origin import SIZE, TAG, Answer, TellingOrigin

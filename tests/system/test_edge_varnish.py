@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from stream.kafka.broker import free_port
+from stream.http.listening import free_port
 from tests.patience import PATIENCE
 from tests.stream.edge.records import decision
 from tests.system.edge_http import Client, Origin, at_once

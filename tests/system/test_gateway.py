@@ -14,8 +14,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from stream.gateway.address import bind, with_free_port
-from stream.http.listening import ListenError
-from stream.kafka.broker import free_port
+from stream.http.listening import ListenError, free_port
 from stream.processes.roles import RoleProcess
 from stream.settings import Settings
 from stream.telemetry.notices import KINDS

@@ -15,7 +15,8 @@ import pytest
 import trustme
 
 from stream.doctor.checks import examine
-from stream.kafka.broker import BrokerError, create_topics_now, embedded, partitions
+from stream.kafka.broker import BrokerError, create_topics_now, partitions
+from stream.local.embedded import embedded
 from stream.settings import Settings, load
 from stream.sources.feed import connect, feed
 from stream.sources.messages import Limited

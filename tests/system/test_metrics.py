@@ -18,7 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream.gateway import address
 from stream.gateway.roles import ROLES
-from stream.kafka.broker import create_topics, free_port
+from stream.http.listening import free_port
+from stream.kafka.broker import create_topics
 from stream.processes.roles import inherited
 from stream.settings import PREFIX, load
 from tests.patience import PATIENCE, until

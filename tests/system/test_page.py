@@ -23,7 +23,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from stream.kafka.broker import create_topics_now, embedded, free_port
+from stream.http.listening import free_port
+from stream.kafka.broker import create_topics_now
+from stream.local.embedded import embedded
 from stream.processes.roles import RoleProcess
 from stream.secret import Secret
 from stream.settings import Duration, Settings

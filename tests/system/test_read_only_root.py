@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from aiokafka import ConsumerRecord
 
-from stream.kafka.broker import free_port
+from stream.http.listening import free_port
 from tests.deploy.manifests import COMPOSE
 from tests.patience import PATIENCE, until
 from tests.system.conftest import Cluster

@@ -20,8 +20,9 @@ import psutil
 import pytest
 from aiokafka import ConsumerRecord
 
-from stream.kafka.broker import create_topics_now, embedded
+from stream.kafka.broker import create_topics_now
 from stream.kafka.progress import READS
+from stream.local.embedded import embedded
 from stream.processes.roles import inherited
 from stream.settings import Settings
 from tests.patience import PATIENCE, until_so

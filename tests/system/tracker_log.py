@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from stream.kafka.broker import connect_admin, create_topics, embedded
+from stream.kafka.broker import connect_admin, create_topics
+from stream.local.embedded import embedded
 from stream.settings import Settings
 from stream.sources.messages import Message
 from stream.sources.simulate import Simulation

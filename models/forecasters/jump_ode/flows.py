@@ -4,8 +4,7 @@
     NeuralFlow      dh/ds = f(h, s), one step of the classical Runge-Kutta method a gap
     Adaptive        any flow by torchdiffeq's adaptive dopri5: the reference of both
 
-The clock is s = log(1 + t / 60) for t seconds since publication: what cascades do in minutes when
-they are young they do in days when they are old.
+The clock s is that of `models.cascades.clock`.
 """
 
 from __future__ import annotations
@@ -13,19 +12,10 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.learning.layers import MemberLinear
-
-CLOCK_SECONDS = 60.0
-
-
-def clock_of(seconds: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The clock at times since publication; before it, 0."""
-    return np.log1p(np.maximum(seconds, 0.0) / CLOCK_SECONDS).astype(np.float32)
 
 
 class Flow(nn.Module, ABC):

@@ -23,11 +23,11 @@ from stream.commands.models.report import Bars, command_line
 from stream.settings import Duration
 
 if TYPE_CHECKING:
-    from models.cascades.recordings import Recording
+    from models.cascades.recordings import Recording, Source
+    from models.cascades.windows import Window
     from models.data.datasets import Split
     from models.judging.candidates import Candidate
-    from models.judging.metrics import Window
-    from models.learning.recipes import Recipe, Source
+    from models.learning.recipes import Recipe
 
 evaluate_app = typer.Typer(
     no_args_is_help=True, help="Measures models on recorded data that they were not trained on."
@@ -201,7 +201,7 @@ def evaluate_cascades(
 
 
 def _windows(observe: Sequence[str], horizon: Sequence[str]) -> list[Window]:
-    from models.judging.metrics import Window
+    from models.cascades.windows import Window
 
     if len(observe) != len(horizon):
         raise typer.BadParameter(

@@ -16,11 +16,11 @@ from topics.errors import TidecastError
 
 if TYPE_CHECKING:
     from models.cascades.recordings import Recording
+    from models.cascades.windows import Window
     from models.data.datasets import Cascade
+    from models.files import DataSet
     from models.judging.candidates import Candidate
     from models.judging.comparison import Comparison, Result
-    from models.judging.metrics import Window
-    from models.registry import DataSet
 
 console = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -57,8 +57,9 @@ def check_sizes(compared: Comparison, tested: Recording, cascades: Sequence[Casc
     Raises:
         NothingToTestError: no window has any.
     """
+    from models.cascades.windows import MIN_EVENTS
     from models.data.datasets import count_at
-    from models.judging.metrics import MIN_CASCADES, MIN_EVENTS
+    from models.judging.metrics import MIN_CASCADES
 
     empty = []
     for window, chosen in compared.chosen.items():

@@ -15,13 +15,12 @@ from operator import attrgetter
 
 import numpy as np
 
-from stream.forecaster.snapshots import inconsistency
 from stream.gateway.tables import curve
 from stream.gateway.tables.graph import cascade_graph, summarise
 from stream.gateway.tables.views import Cascade, CascadeGraph, CascadeRow, DueForecast
-from stream.local.observer import FORECAST_LIFE, growth
+from topics import consistency
 from topics.catalogue import POPULARITY_FORECASTS
-from topics.records import CascadeOutcome, CascadeSnapshot, PopularityForecast
+from topics.records import FORECAST_LIFE, CascadeOutcome, CascadeSnapshot, PopularityForecast
 
 _FORECASTS = 64  # kept of a cascade
 _OUTCOMES = 16
@@ -130,14 +129,14 @@ class CascadeTable:
             entry.forecasts.popitem(last=False)
         if entry.latest is None or forecast.age >= entry.latest.age:
             entry.latest = forecast
-            entry.growth = growth(forecast)
+            entry.growth = forecast.growth
         entry.note_count(forecast.age, forecast.observed_count)
         for outcome in entry.outcomes.values():
             self._note_due(entry, outcome, forecast)
 
     def take_snapshot(self, snapshot: CascadeSnapshot) -> None:
         """Takes in a snapshot; one that contradicts itself is passed over."""
-        if inconsistency(snapshot) is not None:
+        if consistency.of_snapshot(snapshot) is not None:
             return
         entry = self._entry(snapshot.cascade_id, snapshot.observed_at)
         if entry.shape is None or snapshot.age >= entry.shape.age:

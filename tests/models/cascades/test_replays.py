@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.cascades.clock import clock_of
 from models.cascades.observations import AGES, FEW_EVENTS, FEW_WEIGHT, LATEST_GROWTH, end_of
+from models.cascades.recordings import Source
 from models.cascades.replays import Drawn, Replays
 from models.data.datasets import Cascade, count_at, increment
-from models.forecasters.jump_ode.flows import clock_of
-from models.learning.recipes import Source
 from tests.models.recorded import made
 
 

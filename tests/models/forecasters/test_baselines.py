@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from models.cascades.recordings import Source
+from models.cascades.windows import Window, labels
 from models.data.datasets import ROOT, Cascade, snapshot_at
 from models.forecasters import baselines
 from models.interface import LEVELS
-from models.judging.metrics import Window, forecast_window, labels
-from models.learning.recipes import Source
+from models.judging.metrics import forecast_window
 from models.training import RECIPES
 
 WINDOW = Window(100.0, 1_000.0)

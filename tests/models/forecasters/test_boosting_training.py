@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from scipy.integrate import quad
 
 from models.cascades.observations import end_of, observe
+from models.cascades.recordings import Source
 from models.data.datasets import increment, snapshot_at
 from models.forecasters import boosting_training as training
 from models.forecasters.boosting import Boosting
 from models.forecasters.quantiles import expected_increment
 from models.interface import LEVELS
 from models.judging import metrics as evaluation
-from models.learning.recipes import Source
 from tests.models.recorded import made
 
 

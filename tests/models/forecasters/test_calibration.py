@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from models.cascades.batch import Batch, gather
 from models.cascades.observations import FEW_EVENTS, Observations, end_of
+from models.cascades.recordings import Source
 from models.data.datasets import ROOT, Cascade, snapshot_at
 from models.forecasters.calibration import Calibration, calibrate, conformal_stretches, held_out
 from models.interface import LEVELS, Forecaster, Increments
-from models.learning.recipes import Source
 from tests.models.recorded import made
 
 DEVIATES = np.array([-1.645, -0.674, 0, 0.674, 1.645])

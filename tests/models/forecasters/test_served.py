@@ -17,6 +17,7 @@ from models.cascades.batch import Batch, gather
 from models.cascades.familiarity import COLUMNS, Familiarity
 from models.cascades.features import features_of
 from models.cascades.observations import end_of
+from models.cascades.recordings import Source
 from models.data.datasets import snapshot_at
 from models.files import CARD
 from models.forecasters import mlp, seismic, served_training
@@ -25,7 +26,7 @@ from models.forecasters.neural import MLP
 from models.forecasters.seismic import Constants, Seismic
 from models.forecasters.served import Fallback, Member, Served
 from models.interface import Forecaster, Increments
-from models.learning.recipes import Source, Trained, silent
+from models.learning.recipes import Trained, silent
 from models.registry import BrokenModelError
 from tests.models.recorded import made
 

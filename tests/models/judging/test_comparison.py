@@ -10,15 +10,17 @@ from numpy.typing import NDArray
 
 from models.cascades.batch import Batch
 from models.cascades.observations import end_of
+from models.cascades.recordings import Source
+from models.cascades.windows import Window
 from models.data.datasets import split_chronologically, split_randomly
+from models.files import DataSet
 from models.forecasters.seismic import Constants, Seismic
 from models.interface import Forecaster, Increments
 from models.judging import comparison
 from models.judging.candidates import Candidate, Kept
 from models.judging.comparison import Comparison, trained
-from models.judging.metrics import Window
-from models.learning.recipes import AnyTimeRecipe, Recipe, Report, Source, Trained, WindowRecipe
-from models.registry import DataSet, UnknownModelError
+from models.learning.recipes import AnyTimeRecipe, Recipe, Report, Trained, WindowRecipe
+from models.registry import UnknownModelError
 from models.training import RECIPES
 from tests.models.recorded import made
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from models.cascades.windows import Window
 from models.data.datasets import ROOT, Cascade
 from models.interface import LEVELS, Increments
 from models.judging import metrics as evaluation
-from models.judging.metrics import Window
 
 
 def cascade(delays: list[float], published_at: float = 0.0) -> Cascade:

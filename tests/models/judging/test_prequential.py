@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.cascades.windows import Window
 from models.data.datasets import Cascade
 from models.interface import Increments
 from models.judging.conformal import PRIOR, Tracked
-from models.judging.metrics import Window
 from models.judging.prequential import followed
 
 WINDOW = Window(3_600.0, 86_400.0)

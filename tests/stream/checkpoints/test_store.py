@@ -16,7 +16,7 @@ import pytest
 
 from stream.checkpoints.content import CheckpointError, encode
 from stream.checkpoints.store import Checkpoints, CheckpointUrlError, Found, is_full
-from stream.kafka.broker import free_port
+from stream.http.listening import free_port
 from tests.patience import until_so
 
 

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from models import registry
 from stream.cli import app
-from stream.kafka.broker import BrokerError, free_port
+from stream.http.listening import free_port
+from stream.kafka.broker import BrokerError
 
 WINDOW = ["--observe", "1h", "--horizon", "24h"]
 CACHING = ["evaluate", "caching", "FILE"]

@@ -14,7 +14,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from typer.testing import CliRunner
 
 from stream.commands.traffic import moment, replay_app, simulate
-from stream.kafka.broker import BrokerError, create_topics_now, embedded, free_port
+from stream.http.listening import free_port
+from stream.kafka.broker import BrokerError, create_topics_now
+from stream.local.embedded import embedded
 from stream.settings import Settings
 from stream.sources.messages import EVENTS, SourceError
 from stream.sources.too_late import TooLateError

@@ -16,7 +16,7 @@ from stream.letters.reading import Letter
 from stream.letters.redrive import MAX_ROUNDS, objection, still_wrong
 from stream.settings import Settings, load
 from stream.tracker.role import TrackedPartition
-from stream.workers.ingest import REDRIVEN
+from stream.workers.output import REDRIVEN
 from topics.catalogue import (
     CASCADE_SNAPSHOTS,
     DEAD_LETTERS,

@@ -21,22 +21,17 @@ from models.caches.model import CacheMamba
 from models.caches.networks.ranker import Config
 from stream.checkpoints.content import decode, encode
 from stream.checkpoints.recovery import Recovery
+from stream.kafka.partitions import partition_hash
 from stream.kafka.past import TakeIn
 from stream.ranker import role as ranker_module
-from stream.ranker.role import (
-    Metrics,
-    RankBatch,
-    RankedPartition,
-    edge_number,
-    inconsistency,
-    usable,
-)
+from stream.ranker.role import Metrics, RankBatch, RankedPartition, usable
 from stream.serving.loading import describe
 from stream.serving.rankers import MakeRanker, bounds, decayed, of_ranker
 from stream.settings import Settings
 from stream.workers.agents import Received
-from stream.workers.ingest import Output
+from stream.workers.output import Output
 from tests.clock import Clock
+from topics import consistency
 from topics.catalogue import CACHE_DECISIONS, DEAD_LETTERS, EDGE_WINDOWS
 from topics.heartbeat import KEY
 from topics.records import EdgeEpoch, EdgeWindow
@@ -288,7 +283,7 @@ def test_all_of_an_edge_goes_where_its_readers_look_for_it(log: Log) -> None:
         for partitions in (1, 4, 7):
             expected = DefaultPartitioner()(edge.encode(), list(range(partitions)), None)
             assert number % partitions == expected
-    assert edge_number("lyon") != edge_number("oslo")
+    assert partition_hash(b"lyon") != partition_hash(b"oslo")
 
 
 def test_outputs_say_which_request_caused_them(log: Log) -> None:
@@ -323,7 +318,7 @@ def test_the_edge_silent_longest_makes_room() -> None:
 )
 def test_what_contradicts_itself_is_said(change: dict, reason: str) -> None:
     good = window("lyon", 1, ["a", "b"])
-    assert inconsistency(good) is None
-    found = inconsistency(msgspec.structs.replace(good, **change))
+    assert consistency.of_window(good) is None
+    found = consistency.of_window(msgspec.structs.replace(good, **change))
     assert found is not None
     assert re.search(reason, found)

@@ -173,11 +173,11 @@ thread.start(); thread.join()
 
 def test_a_warm_up_asks_for_what_snapshots_may_be(sound: Settings) -> None:
     """Its invented cascade is one that the decoder would let through."""
-    from stream.forecaster.snapshots import inconsistency
     from stream.serving.loading import _invented
+    from topics import consistency
 
     invented = _invented(64, 1800.0)
-    assert inconsistency(invented) is None
+    assert consistency.of_snapshot(invented) is None
     assert (np.diff(invented.delays()) >= 0).all()
     assert invented.parents().tolist() == [-1] + [0] * 63
     assert invented.depths().tolist() == [0] + [1] * 63

@@ -7,10 +7,13 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.partitioner import DefaultPartitioner
 
-from stream.kafka.broker import BrokerError, create_topics_now, embedded, free_port
+from stream.http.listening import free_port
+from stream.kafka.broker import BrokerError, create_topics_now
+from stream.kafka.partitions import partition_hash
+from stream.local.embedded import embedded
 from stream.settings import Settings
 from stream.sources import feed as feed_module
-from stream.sources.feed import FeedError, connect, feed, partition_hash
+from stream.sources.feed import FeedError, connect, feed
 from stream.sources.messages import EVENTS, REQUESTS, Message, SourceError
 from stream.sources.simulate import Simulation
 from tests.clock import Clock

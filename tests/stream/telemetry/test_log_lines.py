@@ -12,15 +12,15 @@ from datetime import datetime
 
 import pytest
 from prometheus_client import CollectorRegistry
+from tests.stream.test_tracker import message
 
 from stream.telemetry import log_lines
 from stream.telemetry.log_lines import JsonLines, Seldom, TextLines
 from stream.telemetry.notices import Notices
 from stream.telemetry.traces import trace_id
-from stream.workers.ingest import dead_letter
+from stream.workers.output import dead_letter
 from stream.workers.refusals import Refusals
 from tests.patience import PATIENCE
-from tests.stream.test_tracker import message
 
 
 @pytest.fixture

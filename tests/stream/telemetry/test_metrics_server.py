@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from stream.http.access import HEADERS, AccessError
-from stream.kafka.broker import free_port
+from stream.http.listening import free_port
 from stream.secret import Secret
 from stream.settings import Settings
 from stream.telemetry import metrics_server

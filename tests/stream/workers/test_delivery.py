@@ -19,7 +19,7 @@ from stream.kafka.marks import Mark, Point
 from stream.settings import Settings
 from stream.workers import delivery as module
 from stream.workers.delivery import Delivery
-from stream.workers.ingest import Output
+from stream.workers.output import Output
 
 ZERO, ONE = TopicPartition("in", 0), TopicPartition("in", 1)
 

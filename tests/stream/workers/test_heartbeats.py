@@ -24,9 +24,9 @@ from stream.tracker.role import TrackedPartition
 from stream.workers import heartbeats
 from stream.workers.agents import Received
 from stream.workers.assignment import Partition
+from stream.workers.handler import Metrics as IngestMetrics
 from stream.workers.heartbeats import Passed
-from stream.workers.ingest import Metrics as IngestMetrics
-from stream.workers.ingest import Output
+from stream.workers.output import Output
 from tests.clock import Clock
 from topics.catalogue import (
     CACHE_DECISIONS,

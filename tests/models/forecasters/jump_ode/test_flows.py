@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.forecasters.jump_ode.flows import Adaptive, AffineFlow, Flow, NeuralFlow, clock_of
+from models.cascades.clock import clock_of
+from models.forecasters.jump_ode.flows import Adaptive, AffineFlow, Flow, NeuralFlow
 
 MEMBERS, N, WIDTH = 2, 7, 5
 FLOWS = {"affine": AffineFlow, "neural": NeuralFlow}

@@ -1,0 +1,1 @@
+"""The heart: heartbeats into every partition of the input topics."""
