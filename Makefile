@@ -57,9 +57,10 @@ packages: # System packages that tests use; without them those tests skip and sa
 	@PYTHON=$(PYTHON) .ci/packages chromium kcat nginx libnginx-mod-http-lua lua-cjson \
 	  prometheus varnish
 
-lint: $(STAMP) ## Checks format, style and types
+lint: $(STAMP) ## Checks format, style, who imports whom, and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/mypy
 
 format: $(STAMP) ## Formats the code and mends what can be mended
