@@ -1,1 +1,11 @@
-"""Compiled arithmetic that knows no cascade."""
+"""Compiled arithmetic that knows no cascade.
+
+Modules:
+    dense: layers of trained networks
+    trees: trees that LightGBM grew, without LightGBM
+    vector_math: exp, sigmoid, tanh and softplus in float32
+    heap: an indexed binary heap, and the cache that evicts from its top
+    kernel_cache: where compiled kernels are kept
+"""
+
+__all__ = ["dense", "heap", "kernel_cache", "trees", "vector_math"]

@@ -1,1 +1,14 @@
-"""The commands of `tidecast`, one module a topic; `stream.cli` puts them together."""
+"""The commands of `tidecast`, one module a topic; `stream.cli` puts them together.
+
+Modules:
+    up: `tidecast up`
+    broker: `tidecast broker`
+    traffic: `tidecast replay` and `tidecast simulate`
+    models: `tidecast train`, `evaluate` and `models`
+    dead_letters: `tidecast dead-letters`
+    contract: `tidecast contract`
+    settings: `tidecast settings`
+    checks: files and folders of a command, looked at before it begins to work
+"""
+
+__all__ = ["broker", "checks", "contract", "dead_letters", "models", "settings", "traffic", "up"]

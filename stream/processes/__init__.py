@@ -1,1 +1,10 @@
-"""Processes that are started, watched and ended: children, signals, roles as commands."""
+"""Processes that are started, watched and ended: children, signals, roles as commands.
+
+Modules:
+    children: processes that do not outlive their parent
+    lifeline: a process that ends when the one that started it is gone
+    roles: roles as processes of their own
+    stopping: the signals that end a process in its own order
+"""
+
+__all__ = ["children", "lifeline", "roles", "stopping"]

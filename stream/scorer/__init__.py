@@ -1,1 +1,12 @@
-"""The scorer: forecasts and outcomes in, scores and corrections of the forecasts out."""
+"""The scorer: forecasts and outcomes in, scores and corrections of the forecasts out.
+
+Modules:
+    role: puts it together
+    join: forecasts held against outcomes
+    calibrator: from scores to corrections
+    quality: how good the latest forecasts were, as metrics
+    drift: whether input or errors change
+    versions: which version is served, and whether one is better
+"""
+
+__all__ = ["calibrator", "drift", "join", "quality", "role", "versions"]

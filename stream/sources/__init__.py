@@ -1,1 +1,23 @@
-"""Where messages come from: recorded files, or a simulation; and the feeder that sends them."""
+"""Where messages come from: recorded files, or a simulation; and the feeder that sends them.
+
+Modules:
+    messages: what a source yields
+    replay: recorded cascades and requests
+    simulate: a simulated world
+    parameters: its parameters
+    process: its state
+    branching: its branching process, compiled
+    feed: sends a source's messages to Kafka
+    too_late: refuses what begins behind its topic
+"""
+
+__all__ = [
+    "branching",
+    "feed",
+    "messages",
+    "parameters",
+    "process",
+    "replay",
+    "simulate",
+    "too_late",
+]

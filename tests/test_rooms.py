@@ -1,0 +1,71 @@
+"""The rooms are what their tables of contents say. Who may import whom is `lint-imports`' part.
+
+The docstring of a room's `__init__.py` says what the room is for; then, under `Modules:`, it has
+one line for each module and each room in it, and `__all__` has the same names.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("topics", "models", "stream")
+ROOMS = sorted(
+    str(file.parent.relative_to(ROOT))
+    for package in PACKAGES
+    for file in (ROOT / package).rglob("__init__.py")
+)
+# What a room does when it is imported, beyond saying what is in it.
+AT_IMPORT = {
+    "models": ["from models.kernels import kernel_cache", "kernel_cache.settle()"],
+    "stream": ["import models as models"],
+}
+
+
+def table_of(docstring: str) -> list[str]:
+    """The names in a table of contents, in the order of the table."""
+    _, table = docstring.split("\nModules:\n")
+    return re.findall(r"^    (\w+): \S", table, re.MULTILINE)
+
+
+def contents(room: Path) -> list[str]:
+    """Names of the modules and rooms in a room."""
+    modules = [file.stem for file in room.glob("*.py") if not file.stem.startswith("__")]
+    return sorted(modules + [folder.parent.name for folder in room.glob("*/__init__.py")])
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_is_what_its_table_of_contents_says(room: str) -> None:
+    module = ast.parse((ROOT / room / "__init__.py").read_text())
+    docstring = ast.get_docstring(module, clean=False)
+    assert docstring is not None
+    [exported] = [
+        ast.literal_eval(node.value)
+        for node in module.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
+    assert sorted(table_of(docstring)) == contents(ROOT / room)
+    assert exported == contents(ROOT / room)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_is_cheap_to_enter(room: str) -> None:
+    _, *body = ast.parse((ROOT / room / "__init__.py").read_text()).body
+    done = [ast.unparse(node) for node in body if not isinstance(node, ast.Assign)]
+    assert done == AT_IMPORT.get(room, [])
+
+
+def test_a_table_is_read_as_it_stands() -> None:
+    docstring = (
+        "A room.\n\n    no: line of it\n\nModules:\n    two: first\n    one_b: second: more\n"
+    )
+    assert table_of(docstring) == ["two", "one_b"]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_whoever_imports_a_package_gets_its_types(package: str) -> None:
+    assert (ROOT / package / "py.typed").exists()  # package data: tests/deploy/test_package.py
