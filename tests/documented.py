@@ -16,7 +16,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md"),
          *ROOT.glob("benchmarks/*.md")]  # fmt: skip
-_ROOMS = ("stream", "models", "topics", "benchmarks", "deploy", "docs", "tests/fuzz")
+_ROOMS = ("stream", "models", "topics", "benchmarks", "deploy", "docs", "examples", "tests/fuzz")
 SOURCES = [
     *(path for room in _ROOMS for path in ROOT.glob(f"{room}/**/*.py")),
     *(path for path in ROOT.glob("tests/system/*.py") if not path.name.startswith("test_")),

@@ -139,7 +139,7 @@ def nested() -> Iterator[Command]:
 def parsed(command: Command) -> str:
     """The command as `RUN_BY` names it, once the command line has taken it."""
     words = [re.sub(r"\$\w+", "0", word.strip("[]")) for word in command.words[1:]]
-    words = [word for word in words if word not in ("...", "…", "COMMAND")]
+    words = [word for word in words if word not in ("...", "…", "COMMAND", "ROLE")]
     known = COMMAND_LINE
     path = []
     while hasattr(known, "commands") and words:
