@@ -21,3 +21,5 @@ def test_every_test_that_is_named_exists(page: Path) -> None:
         assert re.search(rf"^(?:async )?def {test}\(", source, re.MULTILINE), f"{file}::{test}"
         named += 1
     assert named > 25
+    whole = re.findall(r"`([\w/]+/test_\w+\.py)`", page.read_text())
+    assert [path for path in whole if not (TESTS / path).exists()] == []

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
-from stream.kafka.logs import Verdict, _by_its_end, _compared
 from stream.kafka.marks import Mark, Point
 from stream.workers.agents import Received
-from topics.catalogue import CACHE_DECISIONS, SOCIAL_EVENTS
+from topics.catalogue import SOCIAL_EVENTS
 
 
 def record(offset: int = 7, timestamp: int = 1_000, value: bytes | None = b"v") -> Received:
@@ -34,23 +32,3 @@ def test_what_others_have_committed_is_a_place_without_a_mark(metadata: str | No
 def test_records_differ_by_offset_timestamp_and_value() -> None:
     others = [record(offset=8), record(timestamp=1_001), record(value=b"w")]
     assert len({Mark.of(one) for one in [record(), *others]}) == 4
-
-
-def test_what_lies_at_a_mark_says_whether_the_log_is_the_same() -> None:
-    source, mark = TopicPartition(SOCIAL_EVENTS.name, 0), Mark.of(record())
-    assert _compared(source, mark, Mark.of(record())) is Verdict.SAME
-    assert _compared(source, mark, Mark.of(record(value=b"w"))) is Verdict.OTHER
-    # A record goes from the middle of a log by compaction alone.
-    assert _compared(source, mark, Mark.of(record(offset=8))) is Verdict.OTHER
-    compacted = TopicPartition(CACHE_DECISIONS.name, 0)
-    assert _compared(compacted, mark, Mark.of(record(offset=8))) is Verdict.UNKNOWN
-    assert _compared(compacted, mark, Mark.of(record(value=b"w"))) is Verdict.OTHER
-
-
-def test_where_nothing_lies_at_a_mark_the_end_of_the_log_says_it() -> None:
-    point = Point.after(record())
-    assert _by_its_end(point, 7) is Verdict.OTHER
-    assert _by_its_end(point, 8) is Verdict.UNKNOWN
-    assert _by_its_end(Point(8), 7) is Verdict.OTHER
-    assert _by_its_end(Point(8), 8) is Verdict.UNKNOWN
-    assert _by_its_end(point, None) is Verdict.ABSENT

@@ -9,7 +9,7 @@ import pytest
 from models.data.cascades import read_cascades
 from stream.sources.parameters import load
 
-BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 def script(name):

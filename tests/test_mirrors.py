@@ -1,0 +1,227 @@
+"""Each module has its test in its place, `stream/secret.py` in `tests/stream/test_secret.py`.
+
+Those that have none are listed here, with the test that goes through them: one that imports them,
+by whatever way, or a system test, which starts the roles that do.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import grimp
+import pytest
+
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
+PACKAGES = ("topics", "models", "stream")
+MODULES = {
+    ".".join(file.relative_to(ROOT).with_suffix("").parts)
+    for package in PACKAGES
+    for file in (ROOT / package).rglob("*.py")
+    if file.name != "__init__.py"
+}
+
+# Whose test is another's, and why that is enough.
+THROUGH = {
+    # topics
+    "topics.consistency": ("test_hostile_input.py", "whatever contradicts itself is made there"),
+    "topics.errors": ("test_hostile_input.py", "a name; what is told has its test where it is"),
+    "topics.heartbeat": ("stream/workers/test_heartbeats.py", "what all roles do with them"),
+    "topics.schemas": ("topics/test_compatibility.py", "changes of the contract, one by one"),
+    # models: data
+    "models.cascades.batch": ("models/cascades/test_features.py", "what is read out of it"),
+    "models.cascades.clock": ("models/forecasters/jump_ode/test_flows.py", "states by that clock"),
+    "models.cascades.graphwave_reference": (
+        "models/cascades/test_graphwave.py",
+        "the slow twin there",
+    ),
+    "models.cascades.observations": (
+        "models/forecasters/test_boosting_training.py",
+        "what is observed, weighed and pooled",
+    ),
+    "models.cascades.power_law": ("models/forecasters/test_seismic.py", "estimates by formula"),
+    "models.cascades.recordings": ("models/cascades/test_replays.py", "what is read is trained on"),
+    "models.cascades.timing": ("models/cascades/test_features.py", "part of the features"),
+    "models.cascades.windows": ("models/forecasters/test_baselines.py", "what is fitted for one"),
+    "models.files": ("models/test_registry.py", "cards and digests of versions"),
+    "models.kernels.heap": ("models/caches/test_scorecache.py", "against a cache that sorts"),
+    # models: forecasters
+    "models.forecasters.boosting": (
+        "models/forecasters/test_boosting_training.py",
+        "trained, saved, and asked again",
+    ),
+    "models.forecasters.concat": ("models/forecasters/test_neural.py", "as it is served"),
+    "models.forecasters.mlp": ("models/forecasters/test_neural.py", "as it is served"),
+    "models.forecasters.jump_ode.encoder_states": (
+        "models/forecasters/jump_ode/test_encoder.py",
+        "the kernel beside its slow twin",
+    ),
+    "models.forecasters.jump_ode.trend_states": (
+        "models/forecasters/test_neural.py",
+        "the kernel beside the network",
+    ),
+    "models.forecasters.quantiles": (
+        "models/forecasters/test_boosting_training.py",
+        "means of what quantiles draw",
+    ),
+    "models.forecasters.reading": ("models/test_interface.py", "each forecaster by the interface"),
+    "models.forecasters.served_training": ("models/forecasters/test_served.py", "trained there"),
+    "models.forecasters.window_boosting": (
+        "models/judging/test_comparison.py",
+        "compared there, as it is for",
+    ),
+    # models: caches
+    "models.caches.classical": ("models/judging/test_cache_policies.py", "as in their papers"),
+    "models.caches.networks.cachemamba": ("models/test_ranker_networks.py", "both networks"),
+    "models.caches.networks.rank_transformer": (
+        "models/test_ranker_networks.py",
+        "both networks",
+    ),
+    "models.caches.networks.selective_scan_kernel": (
+        "models/caches/networks/test_selective_scan.py",
+        "the kernel beside its slow twin",
+    ),
+    "models.caches.model": ("models/test_ranker_networks.py", "saved and read again"),
+    "models.caches.networks.material": ("models/test_ranker_networks.py", "what is trained on"),
+    "models.caches.networks.ranker": ("models/test_ranker_networks.py", "both networks"),
+    "models.caches.networks.training": ("models/test_ranker_networks.py", "trained there"),
+    "models.caches.neural": ("models/test_ranker_networks.py", "steps through histories"),
+    # models: training and judging
+    "models.forecasters.neural_recipes": ("models/test_neural_training.py", "each recipe learns"),
+    "models.learning.checkpoint": ("models/test_neural_training.py", "trainings interrupted"),
+    "models.learning.loop": ("models/test_neural_training.py", "a loss that is worked out"),
+    "models.training": ("models/test_neural_training.py", "each is run once"),
+    "models.judging.caching_plot": ("models/judging/test_caching.py", "a picture, looked at"),
+    "models.judging.candidates": ("models/judging/test_comparison.py", "kept and found again"),
+    "models.judging.plot": (
+        "stream/commands/models/test_evaluate.py",
+        "a picture, drawn by the command",
+    ),
+    "models.learning.network_files": ("models/forecasters/test_neural.py", "saved and read again"),
+    "models.learning.recipes": ("models/judging/test_comparison.py", "what is made by each"),
+    # stream: what stands below roles
+    "stream.checkpoints.recovery": ("system/test_recovery.py", "workers that die and come back"),
+    "stream.kafka.all_to_one": ("system/test_scorer.py", "one calibrator, and its successor"),
+    "stream.kafka.broker": ("system/test_broker.py", "topics on a broker that there is"),
+    "stream.kafka.follow": ("system/test_tail.py", "logs that go on, and become others"),
+    "stream.kafka.partitions": ("stream/sources/test_feed.py", "as librdkafka and Java lay keys"),
+    "stream.kafka.past": ("system/test_transactions.py", "what is read again, markers among it"),
+    "stream.kafka.resuming": ("system/test_replaced_logs.py", "groups on logs made anew"),
+    "stream.kafka.tail": ("system/test_tail.py", "logs that go on, and become others"),
+    "stream.kafka.watch": ("system/test_tail.py", "logs that go on, and become others"),
+    "stream.processes.lifeline": ("stream/processes/test_children.py", "parents that are killed"),
+    "stream.processes.roles": ("system/test_up.py", "roles that are started, watched, stopped"),
+    "stream.telemetry.noticed": ("stream/gateway/test_noticed.py", "as health tells it"),
+    "stream.telemetry.setup": ("system/test_metrics.py", "the metrics and the log of each role"),
+    # stream: workers and serving
+    "stream.serving.loading": ("stream/serving/test_current.py", "loaded as updates come"),
+    "stream.serving.model_watch": ("system/test_models.py", "updates on their topic"),
+    "stream.serving.rankers": ("stream/ranker/test_role.py", "each ranker in its role"),
+    "stream.workers.assignment": ("system/test_replaced_logs.py", "partitions on logs made anew"),
+    "stream.workers.handler": ("stream/tracker/test_role.py", "its protocol, kept by a role"),
+    "stream.workers.ingest": ("system/test_tracker.py", "the worker, by all that it promises"),
+    "stream.workers.intake": ("stream/tracker/test_role.py", "what decodes, and what does not"),
+    "stream.workers.membership": ("stream/workers/test_delivery.py", "the expelled send nothing"),
+    "stream.workers.output": ("stream/tracker/test_role.py", "what a role gives out"),
+    "stream.workers.refusals": ("stream/telemetry/test_log_lines.py", "lines, and their traces"),
+    # stream: roles
+    "stream.forecaster.answers": ("stream/forecaster/test_role.py", "from snapshots to forecasts"),
+    "stream.forecaster.batch": ("stream/forecaster/test_role.py", "from snapshots to forecasts"),
+    "stream.forecaster.snapshots": ("stream/forecaster/test_role.py", "what cannot be used, too"),
+    "stream.heart.role": ("system/test_heartbeats.py", "heartbeats through all roles"),
+    "stream.historian.window": ("stream/historian/test_histories.py", "windows, open and closed"),
+    "stream.ranker.shadow_caches": ("stream/ranker/test_decisions.py", "hit ratios of epochs"),
+    "stream.scorer.role": ("system/test_scorer.py", "scores, whoever dies"),
+    "stream.tracker.activity": ("stream/tracker/test_store.py", "against the slow, obvious store"),
+    "stream.tracker.columns": ("stream/tracker/test_store.py", "against the slow, obvious store"),
+    "stream.tracker.kernel": ("stream/tracker/test_store.py", "against the slow, obvious store"),
+    "stream.tracker.key_table": ("stream/tracker/test_store.py", "against the slow, obvious store"),
+    "stream.tracker.packing": ("stream/tracker/test_store.py", "against the slow, obvious store"),
+    "stream.tracker.saving": ("stream/tracker/test_store.py", "restored at any cut"),
+    "stream.tracker.timers": ("stream/tracker/test_store.py", "against the slow, obvious store"),
+    # stream: what people and caches touch
+    "stream.doctor.checks": ("system/test_doctor.py", "against a broker that there is"),
+    "stream.doctor.input": ("system/test_doctor.py", "against a broker that there is"),
+    "stream.edge.metrics": ("stream/edge/test_service.py", "what tells the staleness"),
+    "stream.edge.news": ("stream/edge/test_service.py", "who waits, and is woken"),
+    "stream.edge.varnish": ("system/test_edge_varnish.py", "a Varnish that there is"),
+    "stream.gateway.address": ("stream/http/test_listening.py", "addresses of all servers"),
+    "stream.gateway.guard": ("stream/gateway/test_api.py", "what stands before each answer"),
+    "stream.gateway.impatience": ("stream/gateway/test_server.py", "over real sockets"),
+    "stream.gateway.openapi": ("stream/gateway/test_api.py", "the document of all endpoints"),
+    "stream.gateway.problems": ("stream/gateway/test_api.py", "what is refused, and how"),
+    "stream.gateway.queries": ("stream/gateway/test_api.py", "what is asked, and refused"),
+    "stream.gateway.state": ("stream/gateway/test_api.py", "all that is answered comes of it"),
+    "stream.gateway.tables.views": ("stream/gateway/test_api.py", "the types of all answers"),
+    "stream.local.embedded": ("system/test_broker.py", "the broker that it starts"),
+    "stream.local.observer": ("stream/local/test_board.py", "as it is shown"),
+    # stream: sources
+    "stream.sources.branching": ("stream/sources/test_process.py", "the laws, drawn by it"),
+    "stream.sources.messages": ("stream/sources/test_feed.py", "batches, fed"),
+    "stream.sources.parameters": ("stream/sources/test_simulate.py", "the file, read and refused"),
+    "stream.sources.too_late": ("stream/commands/test_traffic.py", "what the command refuses"),
+    # stream: the command line
+    "stream.__main__": ("system/test_up.py", "how `tidecast up` starts roles"),
+    "stream.commands.broker": ("system/test_broker.py", "the broker in the foreground"),
+    "stream.commands.dead_letters": ("system/test_dead_letters.py", "letters on a broker"),
+    "stream.commands.models.evaluate_display": (
+        "stream/commands/models/test_evaluate.py",
+        "what the command says",
+    ),
+    "stream.commands.models.options": (
+        "stream/commands/models/test_evaluate.py",
+        "options, given",
+    ),
+    "stream.commands.models.publish": ("system/test_promotion.py", "versions that take over"),
+    "stream.commands.models.report": ("stream/commands/models/test_train.py", "what is told"),
+    "stream.commands.settings": ("stream/test_settings.py", "the page, and what it prints"),
+    "stream.commands.models.show": ("system/test_promotion.py", "what a version has done"),
+}
+# What is started and not imported.
+PROCESSES = {"stream.processes.lifeline"}
+
+
+def mirror_of(module: str) -> Path:
+    """Where the test of a module belongs."""
+    *room, name = module.split(".")
+    return TESTS.joinpath(*room, f"test_{name}.py")
+
+
+def imported_by(test: Path) -> set[str]:
+    """Modules of the product that a test imports, or what it shares with other tests."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(test.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            found |= names & MODULES
+            for name in names:
+                shared = ROOT.joinpath(*name.split(".")).with_suffix(".py")
+                if name.startswith("tests.") and shared.exists():
+                    found |= imported_by(shared)
+    return found
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    """Who imports whom in the product."""
+    return grimp.build_graph(*PACKAGES, cache_dir=None)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES | THROUGH.keys()))
+def test_a_module_has_its_test_or_says_whose_it_is(module: str) -> None:
+    assert module in MODULES, "it is gone: so its line may go"
+    assert mirror_of(module).exists() != (module in THROUGH), (
+        f"{mirror_of(module).relative_to(ROOT)}: a test there, or a line here, and not both"
+    )
+
+
+@pytest.mark.parametrize("module", sorted(THROUGH))
+def test_whose_test_it_is_goes_through_the_module(module: str, graph: grimp.ImportGraph) -> None:
+    path, reason = THROUGH[module]
+    test = TESTS / path
+    assert test.exists()
+    assert reason
+    if not path.startswith("system/") and module not in PROCESSES:
+        imported = imported_by(test)
+        assert module in imported.union(*map(graph.find_upstream_modules, imported))
