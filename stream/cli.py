@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,7 @@ from stream.commands.models import publish as publish_command
 from stream.commands.models import show as show_command
 from stream.commands.models import train as training
 from stream.commands.traffic import ForceOption, KafkaOption
+from stream.processes import starting
 from stream.settings import Duration, Settings
 from topics.errors import TidecastError
 
@@ -146,44 +148,43 @@ def up(
 # --------------------------------------------------------------------------- the roles
 
 
+def _run(role: str, module: str, kafka: str | None) -> None:
+    """Runs a role, which says what it is at from before its first import on."""
+    settings = _settings(kafka)
+    starting.begin(settings, role)
+    main = importlib.import_module(module).main
+    starting.tell_of_kernels()
+    main(settings)
+
+
 @app.command()
 def tracker(kafka: KafkaOption = None) -> None:
     """Follows live cascades: `social.events` in, snapshots and outcomes out."""
-    from stream.tracker.role import main as run
-
-    run(_settings(kafka))
+    _run("tracker", "stream.tracker.role", kafka)
 
 
 @app.command()
 def historian(kafka: KafkaOption = None) -> None:
     """Sums requests into windows: `edge.requests` in, `edge.windows` out."""
-    from stream.historian.role import main as run
-
-    run(_settings(kafka))
+    _run("historian", "stream.historian.role", kafka)
 
 
 @app.command()
 def forecaster(kafka: KafkaOption = None) -> None:
     """Forecasts popularity: snapshots in, `popularity.forecasts` out."""
-    from stream.forecaster.role import main as run
-
-    run(_settings(kafka))
+    _run("forecaster", "stream.forecaster.role", kafka)
 
 
 @app.command()
 def ranker(kafka: KafkaOption = None) -> None:
     """Decides what caches keep: `edge.windows` in, `cache.decisions` out."""
-    from stream.ranker.role import main as run
-
-    run(_settings(kafka))
+    _run("ranker", "stream.ranker.role", kafka)
 
 
 @app.command()
 def scorer(kafka: KafkaOption = None) -> None:
     """Holds forecasts against outcomes: `forecast.scores` and `model.calibration` out."""
-    from stream.scorer.role import main as run
-
-    run(_settings(kafka))
+    _run("scorer", "stream.scorer.role", kafka)
 
 
 @app.command()
@@ -193,9 +194,7 @@ def gateway(kafka: KafkaOption = None) -> None:
     At http://127.0.0.1:8080 unless `TIDECAST_HTTP_HOST` and `TIDECAST_HTTP_PORT` say otherwise;
     `/api/openapi.json` describes what may be asked.
     """
-    from stream.gateway.server import main as run
-
-    run(_settings(kafka))
+    _run("gateway", "stream.gateway.server", kafka)
 
 
 @app.command()
@@ -205,9 +204,7 @@ def heart(kafka: KafkaOption = None) -> None:
     Each role passes them on behind what came before them; `/api/health` and the metrics tell how
     old they are at each stage. One heart is enough.
     """
-    from stream.heart.role import main as run
-
-    run(_settings(kafka))
+    _run("heart", "stream.heart.role", kafka)
 
 
 @app.command("edge-agent")

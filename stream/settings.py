@@ -84,7 +84,8 @@ class Settings:
     replication: int = _setting(1, "of the topics, when they are created; 3 in production")
     session_timeout: Duration = _setting(Duration(30), "a worker silent this long is replaced")
     broker_patience: Duration = _setting(
-        Duration(120), "how long a role that starts waits for a broker that does not answer"
+        Duration(120),
+        "how long a role that starts waits for a broker, and for its topics to be made",
     )
     poll_records: int = _setting(4_000, "messages a batch at most; a batch is one commit")
     batches_in_flight: int = _setting(
@@ -272,6 +273,9 @@ class Settings:
         Duration(5), "between the heartbeats that a heart sends to each input partition; 0: none"
     )
     data_dir: Path = _setting(Path("runs/data"), "for what a role keeps on disk")
+    status_dir: str = _setting(
+        "", "folder in which a process says what it is at while it starts; empty: nowhere"
+    )
     checkpoint_url: str = _setting(
         "", "where state is kept: a folder, or s3://bucket/path and the like; empty: in data_dir"
     )

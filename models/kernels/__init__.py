@@ -6,6 +6,7 @@ Modules:
     vector_math: exp, sigmoid, tanh and softplus in float32
     heap: an indexed binary heap, and the cache that evicts from its top
     kernel_cache: where compiled kernels are kept
+    compiling: which kernel is compiled now
 """
 
-__all__ = ["dense", "heap", "kernel_cache", "trees", "vector_math"]
+__all__ = ["compiling", "dense", "heap", "kernel_cache", "trees", "vector_math"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,8 +15,9 @@ from prometheus_client import CollectorRegistry, Gauge
 from stream.gateway.roles import ROLES, Roles, Standing, reads
 from stream.gateway.state import State
 from stream.gateway.tables.heartbeats import HEART, STAGES
-from stream.gateway.tables.views import Health, Level, Note, Noticed, Ready, Role
+from stream.gateway.tables.views import Health, Level, Note, Noticed, Ready, Role, Starting
 from stream.kafka.broker import BrokerError
+from stream.processes import starting
 from stream.settings import Settings
 from stream.telemetry.noticed import Summary
 from topics.catalogue import CACHE_DECISIONS, CASCADE_OUTCOMES, POPULARITY_FORECASTS
@@ -45,14 +46,14 @@ class Watch:
     Args:
         settings: the broker, and how late is late.
         state: what the gateway has read.
-        loaded: the share read of what was there at the start.
+        loaded: the share read of what was there at the start; None before the topics are there.
     """
 
     def __init__(
         self,
         settings: Settings,
         state: State,
-        loaded: Callable[[], float],
+        loaded: Callable[[], float | None],
         registry: CollectorRegistry,
     ) -> None:
         self._settings = settings
@@ -63,6 +64,7 @@ class Watch:
         self._started = time.time()
         self._checked: float | None = None
         self._trouble: str | None = None
+        self._told: Mapping[str, starting.Told] = {}
         self._letters = 0
         self._lag = Gauge(
             "tidecast_gateway_role_lag_seconds",
@@ -101,7 +103,8 @@ class Watch:
                 standings, self._letters = await self._roles.look()
         except (KafkaError, BrokerError, OSError) as error:  # TimeoutError is an OSError
             self._trouble = str(error) or type(error).__name__
-            log.warning("the roles cannot be looked at: %s", self._trouble)
+            if self._loaded() is not None:  # else it is waited for, which is said already
+                log.warning("the roles cannot be looked at: %s", self._trouble)
             await self._roles.close()
         else:
             self._trouble = None
@@ -129,6 +132,9 @@ class Watch:
     def ready(self) -> Ready:
         """Whether what was there at the start has been read."""
         loaded = self._loaded()
+        if loaded is None:
+            waits = f"waiting for the broker at {self._settings.kafka} and its topics"
+            return Ready(False, 0.0, waits)
         if loaded < 1:
             return Ready(False, loaded, f"reading what the topics hold: {loaded:.0%} done")
         return Ready(True, 1.0, "what the topics held at the start has been read")
@@ -136,11 +142,12 @@ class Watch:
     def health(self) -> Health:
         """Everything, as of now."""
         state = self._state
+        self._told = starting.told(self._settings.status_dir)
         roles = [self._role(name) for name in ROLES]
         noticed = state.noticed()
         notes = sorted(self._notes(roles, noticed), key=lambda note: -_RANK[note.level])
         worst: Level = max((note.level for note in notes), key=_RANK.__getitem__, default="ok")
-        loaded = self._loaded()
+        loaded = self._loaded() or 0.0
         return Health(
             level=worst,
             notes=notes,
@@ -160,8 +167,21 @@ class Watch:
             dead_letters=self._letters,
             undecodable=state.undecodable,
             noticed=[_shown(summary) for summary in noticed],
+            starting=self._starting(),
             kafka=self._settings.kafka,
         )
+
+    def _starting(self) -> list[Starting]:
+        """What each process is at, while not all of them are at work."""
+        told = self._told.values()
+        if all(word.ready for word in told):
+            return []
+        return [Starting(word.name, word.words, word.ready, word.since) for word in told]
+
+    def _starts(self, name: str) -> starting.Told | None:
+        """What a role is at that has not begun to work; None where it has, or is not heard of."""
+        word = self._told.get(name)
+        return None if word is None or word.ready else word
 
     def _role(self, name: str) -> Role:
         seen = self._seen[name]
@@ -177,6 +197,9 @@ class Watch:
 
     def _worded(self, name: str, seen: _Seen) -> tuple[Level, str]:
         at = seen.standing
+        word = self._starts(name)
+        if word is not None:
+            return "warning", f"starting: {word.words}"
         if self._checked is None:
             return "warning", "not looked at yet"
         waits = f"{at.lag:,} messages wait" if at.lag != 1 else "1 message waits"
@@ -196,6 +219,17 @@ class Watch:
         return "ok", f"at work, {late:.1f} s behind"
 
     def _notes(self, roles: list[Role], noticed: list[Summary]) -> Iterator[Note]:
+        loaded = self._loaded()
+        if loaded is None:
+            yield Note(
+                "warning",
+                f"Nothing is known yet: the gateway waits for the broker at {self._settings.kafka} "
+                "and its topics.",
+                ""
+                if self._told
+                else "Start it: tidecast broker. Make them: tidecast topics create",
+            )
+            return
         if self._trouble is not None:
             since = f"for {_lasting(time.time() - self._checked)}" if self._checked else "yet"
             yield Note(
@@ -203,7 +237,6 @@ class Watch:
                 f"The broker at {self._settings.kafka} has not answered {since}: {self._trouble}.",
                 "Look at the broker; what is shown is as of its last answer.",
             )
-        loaded = self._loaded()
         if loaded < 1:
             yield Note(
                 "warning",
@@ -211,7 +244,7 @@ class Watch:
             )
         if self._checked is not None:
             for role in roles:
-                if role.level != "ok":
+                if role.level != "ok" and self._starts(role.name) is None:
                     yield Note(role.level, f"The {role.name} is {role.words}.", _to_do(role))
         yield from self._heartbeat_notes()
         yield from self._traffic_notes(loaded)

@@ -1,6 +1,7 @@
 """Runs the gateway: follows the topics, looks at the roles, answers over HTTP.
 
-start: topics checked -> port bound -> answering (readiness tells when lists are complete)
+start: port bound -> answering -> the broker and its topics are there -> following them
+       (readiness, and the page, tell what is waited for, and when lists are complete)
 stop (`stream.processes.stopping`): streams end -> requests in flight are answered -> disconnected
 """
 
@@ -37,7 +38,9 @@ from stream.gateway.problems import problem
 from stream.gateway.state import READ, State
 from stream.http.access import access
 from stream.http.problems import wrong_method
+from stream.kafka.broker import await_topics
 from stream.kafka.follow import Follower
+from stream.processes import starting
 from stream.processes.stopping import when_told
 from stream.settings import Settings
 from stream.telemetry import setup as telemetry
@@ -130,7 +133,8 @@ class Gateway:
             settings, READ, self._state.take, past=settings.gateway_past, records=_RECORDS
         )
         self._windows = Follower(settings, [EDGE_WINDOWS], self._take_windows)
-        self._watch = Watch(settings, self._state, lambda: self._follower.done, registry)
+        self._watch = Watch(settings, self._state, self._loaded, registry)
+        self._is_following = False
         self.address = ""
         streams = Gauge("tidecast_gateway_streams", "Open streams of events", registry=registry)
         streams.set_function(lambda: len(self._live))
@@ -141,11 +145,32 @@ class Gateway:
         self._state.heartbeats.take(topic, heartbeats)
         self._state.places.take(topic, windows)
 
+    def _loaded(self) -> float | None:
+        """The share read of what the topics held at the start; None before they are there."""
+        return self._follower.done if self._is_following else None
+
+    async def _follow(self) -> None:
+        """Follows the topics, once they are there."""
+        settings, followers = self._settings, (self._follower, self._windows)
+        await await_topics(settings, [topic.name for topic in (*READ, EDGE_WINDOWS)], ROLE)
+        starting.tell("taking its place on the topics")
+        for follower in followers:
+            await follower.start()
+        self._is_following = True
+        for follower in followers:
+            self._state.heartbeats.expect(follower.partitions)
+        partitions = Gauge(
+            "tidecast_gateway_partitions", "Partitions followed", registry=self._registry
+        )
+        partitions.set(len(self._follower.partitions))
+        starting.ready("follows the topics")
+        await asyncio.gather(*(follower.follow() for follower in followers))
+
     async def run(self) -> None:
         """Serves until it is told to stop.
 
         Raises:
-            BrokerError: a topic is missing, or the broker is not there.
+            BrokerError: the broker, or a topic, has not come within `broker_patience`.
             AccessError: others than this machine would reach it, and no token is set.
             ListenError: the port cannot be had.
         """
@@ -154,16 +179,7 @@ class Gateway:
         bound = address.bind(settings)
         with contextlib.closing(bound):
             self.address = address.url(*bound.getsockname()[:2])
-            await self._follower.start()
-            await self._windows.start()
-            partitions = Gauge(
-                "tidecast_gateway_partitions", "Partitions followed", registry=registry
-            )
-            # Who sees this has joined may come at once, and waits until the server accepts.
-            bound.listen()
-            partitions.set(len(self._follower.partitions))
-            for follower in (self._follower, self._windows):
-                self._state.heartbeats.expect(follower.partitions)
+            bound.listen()  # who comes waits until the server accepts
             api = Api(self._state, self._watch, self._live)
             server = _Server(configuration(application(settings, api, registry)))
             await self._serve(server, bound)
@@ -181,8 +197,7 @@ class Gateway:
         background = [
             asyncio.create_task(work)
             for work in (
-                self._follower.follow(),
-                self._windows.follow(),
+                self._follow(),
                 self._watch.run(),
                 self._live.run(),
             )
@@ -200,8 +215,9 @@ class Gateway:
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
-            await self._follower.stop()
-            await self._windows.stop()
+            if self._is_following:
+                await self._follower.stop()
+                await self._windows.stop()
 
 
 def main(settings: Settings) -> None:

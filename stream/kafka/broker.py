@@ -1,7 +1,8 @@
 """The topics on a broker: made, described, and looked for before a role begins.
 
-BrokerError(TidecastError)     the broker refused; says what to do
-BrokerAwayError(BrokerError)   nobody answers, which may pass by itself
+BrokerError(TidecastError)         the broker refused; says what to do
+  BrokerAwayError(BrokerError)     nobody answers, which may pass by itself
+  TopicsMissingError(BrokerError)  topics are not there, or not yet
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from aiokafka.errors import (
 )
 
 from stream.kafka.security import connection, why_not
+from stream.processes import starting
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE, DEAD_LETTERS, Topic
 from topics.errors import TidecastError
 
 log = logging.getLogger(__name__)
 
+_FIRST_SECONDS = 0.25  # between two looks for a broker; it doubles, for one that starts is soon up
 _RETRY_SECONDS = 2.0
 _BOUNDED_BYTES = 16 << 20
 
@@ -40,6 +43,10 @@ class BrokerError(TidecastError):
 
 class BrokerAwayError(BrokerError):
     """Nobody answers, which may pass by itself."""
+
+
+class TopicsMissingError(BrokerError):
+    """Topics are not there, or not yet."""
 
 
 def may_pass(error: KafkaError) -> bool:
@@ -108,39 +115,54 @@ def _new_topic(topic: Topic, settings: Settings, bounded: bool) -> NewTopic:
 async def check_role(settings: Settings, role: str) -> None:
     """Sees that the broker answers and has the topics that a role reads and writes.
 
-    One that is away is waited for, as long as `broker_patience` says.
-
     Raises:
-        BrokerError: it does not, or has not; says what to do.
+        BrokerError: it does not, or has not, for as long as `broker_patience`; says what to do.
     """
     needed = {
         topic.name
         for topic in CATALOGUE.values()
         if role in topic.readers + topic.writers or topic is DEAD_LETTERS
     }
+    await await_topics(settings, needed, role)
+
+
+async def await_topics(settings: Settings, topics: Iterable[str], who: str) -> list[TopicPartition]:
+    """The partitions of topics, once the broker answers and has them all.
+
+    It is waited for, as long as `broker_patience` says: who starts a broker and what reads from it
+    together need not know which is up first.
+
+    Raises:
+        BrokerError: it does not answer, or has not made them, in that time; says what to do.
+    """
+    wanted = set(topics)
     deadline = time.monotonic() + settings.broker_patience
+    pause = _FIRST_SECONDS
     while True:
         try:
-            await partitions(settings, needed)
-            return
-        except BrokerAwayError as error:
+            return await partitions(settings, wanted)
+        except (BrokerAwayError, TopicsMissingError) as error:
             if time.monotonic() > deadline:
                 raise
-            log.warning("%s; the %s waits", error, role)
-            await asyncio.sleep(_RETRY_SECONDS)
+            is_away = isinstance(error, BrokerAwayError)
+            starting.tell("waiting for the broker" if is_away else "waiting for the topics")
+            log.warning("%s; the %s waits", error, who)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _RETRY_SECONDS)
 
 
 async def partitions(settings: Settings, topics: Iterable[str]) -> list[TopicPartition]:
     """The partitions of existing topics, in order.
 
     Raises:
-        BrokerError: a topic does not exist.
+        TopicsMissingError: a topic does not exist.
+        BrokerError: no broker answers.
     """
     wanted = sorted(set(topics))
     described = await describe(settings, wanted)
     missing = [topic for topic in wanted if topic not in described]
     if missing:
-        raise BrokerError(
+        raise TopicsMissingError(
             f"topics are missing on {settings.kafka}: {', '.join(missing)}; create them with "
             "`tidecast topics create`"
         )

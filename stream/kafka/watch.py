@@ -38,7 +38,7 @@ class Watch:
         take_in: called in this thread now, in the watch's own later.
 
     Raises:
-        BrokerError: no broker answers, or the topic is missing.
+        BrokerError: no broker answers, or the topic is missing, for as long as `broker_patience`.
     """
 
     def __init__(self, settings: Settings, topic: Topic, take_in: TakeIn) -> None:
@@ -48,7 +48,7 @@ class Watch:
         self._source = TopicPartition(topic.name, 0)
         self._tail = Tail(settings)
         self._stopped = threading.Event()
-        asyncio.run(broker.partitions(settings, [topic.name]))
+        asyncio.run(broker.await_topics(settings, [topic.name], f"reader of {topic.name}"))
         reread(settings, topic, 0, 0, END, self._take)
 
     def start(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rich.console import Group, RenderableType
@@ -11,10 +12,13 @@ from rich.text import Text
 
 from stream.kafka.progress import Position
 from stream.local.observer import EdgeTotals, Observed, ScoreTotals
+from stream.processes.starting import Told
 from stream.scorer.quality import Kind
 from topics.records import PopularityForecast
 
 _ROWS = 10
+_LINE_SECONDS = 5.0
+_STARTING_SECONDS = 2.0
 
 
 @dataclass
@@ -29,11 +33,17 @@ class Status:
     observed: Observed = field(default_factory=Observed)
     kafka: str = ""
     page: str = ""  # address of the live page
+    starting: Mapping[str, Told] = field(default_factory=dict)  # what each process is at
 
     @property
     def seconds(self) -> float:
         """Since the start."""
         return time.monotonic() - self.started
+
+    @property
+    def are_ready(self) -> bool:
+        """Whether every process is at work."""
+        return bool(self.starting) and all(told.ready for told in self.starting.values())
 
 
 class Rates:
@@ -57,6 +67,42 @@ class Rates:
 
     def __getitem__(self, role: str) -> float:
         return self._rate.get(role, 0.0)
+
+
+class Lines:
+    """The status as lines, for output that is not a terminal: what is new, and no long silence.
+
+    Until the first forecast there is a line at least every `_STARTING_SECONDS`, for nobody knows
+    yet whether it works.
+    """
+
+    def __init__(self, status: Status, rates: Rates) -> None:
+        self._status = status
+        self._rates = rates
+        self._said: dict[str, str] = {}
+        self._latest = status.started
+
+    def due(self) -> list[str]:
+        """Those that are to be printed now."""
+        status = self._status
+        clock = f"{status.seconds:6.1f}s"
+        lines = []
+        for name, told in status.starting.items():
+            if self._said.get(name) != told.words:
+                self._said[name] = told.words
+                lines.append(f"{clock} {name}: {told.words}")
+        silence = _LINE_SECONDS if status.observed.forecasts else _STARTING_SECONDS
+        if not lines and time.monotonic() - self._latest > silence:
+            waits = "; ".join(_waiting(told) for told in status.starting.values() if not told.ready)
+            lines.append(f"{clock} {waits}" if waits else line(status, self._rates))
+        if lines:
+            self._latest = time.monotonic()
+        return lines
+
+
+def _waiting(told: Told) -> str:
+    """What a process that starts is at, and since when."""
+    return f"{told.name}: {told.words}, for {_seconds(max(0.0, time.time() - told.since))}"
 
 
 def line(status: Status, rates: Rates) -> str:
@@ -91,7 +137,11 @@ def render(status: Status, rates: Rates) -> RenderableType:
         (f"{observed.dead_letters:,} dead letters", "red" if observed.dead_letters else "dim"),
         f"\nevent to forecast {_seconds(p50)} median, {_seconds(p99)} for 99 %",
     )
-    parts: list[RenderableType] = [head, _roles(status, rates)]
+    parts: list[RenderableType] = [head]
+    if not status.are_ready:
+        parts.append(_starting(status))
+    if status.positions:
+        parts.append(_roles(status, rates))
     if observed.cascades:
         parts.append(_cascades(observed.growing(_ROWS)))
     if observed.scored:
@@ -103,6 +153,17 @@ def render(status: Status, rates: Rates) -> RenderableType:
         told = "; ".join(f"{count:,} {error} in {topic}" for (topic, error), count in worst)
         parts.append(Text(f"dead letters: {told}", style="red"))
     return Group(*parts)
+
+
+def _starting(status: Status) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("starting", min_width=12)
+    table.add_column("")
+    table.add_column("for", justify="right")
+    for told in status.starting.values():
+        since = "" if told.ready else _seconds(max(0.0, time.time() - told.since))
+        table.add_row(told.name, Text(told.words, style="green" if told.ready else ""), since)
+    return table
 
 
 def _roles(status: Status, rates: Rates) -> Table:

@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from stream.http.listening import free_port
@@ -52,11 +53,56 @@ def command(port: int, folder: Path, host: str = "127.0.0.1") -> list[str]:
     ]  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Embedded:
+    """An embedded broker that has been started.
+
+    Attributes:
+        address: where it answers, or will.
+        process: it.
+        log: what it has to say.
+    """
+
+    address: str
+    process: Child
+    log: Path
+
+    def wait(self) -> None:
+        """Returns once it answers.
+
+        Raises:
+            BrokerError: it did not come up; says why.
+        """
+        host, port = self.address.split(":")
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex((host, int(port))) == 0:
+                    return
+            time.sleep(0.02)
+        raise BrokerError(
+            f"the embedded broker did not open port {port}; its last lines:\n"
+            + last_lines(self.log)
+        )
+
+
 @contextmanager
 def embedded(
     folder: Path, port: int | None = None, save: bool = False
 ) -> Iterator[tuple[str, Child]]:
-    """A running embedded broker: its address, and its process. Stopped on leaving.
+    """A running embedded broker: its address, and its process. `started`, and waited for.
+
+    Raises:
+        BrokerError: it did not come up; says why.
+    """
+    with started(folder, port, save) as broker:
+        broker.wait()
+        yield broker.address, broker.process
+
+
+@contextmanager
+def started(folder: Path, port: int | None = None, save: bool = False) -> Iterator[Embedded]:
+    """An embedded broker that is on its way. Stopped on leaving.
 
     It does not outlive this process, however that ends.
 
@@ -67,7 +113,7 @@ def embedded(
             the last second or two are lost.
 
     Raises:
-        BrokerError: it did not come up; says why.
+        BrokerError: its port or its folder cannot be had; says why.
     """
     port = port or free_port()
     _see_that_it_is_free(port)
@@ -86,8 +132,7 @@ def embedded(
             command(port, folder), patience=patience, stdout=sink, stderr=subprocess.STDOUT
         )
     try:
-        _await_port(port, process, output)
-        yield f"127.0.0.1:{port}", process
+        yield Embedded(f"127.0.0.1:{port}", process, output)
     finally:
         _end(process, patience)
 
@@ -113,18 +158,6 @@ def _see_that_it_is_free(port: int) -> None:
                 f"the embedded broker cannot listen on 127.0.0.1 port {port} ({error.strerror}); "
                 "name another with --port, or end who has it"
             ) from error
-
-
-def _await_port(port: int, process: Child, output: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
-    raise BrokerError(
-        f"the embedded broker did not open port {port}; its last lines:\n{last_lines(output)}"
-    )
 
 
 def _end(process: Child, patience: float) -> None:

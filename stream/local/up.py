@@ -6,6 +6,9 @@ roles, each a process of its own
   |
 observer (reads the output topics) and progress (asks for offsets) -> display, summary
 
+All are started at once, the gateway first, whose page is there before the broker answers; each says
+what it is at (`stream.processes.starting`) until it has joined.
+
 UpError(TidecastError)
     RoleDiedError       a role ended by itself; its last lines are in the message
 """
@@ -17,8 +20,8 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,9 +36,9 @@ from stream.heart.role import Heart
 from stream.kafka import broker
 from stream.kafka.progress import READS, Progress
 from stream.local import board
-from stream.local.embedded import embedded
+from stream.local.embedded import Embedded, started
 from stream.local.observer import Observer
-from stream.processes.children import Child
+from stream.processes import starting
 from stream.processes.roles import RoleProcess, stop_all
 from stream.processes.stopping import when_told
 from stream.settings import Settings
@@ -51,7 +54,6 @@ AHEAD = {"tracker": 20_000, "historian": 20_000, "forecaster": 600, "ranker": 1_
          "scorer": 20_000}  # fmt: skip
 GATEWAY = "gateway"  # beside those of READS: it holds nobody back
 _TICK = 0.25
-_LINE_SECONDS = 5.0
 _STILL_SECONDS = 300.0  # for which nothing moves, before what is left is given up
 _WAY_OUT = "Leave --kafka out to send it to a broker of its own"
 
@@ -110,6 +112,9 @@ class Run:
         self._roles: list[RoleProcess] = []
         self._status = board.Status()
         self._rates = board.Rates()
+        self._words = plan.folder / "starting"  # what each process is at
+        self._for_broker = starting.Teller(self._words, "broker")
+        self._is_connected = False
         self._interrupted = asyncio.Event()  # no more is sent
         self.is_hurried = False
         self._heart: Heart | None = None
@@ -126,68 +131,107 @@ class Run:
             TooLateError: a running broker has newer messages than those that are to be sent.
         """
         when_told(self._end)
-        async with self._running_broker() as (settings, needs):
-            settings = address.with_free_port(settings)
+        with self._broker() as (settings, own):
             self._status.kafka = settings.kafka
             self._status.page = address.url(settings.http_host, settings.http_port)
             self._observer = Observer(settings)
             self._status.observed = self._observer.observed
             self._progress = Progress(settings)
-            await self._observer.start()
-            await self._progress.start()
-            await self._look()
+            if own is None:
+                await self._connect_to_theirs(settings)
             try:
-                # Whoever runs it here reads their files, and the last lines of one that died.
-                settings = settings.having(log_format=settings.log_format or "text")
-                for role in (*READS, GATEWAY):
-                    self._roles.append(RoleProcess(role, settings, self._plan.folder, needs))
-                self._console.print(f"live page: {self._status.page}")
-                drained = await self._feed_and_drain(settings)
+                self._start_roles(settings, own)
+                drained = await self._work(settings, own)
             finally:
                 self._status.phase = "stopping"
                 exits = await asyncio.to_thread(stop_all, self._roles)
-                await self._observer.stop()
-                await self._progress.stop()
+                if self._is_connected:
+                    await self._observer.stop()
+                    await self._progress.stop()
         return self._summary(exits, drained)
+
+    def _start_roles(self, settings: Settings, own: Embedded | None) -> None:
+        """Starts the gateway, whose page shows how the others come, and then all of them."""
+        needs = () if own is None else (own.process,)
+        for role in (GATEWAY, *READS):
+            starting.Teller(self._words, role).tell("starting")
+            self._roles.append(RoleProcess(role, settings, self._plan.folder, needs))
+        self._roles.append(self._roles.pop(0))  # it is stopped last, and shows how the others go
+        self._console.print(f"live page: {self._status.page}")
 
     def _end(self, number: signal.Signals) -> None:
         """Ends the run as a signal asks."""
         self.is_hurried = number != signal.SIGINT or self._interrupted.is_set()
         self._interrupted.set()
 
-    @asynccontextmanager
-    async def _running_broker(self) -> AsyncIterator[tuple[Settings, Sequence[Child]]]:
-        """The settings, with a broker that has the topics, and its process where it is ours."""
-        if self._plan.kafka is not None:
-            settings = self._settings.having(kafka=self._plan.kafka)
-            await broker.create_topics(settings)
-            if not self._plan.force:
-                for traffic in self._plan.traffic:
-                    await refuse_if_too_late(traffic.source, settings, _WAY_OUT)
-            yield settings, ()
-            return
-        with embedded(self._plan.folder / "broker") as (address, process):
-            settings = self._settings.having(kafka=address)
-            await broker.create_topics(settings, bounded=True)
-            yield settings, (process,)
+    @contextmanager
+    def _broker(self) -> Iterator[tuple[Settings, Embedded | None]]:
+        """The settings of what is started, and the embedded broker where there is no other.
 
-    async def _feed_and_drain(self, settings: Settings) -> bool:
+        That one is on its way.
+        """
+        settings = address.with_free_port(self._settings).having(
+            # Whoever runs it here reads their files, and the last lines of one that died.
+            log_format=self._settings.log_format or "text",
+            status_dir=str(self._words.resolve()),
+        )
+        if self._plan.kafka is not None:
+            yield settings.having(kafka=self._plan.kafka), None
+            return
+        with started(self._plan.folder / "broker") as own:
+            self._broker_says("starting")
+            yield settings.having(kafka=own.address), own
+
+    def _broker_says(self, words: str, ready: bool = False) -> None:
+        self._for_broker.tell(words, ready)
+
+    async def _connect_to_theirs(self, settings: Settings) -> None:
+        """Connects to a running broker: what speaks against it is told before a role starts."""
+        await broker.create_topics(settings)
+        if not self._plan.force:
+            for traffic in self._plan.traffic:
+                await refuse_if_too_late(traffic.source, settings, _WAY_OUT)
+        await self._connect()
+
+    async def _connect(self) -> None:
+        """Begins to observe."""
+        await self._observer.start()
+        await self._progress.start()
+        self._is_connected = True
+        await self._look()
+
+    async def _work(self, settings: Settings, own: Embedded | None) -> bool:
         """True when all that was sent has been worked off."""
-        following = asyncio.create_task(self._observer.follow())
-        watching = asyncio.create_task(self._watch())
-        showing = asyncio.create_task(self._show())
-        feeding = asyncio.create_task(self._feed(settings))
-        background = (following, watching, showing)
+        working = asyncio.create_task(self._feed_and_drain(settings, own))
+        background = asyncio.create_task(self._watch()), asyncio.create_task(self._show())
         try:
-            await _first_of(feeding, *background)
-            self._status.phase = "draining"
-            draining = asyncio.create_task(self._drain())
-            await _first_of(draining, *background)
-            return draining.result()
+            await _first_of(working, *background)
+            return working.result()
         finally:
-            for task in (feeding, *background):
+            for task in (working, *background):
                 task.cancel()
-            await asyncio.gather(feeding, *background, return_exceptions=True)
+            await asyncio.gather(working, *background, return_exceptions=True)
+
+    async def _feed_and_drain(self, settings: Settings, own: Embedded | None) -> bool:
+        """From the broker's first answer on; true when all that was sent has been worked off."""
+        if own is not None:
+            await asyncio.to_thread(own.wait)
+            self._broker_says("making the topics")
+            await broker.create_topics(settings, bounded=True)
+            self._broker_says("up", ready=True)
+            await self._connect()
+        following = asyncio.create_task(self._observer.follow())
+        working: asyncio.Task[Any] = asyncio.create_task(self._feed(settings))
+        try:
+            await _first_of(working, following)
+            self._status.phase = "draining"
+            working = asyncio.create_task(self._drain())
+            await _first_of(working, following)
+            return bool(working.result())
+        finally:
+            for task in (working, following):
+                task.cancel()
+            await asyncio.gather(working, following, return_exceptions=True)
 
     async def _feed(self, settings: Settings) -> None:
         """Sends every source, side by side, and then what is left of their batches."""
@@ -283,9 +327,11 @@ class Run:
                         f"{role.role} ended by itself (exit {role.exit_code}); its last lines, "
                         f"of {role.log}:\n{role.tail()}"
                     )
-            await self._look()
-            self._rates.update(self._status.positions)
-            self._note_room()
+            self._status.starting = starting.told(self._words)
+            if self._is_connected:
+                await self._look()
+                self._rates.update(self._status.positions)
+                self._note_room()
             await asyncio.sleep(_TICK)
 
     async def _look(self) -> None:
@@ -305,11 +351,13 @@ class Run:
         return False
 
     async def _show(self) -> None:
-        """Shows the status: live in a terminal, a line now and then elsewhere."""
+        """Shows the status: live in a terminal, lines elsewhere."""
         if not self._console.is_terminal:
+            lines = board.Lines(self._status, self._rates)
             while True:
-                await asyncio.sleep(_LINE_SECONDS)
-                print(board.line(self._status, self._rates), file=sys.stderr, flush=True)
+                for line in lines.due():
+                    print(line, file=sys.stderr, flush=True)
+                await asyncio.sleep(_TICK)
         with Live(console=self._console, auto_refresh=False, transient=False) as live:
             with contextlib.suppress(asyncio.CancelledError):
                 while True:

@@ -4,7 +4,8 @@ Modules:
     children: processes that do not outlive their parent
     lifeline: a process that ends when the one that started it is gone
     roles: roles as processes of their own
+    starting: what a process that starts is at, in a file
     stopping: the signals that end a process in its own order
 """
 
-__all__ = ["children", "lifeline", "roles", "stopping"]
+__all__ = ["children", "lifeline", "roles", "starting", "stopping"]

@@ -17,6 +17,7 @@ import numpy as np
 
 from models import registry
 from models.interface import Forecaster
+from stream.processes import starting
 from stream.serving.cost import CallCost
 from stream.settings import Settings
 from topics.errors import TidecastError
@@ -149,9 +150,11 @@ def warm_up(model: Forecaster, horizons: Sequence[float]) -> CallCost:
 
 
 def _load(settings: Settings, name: str, version: str | None, root: Path) -> Loaded:
+    starting.tell(f"loading {name} {version or ''}".rstrip())
     model = registry.load(name, version, root)
     limit_threads(settings.model_threads)
     digest = registry.digest(root / name / model.version / registry.CARD)
+    starting.tell(f"warming up {name} {model.version}")
     return Loaded(model, warm_up(model, settings.horizons), digest)
 
 

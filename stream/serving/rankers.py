@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from models import registry
 from models.caches.decayed import DecayedCountRanker
 from models.interface import Ranker
+from stream.processes import starting
 from stream.serving.current import Serving
 from stream.serving.loading import limit_threads, verified_folder
 from stream.settings import Settings
@@ -87,9 +88,11 @@ def bounds(settings: Settings) -> tuple[int, float, int]:
 
 
 def _load(settings: Settings, name: str, version: str | None, root: Path) -> LoadedRanker:
+    starting.tell(f"loading {name} {version or ''}".rstrip())
     model = registry.load_ranker(name, version, root)
     limit_threads(settings.model_threads)
     make: MakeRanker = partial(model.ranker, *bounds(settings))
+    starting.tell(f"warming up {name} {model.version}")
     _warm_up(make())
     return LoadedRanker(model, make, registry.digest(root / name / model.version / registry.CARD))
 

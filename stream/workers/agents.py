@@ -55,6 +55,7 @@ from stream.kafka.reader import COMMITTED
 from stream.kafka.resuming import resume
 from stream.kafka.security import connection
 from stream.kafka.wire.batches import harden
+from stream.processes import starting
 from stream.processes.stopping import when_told
 from stream.settings import Settings, SettingsError
 from stream.telemetry import spans, traces
@@ -485,6 +486,7 @@ class Application(faust.App):
     async def _note_partitions(self, _: Any, assigned: set[Any], **__: Any) -> None:
         self._membership.confirm()
         self._partitions.set(len(assigned))
+        starting.ready("joined")
 
     async def _tell_notices(self) -> None:
         self.notices.start(self.producer._ensure_producer)
@@ -541,6 +543,7 @@ def run(application: Application) -> None:
         SystemExit: 0 when it was told to, 1 when the application failed; the log says why.
     """
     asyncio.run(check_role(application.given, application.role))
+    starting.tell("joining the group")
     worker = _Worker(application, override_logging=False, quiet=True)
     worker.spinner = None
     log.info("%s starts on %s", application.role, application.given.kafka)

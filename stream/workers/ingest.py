@@ -42,6 +42,7 @@ from stream.kafka.logs import Logs
 from stream.kafka.marks import Point
 from stream.kafka.reader import position, reader, stable_end
 from stream.kafka.security import connection
+from stream.processes import starting
 from stream.processes.stopping import when_told
 from stream.settings import Settings
 from stream.telemetry import setup as telemetry
@@ -139,6 +140,7 @@ class IngestRole(ConsumerRebalanceListener):
             await self._producer.start()
             self._notices.start(lambda: self._producer)
             await self._consumer.start()
+            starting.tell("joining the group")
             self._consumer.subscribe([self._topic.name], listener=self)
             log.info("%s started on %s", self._role, settings.kafka)
             while not self._stop.is_set():
@@ -288,6 +290,7 @@ class IngestRole(ConsumerRebalanceListener):
                 try:
                     await self._assignment.take_on(sorted(assigned))
                     self._metrics.partitions.set(len(self._assignment.partitions))
+                    starting.ready("joined")
                     return
                 except KafkaError as error:
                     if not may_pass(error):

@@ -35,7 +35,7 @@ async def test_without_a_broker_a_role_waits_but_not_for_ever(
     nowhere = Settings(kafka=f"127.0.0.1:{free_port()}", broker_patience=Duration(3))
     with pytest.raises(BrokerError, match=r"no Kafka broker answers .* `tidecast broker`"):
         await check_role(nowhere, "forecaster")
-    assert clock.slept == [2.0, 2.0]
+    assert clock.slept == [0.25, 0.5, 1.0, 2.0]  # more and more seldom
     assert "nothing listens there" in caplog.text and "the forecaster waits" in caplog.text
 
 
@@ -50,9 +50,21 @@ async def test_a_role_that_waited_goes_on_once_the_broker_is_there(
         await waits
 
 
-async def test_without_its_topics_no_role_starts(bare_cluster: Cluster) -> None:
+async def test_without_its_topics_no_role_starts(
+    bare_cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Clock().slept_on_by(monkeypatch, broker)
     with pytest.raises(BrokerError, match=r"cascade\.snapshots, dead\.letters.*topics create"):
         await check_role(bare_cluster.settings, "forecaster")
+
+
+async def test_topics_that_are_made_meanwhile_are_waited_for(
+    bare_cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    waits = asyncio.create_task(check_role(bare_cluster.settings, "tracker"))
+    await until(lambda: "topics are missing" in caplog.text, "the tracker to miss its topics")
+    await create_topics(bare_cluster.settings)
+    await waits
 
 
 async def test_topics_are_created_once(bare_cluster: Cluster) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -15,6 +16,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from stream.gateway.address import bind, with_free_port
 from stream.http.listening import ListenError, free_port
+from stream.kafka.broker import create_topics
+from stream.local.embedded import embedded
+from stream.processes import starting
 from stream.processes.roles import RoleProcess
 from stream.settings import Settings
 from stream.telemetry.notices import KINDS
@@ -184,3 +188,33 @@ async def test_what_roles_noticed_and_what_lies_in_two_partitions_is_told(runnin
     words = " ".join(note["text"] + note["to_do"] for note in health["notes"])
     assert "0 to 119 were gone." in words and KINDS["records_lost"].to_do in words
     assert "The edge 'lyon' lies in partition" in words
+
+
+async def test_its_page_is_there_before_the_broker_and_fills_once_that_is(tmp_path: Path) -> None:
+    kafka, http = free_port(), free_port()
+    settings = Settings(
+        kafka=f"127.0.0.1:{kafka}", http_port=http, status_dir=str(tmp_path / "starting")
+    )
+    cluster = Cluster(settings, tmp_path)
+    starting.Teller(tmp_path / "starting", "ranker").tell("importing")
+    try:
+        process = cluster.start("gateway")
+        async with httpx2.AsyncClient(
+            base_url=f"http://127.0.0.1:{http}", timeout=PATIENCE
+        ) as asks:
+            running = Running(cluster, asks, process)
+            health = await running.until("/api/health", lambda health: True)
+            assert "waits for the broker" in health["notes"][0]["text"]
+            assert {one["name"]: one["words"] for one in health["starting"]} == {
+                "gateway": "waiting for the broker", "ranker": "importing",
+            }  # fmt: skip
+            assert "app.js" in (await asks.get("/")).text
+            assert (await asks.get("/api/ready")).status_code == 503
+            with embedded(tmp_path / "broker", kafka):
+                await create_topics(settings)
+                await running.until("/api/ready", lambda told: told["ready"])
+                starting.Teller(tmp_path / "starting", "ranker").tell("joined", ready=True)
+                await running.until("/api/health", lambda health: health["starting"] == [])
+                cluster.stop(process)
+    finally:
+        cluster.close()

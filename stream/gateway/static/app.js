@@ -36,6 +36,7 @@ let error = null;
 let asking = null;
 let wanted = null;
 let last = 0;
+let again = null;
 
 // ---------------------------------------------------------------- routing
 
@@ -92,6 +93,7 @@ function soon(wait = EVERY) {
 }
 
 async function askHealth() {
+  clearTimeout(again);
   try {
     const health = await get("/api/health");
     const before = state.clock;
@@ -102,6 +104,8 @@ async function askHealth() {
       state.clock = { wall: health.wall_time, event: health.event_time };
     }
     [state.health, state.failed, state.told] = [health, null, Date.now()];
+    // While processes start, what they are at changes without a word on the stream.
+    if (health.starting.length && !document.hidden) again = setTimeout(askHealth, EVERY);
   } catch (caught) {
     if (!(caught instanceof Refusal)) throw caught;
     state.failed = caught;
@@ -168,7 +172,8 @@ function connection() {
   const clock = health.event_time
     ? html`<span class="long" title="The newest event's time${pace}">events of ${moment(health.event_time)}${pace.replace(/(\d\d+)\.\d/, "$1")}</span>`
     : html`<span class="long">no events yet</span>`;
-  return html`<span class="dot ${health.level}"></span>${health.level === "ok" ? "live" : health.level === "warning" ? "live, with a warning" : "in trouble"} ${clock}`;
+  const starts = health.starting.length || !health.ready;
+  return html`<span class="dot ${health.level}"></span>${starts ? "starting" : health.level === "ok" ? "live" : health.level === "warning" ? "live, with a warning" : "in trouble"} ${clock}`;
 }
 
 function notices() {
@@ -181,11 +186,21 @@ function notices() {
   if (error && data) {
     notes.unshift({ level: "warning", text: `${sentence(error.message)} Shown is the last answer.`, to_do: "" });
   }
-  if (view.section === "#/health") return html``;
+  if (view.section === "#/health") return html`${starting()}`;
   const told = notes.slice(0, 2);
-  return html`${told.map((note) => html`<div class="notice ${note.level}"><p>${note.text}
+  return html`${starting()}${told.map((note) => html`<div class="notice ${note.level}"><p>${note.text}
     ${note.to_do ? html`<span class="todo">${note.to_do}</span>` : ""}</p></div>`)}
     ${notes.length > told.length ? html`<p class="small quiet"><a href="#/health">${notes.length - told.length} more on the state of the stream</a></p>` : ""}`;
+}
+
+/** What each process is at while they start. */
+function starting() {
+  const told = state.health?.starting ?? [];
+  if (state.locked || !told.length) return "";
+  return html`<section class="card starting" aria-label="Starting"><h2>Starting</h2>
+    <dl>${told.map((one) => html`<div><dt>${one.name}</dt>
+      <dd class=${one.ready ? "good" : ""}>${one.words}${one.ready ? "" : html` <span class="quiet small">since ${duration(Math.max(0, state.health.wall_time - one.since_wall))}</span>`}</dd></div>`)}</dl>
+  </section>`;
 }
 
 function footer() {

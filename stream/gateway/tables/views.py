@@ -265,6 +265,15 @@ class Noticed(msgspec.Struct, frozen=True):
     last_wall: Wall
 
 
+class Starting(msgspec.Struct, frozen=True):
+    """What a process says that it is at while it starts."""
+
+    name: str
+    words: str
+    ready: Annotated[bool, Meta(description="It is at work.")]
+    since_wall: Annotated[float, Meta(description="When it said so, unix seconds.")]
+
+
 class Health(msgspec.Struct, frozen=True):
     """Everything about the state of the stream."""
 
@@ -287,6 +296,13 @@ class Health(msgspec.Struct, frozen=True):
     undecodable: Annotated[int, Meta(description="Messages that the gateway could not read.")]
     noticed: Annotated[
         list[Noticed], Meta(description="The latest first; `notes` has it in words.")
+    ]
+    starting: Annotated[
+        list[Starting],
+        Meta(
+            description="What each process is at, where they say so (setting `status_dir`) and "
+            "while not all of them are at work; else empty."
+        ),
     ]
     kafka: str
 

@@ -124,7 +124,7 @@ def message(topic: Topic, value: Any, key: bytes | None = b"k") -> ConsumerRecor
 class Parts:
     """A gateway without a broker and without a port."""
 
-    def __init__(self, loaded: float = 1.0, **settings: Any) -> None:
+    def __init__(self, loaded: float | None = 1.0, **settings: Any) -> None:
         self.settings = Settings(**settings)
         self.registry = CollectorRegistry()
         self.loaded = loaded

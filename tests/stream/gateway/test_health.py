@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from stream.gateway.health import Watch
 from stream.gateway.roles import ROLES, Standing, reads
 from stream.gateway.tables.views import Health
+from stream.kafka.broker import BrokerError
+from stream.processes.starting import Teller
 from tests.clock import Clock
 from tests.stream.gateway.conftest import Parts, forecast
 from topics.catalogue import POPULARITY_FORECASTS
@@ -123,3 +126,32 @@ def test_roles_read_what_the_catalogue_says() -> None:
 def test_a_watch_that_has_not_looked_says_so(parts: Parts) -> None:
     assert isinstance(parts.watch, Watch)
     assert {role.words for role in parts.watch.health().roles} == {"not looked at yet"}
+
+
+async def test_before_the_broker_is_there_it_says_what_it_waits_for(clock: Clock) -> None:
+    parts = Parts(loaded=None)
+    told = Told()
+    told.error = BrokerError("nobody answers")
+    health = await seen(parts, told)
+    assert (health.level, health.ready, health.loaded) == ("warning", False, 0.0)
+    (note,) = health.notes
+    assert "waits for the broker at 127.0.0.1:9092" in note.text and "tidecast broker" in note.to_do
+    assert parts.watch.ready().detail == "waiting for the broker at 127.0.0.1:9092 and its topics"
+
+
+async def test_a_role_that_starts_is_not_told_to_be_started(clock: Clock, tmp_path: Path) -> None:
+    parts = Parts(status_dir=str(tmp_path))
+    Teller(tmp_path, "broker").tell("up", ready=True)
+    Teller(tmp_path, "ranker").tell("compiling kernel 3, _select")
+    never = Standing(0, False, 0, 0, 0.0)
+    health = await seen(parts, Told(ranker=never))
+    assert [(one.name, one.words, one.ready) for one in health.starting] == [
+        ("broker", "up", True), ("ranker", "compiling kernel 3, _select", False),
+    ]  # fmt: skip
+    role = next(role for role in health.roles if role.name == "ranker")
+    assert role.words == "starting: compiling kernel 3, _select"
+    assert "ranker" not in words(health)
+    Teller(tmp_path, "ranker").tell("joined", ready=True)
+    health = await seen(parts, Told(ranker=never))
+    assert health.starting == []
+    assert "The ranker is not running, and never has been" in words(health)

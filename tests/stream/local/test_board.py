@@ -6,13 +6,16 @@ import io
 import math
 from itertools import chain
 
+import pytest
 from aiokafka import ConsumerRecord
 from rich.console import Console
 
 from stream.kafka.progress import Position
 from stream.local import board
 from stream.local.observer import Observed, Observer
+from stream.processes.starting import Told
 from stream.settings import Settings
+from tests.clock import Clock
 from topics.catalogue import (
     CACHE_DECISIONS,
     DEAD_LETTERS,
@@ -128,3 +131,35 @@ def test_durations_read_well() -> None:
         board._seconds(s) for s in (None, 0.0351, 1.5, 119, 130, 7_100, 7_300, 90_000, 259_200)
     ]
     assert shown == ["–", "35 ms", "1.5 s", "119 s", "2.2 min", "118 min", "2.0 h", "25 h", "3.0 d"]
+
+
+def test_lines_say_what_is_new_and_leave_no_long_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock().read_by(monkeypatch, board)
+    status = board.Status(started=clock.now)
+    lines = board.Lines(status, board.Rates())
+
+    def told(name: str, words: str, ready: bool = False) -> None:
+        status.starting = {**status.starting, name: Told(name, words, ready, clock.now)}
+
+    assert lines.due() == []
+    told("broker", "up", ready=True)
+    told("ranker", "importing")
+    assert lines.due() == ["   0.0s broker: up", "   0.0s ranker: importing"]
+    assert lines.due() == []
+    clock.now += 3
+    assert lines.due() == ["   3.0s ranker: importing, for 3.0 s"]
+    told("ranker", "compiling kernel 2, _select")
+    assert lines.due() == ["   3.0s ranker: compiling kernel 2, _select"]
+    assert not status.are_ready
+    told("ranker", "joined", ready=True)
+    lines.due()
+    clock.now += 3
+    assert status.are_ready
+    (line,) = lines.due()
+    assert "starting: sent 0 events" in line
+    # Once something has come out a line now and then is enough.
+    status.observed = observed()
+    clock.now += 3
+    assert lines.due() == []
+    clock.now += 3
+    assert len(lines.due()) == 1

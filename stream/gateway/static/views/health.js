@@ -13,8 +13,9 @@ export function health() {
     load: (get) => get("/api/health"),
     render: (found) => html`
       <h1>Health</h1>
-      <p class="lead">${found.level === "ok" ? "All is well." : found.level === "warning"
-        ? "It runs, and something wants a look." : "Something is wrong."} The roles were looked at ${ago(found.checked_wall)}.</p>
+      <p class="lead">${found.level === "wrong" ? "Something is wrong." : found.starting.length || !found.ready ? "It is starting."
+        : found.level === "ok" ? "All is well." : "It runs, and something wants a look."}
+        ${found.checked_wall === null ? "The roles have not been looked at yet." : `The roles were looked at ${ago(found.checked_wall)}.`}</p>
       ${found.notes.map((note) => html`<div class="notice ${note.level}"><p>${note.text}</p>
         ${note.to_do ? html`<p class="todo">${note.to_do}</p>` : ""}</div>`)}
       <section class="card" aria-label="Roles"><div class="head"><h2>Roles</h2></div>
