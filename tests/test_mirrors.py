@@ -101,6 +101,21 @@ THROUGH = {
     "models.learning.network_files": ("models/forecasters/test_neural.py", "saved and read again"),
     "models.learning.recipes": ("models/judging/test_comparison.py", "what is made by each"),
     # stream: what stands below roles
+    "stream.settings.domain": ("stream/settings/test_loading.py", "what is refused, by name"),
+    "stream.settings.cascades": ("stream/settings/test_loading.py", "what is refused, by name"),
+    "stream.settings.edges": ("stream/settings/test_loading.py", "what is refused, by name"),
+    "stream.settings.edge_agents": ("stream/settings/test_loading.py", "what is refused, by name"),
+    "stream.settings.models": ("stream/settings/test_loading.py", "what is refused, by name"),
+    "stream.settings.kafka": ("stream/settings/test_loading.py", "what is refused, by name"),
+    "stream.settings.http_access": ("stream/settings/test_loading.py", "what is refused, by name"),
+    "stream.settings.telemetry": ("stream/settings/test_loading.py", "what is refused, by name"),
+    "stream.settings.checkpoints": ("stream/settings/test_together.py", "names, defaults, reasons"),
+    "stream.settings.gateway": ("stream/settings/test_together.py", "names, defaults, reasons"),
+    "stream.settings.kafka_security": (
+        "stream/settings/test_together.py",
+        "names, defaults, reasons",
+    ),
+    "stream.settings.scores": ("stream/settings/test_together.py", "names, defaults, reasons"),
     "stream.checkpoints.recovery": ("system/test_recovery.py", "workers that die and come back"),
     "stream.kafka.all_to_one": ("system/test_scorer.py", "one calibrator, and its successor"),
     "stream.kafka.broker": ("system/test_broker.py", "topics on a broker that there is"),
@@ -175,7 +190,6 @@ THROUGH = {
     ),
     "stream.commands.models.publish": ("system/test_promotion.py", "versions that take over"),
     "stream.commands.models.report": ("stream/commands/models/test_train.py", "what is told"),
-    "stream.commands.settings": ("stream/test_settings.py", "the page, and what it prints"),
     "stream.commands.models.show": ("system/test_promotion.py", "what a version has done"),
 }
 # What is started and not imported.
@@ -189,12 +203,12 @@ def mirror_of(module: str) -> Path:
 
 
 def imported_by(test: Path) -> set[str]:
-    """Modules of the product that a test imports, or what it shares with other tests."""
+    """What a test imports, and what it shares with other tests: modules, and names in modules."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(test.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
             names = {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-            found |= names & MODULES
+            found |= names
             for name in names:
                 shared = ROOT.joinpath(*name.split(".")).with_suffix(".py")
                 if name.startswith("tests.") and shared.exists():
@@ -223,5 +237,5 @@ def test_whose_test_it_is_goes_through_the_module(module: str, graph: grimp.Impo
     assert test.exists()
     assert reason
     if not path.startswith("system/") and module not in PROCESSES:
-        imported = imported_by(test)
+        imported = imported_by(test) & graph.modules
         assert module in imported.union(*map(graph.find_upstream_modules, imported))

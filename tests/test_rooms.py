@@ -19,6 +19,8 @@ ROOMS = sorted(
     for package in PACKAGES
     for file in (ROOT / package).rglob("__init__.py")
 )
+# The room that hands out what is in it, for everybody needs the one object and nobody a part of it.
+HANDS_OUT = "stream/settings"
 # What a room does when it is imported, beyond saying what is in it.
 AT_IMPORT = {
     "models": ["from models.kernels import kernel_cache", "kernel_cache.settle()"],
@@ -49,13 +51,16 @@ def test_a_room_is_what_its_table_of_contents_says(room: str) -> None:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
     ]
     assert sorted(table_of(docstring)) == contents(ROOT / room)
-    assert exported == contents(ROOT / room)
+    if room != HANDS_OUT:
+        assert exported == contents(ROOT / room)
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_is_cheap_to_enter(room: str) -> None:
     _, *body = ast.parse((ROOT / room / "__init__.py").read_text()).body
     done = [ast.unparse(node) for node in body if not isinstance(node, ast.Assign)]
+    if room == HANDS_OUT:
+        done = [line for line in done if not line.startswith(f"from {room.replace('/', '.')}.")]
     assert done == AT_IMPORT.get(room, [])
 
 

@@ -8,10 +8,8 @@ tidecast settings --markdown      the defaults, as docs/settings.md has them
 from __future__ import annotations
 
 import dataclasses
-import inspect
-import re
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -22,10 +20,8 @@ from rich.table import Table
 
 from stream.commands.traffic import KafkaOption
 from stream.secret import Secret
-from stream.settings import Duration, Settings, load_with_origins, spell
+from stream.settings import Duration, Settings, domains, load_with_origins, spell
 
-_HEADING = re.compile(r"    # (\w[\w ]*)")
-_FIELD = re.compile(r"    (\w+): .* = _setting\(")
 _PAGE = """\
 # Settings
 
@@ -82,37 +78,22 @@ def table(of: Settings, origins: Mapping[str, str]) -> Table:
     return found
 
 
-def groups() -> Iterator[tuple[str, list[str]]]:
-    """The headings under which `Settings` lists its fields, each with their names."""
-    heading, names = "", list[str]()
-    for line in inspect.getsource(Settings).splitlines():
-        if found := _HEADING.fullmatch(line):
-            if names:
-                yield heading, names
-            heading, names = found[1], []
-        elif found := _FIELD.match(line):
-            names.append(found[1])
-    yield heading, names
-
-
 def page() -> str:
     """docs/settings.md."""
-    fields = {entry.name: entry for entry in dataclasses.fields(Settings)}
     kinds = typing.get_type_hints(Settings)
     lines = [_PAGE]
-    for heading, names in groups():
+    for heading, entries in domains():
         lines += [
             f"## {heading}",
             "",
             "| setting | kind | default | what for |",
             "|---|---|---|---|",
         ]
-        for name in names:
-            entry = fields[name]
+        for entry in entries:
             default = spell(entry.default)
             told = f"`{default}`" if default else "empty"
             reason = entry.metadata["reason"].replace("|", "\\|").replace("<", "&lt;")
-            lines.append(f"| `{name}` | {_kind(kinds[name])} | {told} | {reason} |")
+            lines.append(f"| `{entry.name}` | {_kind(kinds[entry.name])} | {told} | {reason} |")
         lines.append("")
     return "\n".join(lines)
 

@@ -1,19 +1,13 @@
-"""Settings: where they come from, what is refused, and that every one says what it is for."""
+"""Settings: where they come from, and what is refused."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from stream.cli import app
-from stream.commands import settings as command
-from stream.settings import Duration, Settings, SettingsError, load, load_with_origins
-
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
+from stream.settings import Settings, SettingsError, load, load_with_origins
 
 
 def test_environment_goes_over_file_over_default(tmp_path: Path) -> None:
@@ -34,15 +28,11 @@ def test_environment_goes_over_file_over_default(tmp_path: Path) -> None:
     assert load(environment=environment, partitions=2).partitions == 2
 
 
-def test_the_environment_of_settings_gives_the_same_settings() -> None:
-    settings = load(environment={}, kafka="a:1,b:2", window="90s", horizons="1h,24h,48h")
-    assert load(environment=settings.environment()) == settings
-
-
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
         ({"TIDECAST_ALLOWED_LATENES": "1"}, "did you mean allowed_lateness"),
+        ({"TIDECAST_HEADING": "Kafka"}, "unknown setting 'heading'"),
         ({"TIDECAST_PARTITIONS": "many"}, "partitions: invalid literal"),
         ({"TIDECAST_PARTITIONS": "0"}, "partitions: got 0; expected more than 0"),
         ({"TIDECAST_WINDOW": "5 parsecs"}, "window: got '5 parsecs'; expected seconds"),
@@ -100,23 +90,6 @@ def test_a_file_that_is_not_utf_8_is_named(tmp_path: Path, encoding: str) -> Non
         load(environment={"TIDECAST_CONFIG": str(file)})
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("90", 90), (90, 90), ("90s", 90), ("1.5m", 90), ("1h", 3600), ("7d", 604800)],
-)
-def test_durations_may_carry_a_unit(text: str | float, seconds: float) -> None:
-    assert Duration.parse(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["0s", "0.02s", "90s", "5m", "1h", "7d", "1296001s"])
-def test_a_duration_is_written_as_it_may_be_read(text: str) -> None:
-    assert str(Duration.parse(text)) == text
-
-
-def test_every_setting_has_its_reason() -> None:
-    assert all(entry.metadata["reason"] for entry in dataclasses.fields(Settings))
-
-
 def test_each_value_says_where_it_came_from(tmp_path: Path) -> None:
     file = tmp_path / "tidecast.toml"
     file.write_text("partitions = 8\nreplication = 3\n")
@@ -128,29 +101,3 @@ def test_each_value_says_where_it_came_from(tmp_path: Path) -> None:
     assert origins["edge"] == "flag --edge"
     assert origins["kafka"] == "default"
     assert origins.keys() == {entry.name for entry in dataclasses.fields(Settings)}
-
-
-def test_the_command_tells_values_and_origins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TIDECAST_WINDOW", "90s")
-    done = CliRunner().invoke(app, ["settings", "--json", "--kafka", "a:1"])
-    assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout)
-    assert told["window"] == {"value": "90s", "origin": "environment TIDECAST_WINDOW"}
-    assert told["kafka"] == {"value": "a:1", "origin": "flag --kafka"}
-    assert told.keys() == {entry.name for entry in dataclasses.fields(Settings)}
-
-
-def test_a_secret_is_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TIDECAST_KAFKA_PASSWORD", "hunter2")
-    for form in ([], ["--json"], ["--markdown"]):
-        done = CliRunner().invoke(app, ["settings", *form], env={"COLUMNS": "300"})
-        assert done.exit_code == 0, done.output
-        assert "hunter2" not in done.output
-        assert ("***" in done.output) == (form != ["--markdown"])
-
-
-def test_the_page_is_what_the_settings_say() -> None:
-    page = command.page()
-    assert PAGE.read_text() == page, "run: tidecast settings --markdown > docs/settings.md"
-    listed = [name for _, names in command.groups() for name in names]
-    assert listed == [entry.name for entry in dataclasses.fields(Settings)]
