@@ -1,0 +1,15 @@
+"""Every example is run by a test that names it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.documented import ROOT
+
+TESTS = [*(ROOT / "tests" / "examples").glob("test_own_*.py"),
+         ROOT / "tests" / "system" / "test_examples.py"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [path.name for path in (ROOT / "examples").glob("*.py")])
+def test_a_test_runs_it(name: str) -> None:
+    assert any(f'"examples/{name}"' in test.read_text() for test in TESTS)
