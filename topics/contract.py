@@ -13,6 +13,7 @@ Sources: AsyncAPI 3.0.0, its Kafka bindings 0.5.0, JSON Schema 2020-12.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 import typing
@@ -103,6 +104,17 @@ def records(topic: Topic) -> tuple[type[msgspec.Struct], ...]:
 def render(document: Document) -> str:
     """A document as it is committed."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def digest(contract: Mapping[str, Document]) -> str:
+    """By which a state of the contract is named, twelve hexadecimal digits.
+
+    The version of the program is no part of it: a release changes nothing for readers.
+    """
+    info = {name: said for name, said in contract[ASYNCAPI]["info"].items() if name != "version"}
+    told = {**contract, ASYNCAPI: {**contract[ASYNCAPI], "info": info}}
+    content = "".join(f"{path}\n{render(told[path])}" for path in sorted(told))
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def write(folder: Path, contract: Mapping[str, Document]) -> None:

@@ -59,4 +59,6 @@ def contract(
     if stale:
         contracts.write(output, generated)
     state = f"{len(stale)} written" if stale else "all as the code says"
-    console.print(f"{output}: {len(generated)} documents, {state}")
+    console.print(
+        f"{output}: {len(generated)} documents, {state}; contract {contracts.digest(generated)}"
+    )
