@@ -8,8 +8,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test kernels soak fuzz drill lint format contract bench \
-  audit lock packages
+.PHONY: help setup run test kernels soak fuzz drill lint format docs contract \
+  bench audit lock packages
 
 help: ## Lists what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -66,6 +66,9 @@ lint: $(STAMP) ## Checks format, style, who imports whom, and types
 format: $(STAMP) ## Formats the code and mends what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(STAMP) ## Builds the documentation as a site, in build/docs; strict, and without a network
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet $(ARGS)
 
 contract: $(STAMP) ## Writes docs/contract from the records and topics
 	@$(BIN)/tidecast contract $(ARGS)

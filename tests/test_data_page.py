@@ -90,7 +90,11 @@ CASES: dict[str, tuple[dict[str, bytes], list[tuple[float, str, str, int]]]] = {
         ],
     ),
 }
-BLOCKS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+BLOCKS = [
+    block
+    for block in re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    if "requests.csv" in block
+]
 
 
 def test_every_conversion_is_tried_here() -> None:
