@@ -60,7 +60,7 @@ _TRAINING = "tests/stream/commands/models/test_train.py::"
 _RANKER = (
     "tests/stream/commands/models/test_train_ranker.py::test_a_version_is_trained_and_taken_up"
 )
-_CONTRACT = "tests/stream/commands/test_contract_command.py::"
+_CONTRACT = "tests/stream/commands/test_contract.py::"
 # By whom the others are run: the test holds the words of the command and its options.
 RUN_BY: dict[str, str] = {
     "up": _UP + "test_a_run_accounts_for_everything_and_leaves_nothing_behind",
@@ -99,10 +99,12 @@ RUN_BY: dict[str, str] = {
 }
 # Who does what targets of make do.
 MAKE_BY: dict[str, str] = {
+    "help": "tests/deploy/test_makefile.py::test_make_alone_lists_what_there_is",
     "run": _UP + "test_a_run_accounts_for_everything_and_leaves_nothing_behind",
     "drill": "tests/system/test_alert_drill.py::test_an_alert_fires_and_goes_quiet",
     "fuzz": "tests/test_fuzzing.py::test_no_reader_breaks",
     "contract": _CONTRACT + "test_documents_that_are_written_pass_the_check",
+    "docs": "tests/docs/test_site.py::test_the_strict_build_passes",
     "audit": "tests/deploy/test_audit.py::test_what_is_known_is_told",
     "lock": "tests/deploy/test_audit.py"
     "::test_the_lock_has_a_version_that_is_allowed_of_everything_asked_for",
