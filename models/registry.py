@@ -4,6 +4,10 @@ The card, `card.json`, states what the version is, what it was trained on, how w
 command that made it, and the digest of each of its files, which is verified before the files are
 read. A version is whole numbers joined by dots; the highest is the newest.
 
+A card says of which class its model is. It can name those of `KINDS`, and a class of one's own as
+`module:Class`, which is imported only where who loads it has named it as well: a card is data, and
+what runs is for whoever runs it to say.
+
     RegistryError(TidecastError)
         UnknownModelError     no such name, or no such version of it
         BrokenModelError      a version whose card or files are missing, altered or unreadable
@@ -14,7 +18,7 @@ from __future__ import annotations
 import importlib
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,8 +34,8 @@ if TYPE_CHECKING:
     from models.caches.model import RankerModel
 
 SHIPPED = Path(__file__).parent / "weights"
-# The class of each kind of model, which reads it from its folder; a card can name no other. They
-# are imported when they are needed: a network needs PyTorch, which takes seconds to import.
+# The class of each kind of model, which reads it from its folder. They are imported when they are
+# needed: a network needs PyTorch, which takes seconds to import.
 KINDS: Mapping[str, str] = {
     "Boosting": "models.forecasters.boosting",
     "CacheMamba": "models.caches.model",
@@ -45,6 +49,7 @@ KINDS: Mapping[str, str] = {
 # Those that rank objects; the others forecast.
 RANKERS = frozenset({"CacheMamba", "RankTransformer"})
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+)*")
+_OWN = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 
 
 class RegistryError(TidecastError):
@@ -63,7 +68,7 @@ class ModelCard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a version is and where it comes from.
 
     Attributes:
-        kind: class of the model, a key of `KINDS`.
+        kind: class of the model, a key of `KINDS`, or `module:Class` of one's own.
         created: date, ISO 8601.
         command: what made it.
         data: what it was trained on.
@@ -112,25 +117,31 @@ def read_card(name: str, version: str | None = None, root: Path | str | None = N
     return _read_card(_find(name, version, _root(root)))
 
 
-def load(name: str, version: str | None = None, root: Path | str | None = None) -> Forecaster:
+def load(
+    name: str,
+    version: str | None = None,
+    root: Path | str | None = None,
+    classes: Collection[str] = (),
+) -> Forecaster:
     """A forecaster, ready to be called.
 
     Args:
         name: such as `boosting` or `seismic`.
         version: the newest by default.
         root: folder of the registry; the one that ships by default.
+        classes: of one's own, `module:Class`, that a card may name.
 
     Raises:
         UnknownModelError: no such name or version.
-        BrokenModelError: its files are missing, altered or unreadable.
+        BrokenModelError: its files are missing, altered or unreadable, or its class is another.
     """
     folder, card = _intact(name, version, root)
     if card.kind in RANKERS:
         raise UnknownModelError(f"got model {name!r}, which ranks objects; expected a forecaster")
     try:
-        kind = getattr(importlib.import_module(KINDS[card.kind]), card.kind)
+        kind = _class_of(card, folder, classes)
         if kind is Served:
-            return Served.load(folder, card.version, lambda *of: load(of[0], of[1], root))
+            return Served.load(folder, card.version, lambda *of: load(of[0], of[1], root, classes))
         model: Forecaster = kind.load(folder, card.version)
         model.name = card.name  # a variant has one that its class does not say
         return model
@@ -187,10 +198,14 @@ def write(
     """Writes a model with its card to `<root>/<name>/<version>`, and returns that folder.
 
     Args:
-        model: a forecaster of a class in `KINDS`, with a method `save(folder)`.
+        model: a forecaster with a method `save(folder)`, of a class in `KINDS` or of one's own.
         root: folder of the registry; it is made where it is missing.
         description, command, data, training, metrics: as in the card.
+
+    Raises:
+        ValueError: its class is one that nobody else can import.
     """
+    kind = _kind_of(type(model))
     if isinstance(model, Served):
         shared = {key: training[key] for key in ("seed", "split") if key in training}
         for member in model.models:
@@ -210,7 +225,7 @@ def write(
     card = ModelCard(
         name=model.name,
         version=model.version,
-        kind=type(model).__name__,
+        kind=kind,
         description=description,
         created=datetime.now(UTC).date().isoformat(),
         command=command,
@@ -241,6 +256,45 @@ def write_card(folder: Path, card: ModelCard) -> None:
 def is_version(text: str) -> bool:
     """Whether it may be the name of a version: whole numbers joined by dots."""
     return _VERSION.fullmatch(text) is not None
+
+
+def _kind_of(cls: type[Any]) -> str:
+    """As cards name a class."""
+    if cls.__name__ in KINDS and cls.__module__.partition(".")[0] == "models":
+        return cls.__name__
+    kind = f"{cls.__module__}:{cls.__qualname__}"
+    if cls.__module__ == "__main__" or not _OWN.fullmatch(kind):
+        raise ValueError(
+            f"got a model of class {kind}; expected one at the top of a module that can be "
+            "imported: a role has to find it under the name that the card gives"
+        )
+    return kind
+
+
+def _class_of(card: ModelCard, folder: Path, classes: Collection[str]) -> Any:
+    """The class that a card names, if it is one that may be imported."""
+    if card.kind in KINDS:
+        return getattr(importlib.import_module(KINDS[card.kind]), card.kind)
+    if card.kind not in classes:
+        raise BrokenModelError(
+            f"{folder / CARD}: got kind {card.kind!r}, a class that does not ship; expected one of "
+            f"{', '.join([*KINDS, *classes])}; if it is to run here, name it in the setting "
+            "`model_classes`"
+        )
+    module, _, name = card.kind.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise BrokenModelError(
+            f"{folder / CARD}: its class {card.kind} cannot be had: {error}; install the package "
+            "that has it where the model is to run"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Forecaster) and hasattr(found, "load")):
+        raise BrokenModelError(
+            f"{folder / CARD}: got {card.kind}; expected a class derived from "
+            "models.interface.Forecaster, with a class method load(folder, version)"
+        )
+    return found
 
 
 def _root(root: Path | str | None) -> Path:
@@ -286,7 +340,7 @@ def _read_card(folder: Path) -> ModelCard:
             f"{folder / CARD}: the card is that of {card.name} {card.version}; "
             "a version lies in <registry>/<name>/<version>"
         )
-    if card.kind not in KINDS:
+    if card.kind not in KINDS and not _OWN.fullmatch(card.kind):
         raise BrokenModelError(
             f"{folder / CARD}: got kind {card.kind!r}; expected one of {', '.join(KINDS)}"
         )

@@ -14,7 +14,7 @@ each. Models of several seeds are measured one by one; a result is their mean.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -128,9 +128,18 @@ def _titled(report: Report, title: str) -> Report:
 
 
 def pretrained(
-    names: Sequence[str], recipes: Mapping[str, Recipe], root: Path | None = None
+    names: Sequence[str],
+    recipes: Mapping[str, Recipe],
+    root: Path | None = None,
+    classes: Collection[str] = (),
 ) -> list[tuple[Candidate, registry.ModelCard]]:
     """The newest version of each model in the registry, with its card.
+
+    Args:
+        names: of the models.
+        recipes: of all that can be trained.
+        root: folder of the registry; the one that ships by default.
+        classes: of one's own that cards may name, as `registry.load` takes them.
 
     Raises:
         ComparisonError: a model for one window, which no registry holds.
@@ -144,10 +153,11 @@ def pretrained(
                 "registry holds it; leave it out of --models, or train (without --pretrained)"
             )
     cards = [registry.read_card(name, root=root) for name in names]
-    return [
-        (Candidate(card.name, None, None, registry.load(card.name, card.version, root), None), card)
-        for card in cards
-    ]
+    ready = []
+    for card in cards:
+        model = registry.load(card.name, card.version, root, classes)
+        ready.append((Candidate(card.name, None, None, model, None), card))
+    return ready
 
 
 class _Measured(NamedTuple):

@@ -151,7 +151,7 @@ def warm_up(model: Forecaster, horizons: Sequence[float]) -> CallCost:
 
 def _load(settings: Settings, name: str, version: str | None, root: Path) -> Loaded:
     starting.tell(f"loading {name} {version or ''}".rstrip())
-    model = registry.load(name, version, root)
+    model = registry.load(name, version, root, settings.model_classes)
     limit_threads(settings.model_threads)
     digest = registry.digest(root / name / model.version / registry.CARD)
     starting.tell(f"warming up {name} {model.version}")

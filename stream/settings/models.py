@@ -18,6 +18,10 @@ class Models(Domain):
 
     forecaster: str = setting("served", "the model that is served; see `tidecast models list`")
     registry: str = setting("", "folder of model versions; empty: those that ship")
+    model_classes: tuple[str, ...] = setting(
+        (),
+        "classes of one's own that models may be of, module:Class,...: code that this worker runs",
+    )
     forecast_batch: int = setting(
         256, "snapshots a batch at most; a batch is one commit", positive=True
     )
@@ -42,8 +46,14 @@ class Models(Domain):
     )
 
     def __post_init__(self) -> None:
-        """Refuses shadows that no model could have the name of."""
+        """Refuses shadows that no model could have the name of, and classes that are none."""
         super().__post_init__()
+        for kind in self.model_classes:
+            if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", kind):
+                raise SettingsError(
+                    f"model_classes: got {kind!r}; expected a module and a class in it, such as "
+                    "forecasts.steady:Steady"
+                )
         for shadow in self.shadows:
             if not re.fullmatch(r"[^:\s]+(:[0-9]+(\.[0-9]+)*)?", shadow):
                 raise SettingsError(

@@ -12,4 +12,6 @@ TESTS = [*(ROOT / "tests" / "examples").glob("test_own_*.py"),
 
 @pytest.mark.parametrize("name", [path.name for path in (ROOT / "examples").glob("*.py")])
 def test_a_test_runs_it(name: str) -> None:
-    assert any(f'"examples/{name}"' in test.read_text() for test in TESTS)
+    module = name.removesuffix(".py")
+    as_run = (f'"examples/{name}"', f'"-m", "examples.{module}"')
+    assert any(words in test.read_text() for test in TESTS for words in as_run)

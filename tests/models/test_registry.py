@@ -115,6 +115,49 @@ def test_a_kind_that_is_not_known_is_refused(tmp_path: Path) -> None:
         registry.load("seismic", root=tmp_path)
 
 
+def own_kind(root: Path, kind: str) -> Path:
+    """A version whose card names another class than those that ship."""
+    folder = put(root, "1")
+    card = registry.read_card("seismic", root=root)
+    registry.write_card(folder, msgspec.structs.replace(card, kind=kind))
+    return folder
+
+
+def test_a_class_that_does_not_ship_is_imported_only_where_it_is_named(tmp_path: Path) -> None:
+    kind = "models.forecasters.seismic:Seismic"
+    own_kind(tmp_path, kind)
+    for classes in ((), ("models.forecasters.seismic:Other",)):
+        with pytest.raises(BrokenModelError, match=r"got kind .*, a class that does not ship"):
+            registry.load("seismic", root=tmp_path, classes=classes)
+    assert registry.load("seismic", root=tmp_path, classes=(kind,)).name == "seismic"
+    assert registry.list_forecasters(tmp_path) == ["seismic"]  # what it is can be told all the same
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("nowhere.at_all:Model", "cannot be had: No module named 'nowhere'"),
+        ("models.registry:Model", "cannot be had: module 'models.registry' has no attribute"),
+        ("models.registry:ModelCard", "expected a class derived from models.interface.Forecaster"),
+    ],
+)
+def test_a_class_that_is_no_forecaster_is_refused(tmp_path: Path, kind: str, told: str) -> None:
+    own_kind(tmp_path, kind)
+    with pytest.raises(BrokenModelError, match=told):
+        registry.load("seismic", root=tmp_path, classes=(kind,))
+
+
+def test_a_class_that_nobody_else_can_import_is_not_written(tmp_path: Path) -> None:
+    class Local(Seismic):
+        """Of this function alone."""
+
+    with pytest.raises(ValueError, match="expected one at the top of a module"):
+        registry.write(
+            Local(Constants()), tmp_path,
+            description="", command="", data=[], training={}, metrics={},
+        )  # fmt: skip
+
+
 def test_features_of_another_program_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "boosting" / "1"
     shutil.copytree(registry.SHIPPED / "boosting" / registry.list_versions("boosting")[-1], folder)

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from examples.own_model import write
 from stream.processes.children import Child
 from tests.documented import ROOT
 from tests.patience import until
 from tests.stream.gateway.conftest import forecast
 from tests.system.conftest import Cluster
-from topics.catalogue import POPULARITY_FORECASTS, SOCIAL_EVENTS
+from tests.system.test_forecaster import snapshot_values
+from topics.catalogue import CASCADE_SNAPSHOTS, POPULARITY_FORECASTS, SOCIAL_EVENTS
 from topics.records import SocialEvent
 
 pytestmark = pytest.mark.system
@@ -88,3 +90,22 @@ async def test_a_source_of_ones_own_feeds_the_stream(cluster: Cluster, tmp_path:
     assert {(event.kind, event.parent_user_id) for event in events} == {
         ("post", None), ("reply", "ann"),
     }  # fmt: skip
+
+
+async def test_a_model_of_ones_own_is_served(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "models")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    cluster.settings = cluster.settings.having(
+        registry=str(tmp_path / "models"),
+        forecaster="steady",
+        shadows=(),
+        model_classes=("examples.own_model:Steady",),
+    )
+    await cluster.publish(CASCADE_SNAPSHOTS, snapshot_values(3))
+    cluster.start("forecaster")
+    records = await cluster.read(POPULARITY_FORECASTS, lambda found: len(found) >= 3)
+    said = [POPULARITY_FORECASTS.codec.decode(record.value) for record in records]
+    assert {(one.model, one.model_version) for one in said} == {("steady", "1")}
+    assert all(one.horizons[0].expected > one.observed_count for one in said)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from stream import settings
 from stream.commands import checks
 from stream.commands.models import evaluate_caching
 from stream.commands.models import evaluate_display as shown
@@ -147,7 +148,10 @@ def evaluate_cascades(
     from models.judging.candidates import Kept
     from models.training import RECIPES, VARIANTS
 
-    ready = comparison.pretrained(_held(named, registry), RECIPES, registry) if pretrained else []
+    ready = []
+    if pretrained:
+        classes = settings.load().model_classes
+        ready = comparison.pretrained(_held(named, registry), RECIPES, registry, classes)
     recipes = {} if pretrained else _known(named, RECIPES, VARIANTS)
     tested = read_recording(file)
     told: dict[str, Any] = {"file": file.name, "digest": tested.data.digest, "split": split,

@@ -43,6 +43,7 @@ def test_environment_goes_over_file_over_default(tmp_path: Path) -> None:
         ({"TIDECAST_HORIZONS": "7s"}, r"horizons: got \[7.0\] seconds; expected some of 1, 2"),
         ({"TIDECAST_FORECAST_DEADLINE": "0"}, "forecast_deadline: got 0s; expected more than 0"),
         ({"TIDECAST_SHADOWS": "boosting:newest"}, "shadows: got 'boosting:newest'; expected a"),
+        ({"TIDECAST_MODEL_CLASSES": "steady"}, "model_classes: got .steady.; expected a module"),
         ({"TIDECAST_SNAPSHOT_AGES": "48h"}, "snapshot_ages: .* below the last horizon"),
     ],
 )
