@@ -25,7 +25,6 @@ MODULES = {
 # Whose test is another's, and why that is enough.
 THROUGH = {
     # topics
-    "topics.consistency": ("test_hostile_input.py", "whatever contradicts itself is made there"),
     "topics.errors": ("test_hostile_input.py", "a name; what is told has its test where it is"),
     "topics.heartbeat": ("stream/workers/test_heartbeats.py", "what all roles do with them"),
     "topics.schemas": ("topics/test_compatibility.py", "changes of the contract, one by one"),
@@ -132,7 +131,6 @@ THROUGH = {
     # stream: workers and serving
     "stream.serving.loading": ("stream/serving/test_current.py", "loaded as updates come"),
     "stream.serving.model_watch": ("system/test_models.py", "updates on their topic"),
-    "stream.serving.rankers": ("stream/ranker/test_role.py", "each ranker in its role"),
     "stream.workers.assignment": ("system/test_replaced_logs.py", "partitions on logs made anew"),
     "stream.workers.handler": ("stream/tracker/test_role.py", "its protocol, kept by a role"),
     "stream.workers.ingest": ("system/test_tracker.py", "the worker, by all that it promises"),
@@ -146,6 +144,8 @@ THROUGH = {
     "stream.forecaster.snapshots": ("stream/forecaster/test_role.py", "what cannot be used, too"),
     "stream.heart.role": ("system/test_heartbeats.py", "heartbeats through all roles"),
     "stream.historian.window": ("stream/historian/test_histories.py", "windows, open and closed"),
+    "stream.ranker.metrics": ("stream/ranker/test_batch.py", "what obeying gains"),
+    "stream.ranker.role": ("system/test_ranker.py", "decisions, whoever dies"),
     "stream.ranker.shadow_caches": ("stream/ranker/test_decisions.py", "hit ratios of epochs"),
     "stream.scorer.role": ("system/test_scorer.py", "scores, whoever dies"),
     "stream.tracker.activity": ("stream/tracker/test_store.py", "against the slow, obvious store"),

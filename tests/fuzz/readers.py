@@ -30,7 +30,7 @@ from models.forecasters.seismic import CONSTANTS
 from models.learning.network_files import CONFIG, WEIGHTS, load_network, save_network
 from stream.checkpoints import content as checkpoint_file
 from stream.checkpoints.content import CheckpointError
-from stream.ranker.role import RankedPartition, usable
+from stream.ranker.edges import RankedPartition, usable
 from stream.serving.rankers import decayed
 from stream.settings import Settings, SettingsError, load
 from topics import consistency

@@ -15,7 +15,9 @@ from stream.checkpoints.recovery import Metrics as RecoveryMetrics
 from stream.checkpoints.recovery import Point, Progress, Recovery
 from stream.forecaster.batch import ForecastBatch
 from stream.historian.role import EdgePartition
-from stream.ranker.role import Metrics, RankBatch
+from stream.ranker.batch import RankBatch
+from stream.ranker.held import HeldPartitions
+from stream.ranker.metrics import Metrics
 from stream.scorer.role import ScoreBatch
 from stream.serving.loading import load_known
 from stream.serving.rankers import decayed
@@ -249,7 +251,9 @@ def test_a_ranker_reads_nothing_again_because_of_heartbeats() -> None:
         registry = CollectorRegistry()
         settings = replace(QUICK, checkpoint_interval=0.0)
         recovery = Recovery(EDGE_WINDOWS, "group", settings, registry)
-        return RankBatch(QUICK, lambda: make, reread, lambda: {1}, Metrics(registry), recovery)
+        metrics = Metrics(QUICK, registry)
+        held = HeldPartitions(QUICK, lambda: make, reread, lambda: {1}, recovery, metrics.rebuilt)
+        return RankBatch(QUICK, held, metrics)
 
     expected, _ = answers(ranker(), received(EDGE_WINDOWS, plain))
     messages = received(EDGE_WINDOWS, mixed)

@@ -1,13 +1,10 @@
-"""A batch of the ranker: messages in, messages out, from any place in the log."""
+"""A batch of the ranker: messages in, messages out."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -19,19 +16,19 @@ from prometheus_client import CollectorRegistry
 
 from models.caches.model import CacheMamba
 from models.caches.networks.ranker import Config
-from stream.checkpoints.content import decode, encode
 from stream.checkpoints.recovery import Recovery
 from stream.kafka.partitions import partition_hash
 from stream.kafka.past import TakeIn
-from stream.ranker import role as ranker_module
-from stream.ranker.role import Metrics, RankBatch, RankedPartition, usable
-from stream.serving.loading import describe
-from stream.serving.rankers import MakeRanker, bounds, decayed, of_ranker
+from stream.ranker import batch as batch_module
+from stream.ranker.batch import RankBatch
+from stream.ranker.edges import usable
+from stream.ranker.held import HeldPartitions
+from stream.ranker.metrics import Metrics
+from stream.serving.rankers import MakeRanker, bounds, decayed
 from stream.settings import Settings
 from stream.workers.agents import Received
 from stream.workers.output import Output
 from tests.clock import Clock
-from topics import consistency
 from topics.catalogue import CACHE_DECISIONS, DEAD_LETTERS, EDGE_WINDOWS
 from topics.heartbeat import KEY
 from topics.records import EdgeEpoch, EdgeWindow
@@ -105,9 +102,11 @@ class Log:
         recovery = Recovery(
             EDGE_WINDOWS, "group", replace(settings, checkpoint_interval=0.0), registry
         )
-        return RankBatch(
-            settings, current, self.reread, lambda: set(assigned), Metrics(registry), recovery
+        metrics = Metrics(settings, registry)
+        held = HeldPartitions(
+            settings, current, self.reread, lambda: set(assigned), recovery, metrics.rebuilt
         )
+        return RankBatch(settings, held, metrics)
 
 
 def neural(seed: int) -> MakeRanker:
@@ -135,75 +134,6 @@ def log() -> Log:
     return Log()
 
 
-@pytest.mark.parametrize("kind", ["decayed", "cachemamba"])
-def test_a_worker_that_starts_anywhere_goes_on_as_if_it_had_always_been_there(
-    log: Log, kind: str
-) -> None:
-    def worker() -> RankBatch:
-        return log.worker(make=neural(0) if kind == "cachemamba" else None)
-
-    messages = log.messages[0]
-    steady = worker()
-    expected = [content(steady([message])) for message in messages]
-    for start in range(0, len(messages), 7):
-        assert content(worker()(messages[start:])) == list(chain(*expected[start:]))
-
-
-@pytest.mark.parametrize("kind", ["decayed", "cachemamba"])
-def test_restored_at_any_cut_it_answers_as_if_nothing_had_happened(log: Log, kind: str) -> None:
-    make = neural(0) if kind == "cachemamba" else decayed(SETTINGS)
-    steady, partition = RankedPartition(SETTINGS, make), RankedPartition(SETTINGS, make)
-    for number, one in enumerate(log.windows()):
-        if number % 5 == 0:
-            saved = b"".join(encode(partition.save(), {}))
-            partition = RankedPartition(SETTINGS, make)
-            partition.restore(decode(saved).arrays)
-        assert partition.step(one, 0.0) == steady.step(one, 0.0)
-    assert list(partition.edges) == list(steady.edges)
-
-
-def test_what_is_saved_stays_as_it_was(log: Log) -> None:
-    partition = RankedPartition(SETTINGS, neural(0))
-    for one in log.windows()[:20]:
-        partition.step(one, 0.0)
-    saved = partition.save()
-    before = b"".join(encode(saved, {}))
-    for one in log.windows()[20:]:
-        partition.step(one, 0.0)
-    assert b"".join(encode(saved, {})) == before
-
-
-def test_a_version_that_was_loaded_takes_over_as_if_it_had_always_ranked(log: Log) -> None:
-    messages = log.messages[0]
-    served = neural(0)
-    worker = log.worker_by(lambda: served)
-    worker(messages[:20])
-    served = neural(1)
-    assert content(worker(messages[20:])) == content(log.worker(make=neural(1))(messages[20:]))
-
-
-def test_an_update_changes_what_makes_rankers_and_is_counted(
-    copy_version: Callable[[Path, str, str], Path], tmp_path: Path
-) -> None:
-    for version in ("1", "2"):
-        copy_version(tmp_path, "cachemamba", version)
-    settings = replace(SETTINGS, ranker="cachemamba", registry=str(tmp_path))
-    metrics = CollectorRegistry()
-    serving = of_ranker(settings, [describe("cachemamba", "1", tmp_path)], metrics)
-    first = serving.current()
-    assert first.make().version == "1"
-    serving.take(describe("cachemamba", "1", tmp_path))
-    assert serving.current() is first
-    serving.take(describe("cachemamba", "2", tmp_path))
-    assert serving.current().make().version == "2"
-    assert metrics.get_sample_value("tidecast_ranker_swaps_total") == 1
-    assert metrics.get_sample_value("tidecast_ranker_failed_swaps_total") == 0
-    (tmp_path / "cachemamba" / "1" / "config.json").write_text("{}")
-    serving.take(describe("cachemamba", "1", tmp_path))
-    assert serving.current().make().version == "2"
-    assert metrics.get_sample_value("tidecast_ranker_failed_swaps_total") == 1
-
-
 def test_what_obeying_gains_is_a_metric(log: Log) -> None:
     worker = log.worker()
     outputs = worker(log.messages[0][:60])
@@ -220,20 +150,10 @@ def test_what_obeying_gains_is_a_metric(log: Log) -> None:
     assert all("count that decays" in epoch.scored_by for epoch in latest.values())
 
 
-def test_a_batch_that_is_read_again_is_answered_again(log: Log) -> None:
-    messages = log.messages[1]
-    worker = log.worker()
-    worker(messages[:10])
-    first = content(worker(messages[10:20]))
-    assert content(worker(messages[10:20])) == first != []
-    # Another worker had the partition for a while.
-    assert content(worker(messages[30:35])) == content(log.worker()(messages[30:35]))
-
-
 def test_who_is_late_says_the_latest_alone_and_goes_on_as_if_nothing_had_happened(
     log: Log, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = Clock().read_by(monkeypatch, ranker_module)
+    clock = Clock().read_by(monkeypatch, batch_module)
     caplog.set_level("INFO")
     backlog = [m for messages in log.messages.values() for m in messages]
     heartbeat = backlog[0]._replace(offset=len(log.messages[0]), key=KEY, value=None)
@@ -260,16 +180,6 @@ def test_who_is_late_says_the_latest_alone_and_goes_on_as_if_nothing_had_happene
     assert told == ["WARNING", "INFO"]
 
 
-def test_partitions_are_forgotten_with_their_assignment(log: Log) -> None:
-    assigned = {0, 1}
-    worker = log.worker(assigned=assigned)
-    worker([log.messages[0][0], log.messages[1][0]])
-    assert worker._partitions.keys() == {0, 1}
-    assigned.remove(1)
-    worker([log.messages[0][1]])
-    assert worker._partitions.keys() == {0}
-
-
 def test_a_bad_window_is_a_dead_letter_and_harms_no_other(log: Log) -> None:
     outputs = log.worker()(log.messages[0][-2:])
     number, letter = outputs[0]
@@ -289,36 +199,3 @@ def test_all_of_an_edge_goes_where_its_readers_look_for_it(log: Log) -> None:
 def test_outputs_say_which_request_caused_them(log: Log) -> None:
     (_, output), *_ = log.worker()([log.messages[1][4]])
     assert output.headers[0] == ("event_timestamp", b"1004")
-
-
-def test_the_edge_silent_longest_makes_room() -> None:
-    log = Log()
-    worker = log.worker(replace(SETTINGS, max_edges=2))
-    for message in log.messages[1]:
-        worker([message])
-    for name in ("oslo", "kiel"):
-        log.append(1, window(name, 40, ["a"]))
-    worker(log.messages[1][-2:])
-    assert list(worker._partitions[1].edges) == ["oslo", "kiel"]
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"count": b"1234"}, r"count, size: got \(4, 16\) bytes"),
-        ({"order": b"123"}, "order: got 3 bytes"),
-        ({"order": np.array([0, 2], "<i4").tobytes()}, "order: got 0 to 2"),
-        ({"order": np.array([-1, 1], "<i4").tobytes()}, "order: got -1 to 1"),
-        ({"part": 1}, "part: got 1 of 1"),
-        ({"objects": ["a", "a"]}, "only 1 of 2 are distinct"),
-        ({"count": np.array([2, 0], "<i4").tobytes()}, "count: it is not what order says"),
-        ({"size": np.array([-1, 0], "<i8").tobytes()}, "size: got -1"),
-        ({"length": 5e-324}, "length: got 5e-324"),
-    ],
-)
-def test_what_contradicts_itself_is_said(change: dict, reason: str) -> None:
-    good = window("lyon", 1, ["a", "b"])
-    assert consistency.of_window(good) is None
-    found = consistency.of_window(msgspec.structs.replace(good, **change))
-    assert found is not None
-    assert re.search(reason, found)
