@@ -68,6 +68,7 @@ RUN_BY: dict[str, str] = {
     "broker": "tests/system/test_broker.py::test_it_ends_with_its_server_and_keeps_what_it_holds",
     "doctor": "tests/system/test_doctor.py::test_all_is_well",
     "tracker": _BEATS,
+    "forecaster": "tests/system/test_examples.py::test_a_model_of_ones_own_is_served",
     "gateway": _BEATS,
     "heart": _BEATS,
     "edge-agent --edge": "tests/system/test_metrics.py"
