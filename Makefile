@@ -4,7 +4,9 @@
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
-# Touched when .venv holds what pyproject.toml asks for; older than it, .venv is brought up to date.
+# Touched when .venv holds what pyproject.toml asks for, for runs or for tests as well; older than it,
+# .venv is brought up to date.
+CORE := .venv/.core
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
@@ -16,7 +18,7 @@ help: ## Lists what there is to make
 
 setup: $(STAMP) ## Prepares .venv; run and test do it by themselves
 
-$(STAMP): pyproject.toml
+$(CORE): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "tidecast needs Python 3.11 or newer; got '$(PYTHON)': $$($(PYTHON) --version 2>&1)." \
 	    "Install one, or name it: make $(or $(firstword $(MAKECMDGOALS)),setup) PYTHON=python3.12" >&2; \
@@ -25,12 +27,16 @@ $(STAMP): pyproject.toml
 	  echo "'$(PYTHON)' cannot make virtual environments: its module venv or ensurepip is missing." \
 	    "Install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; \
 	  exit 1; }
-	@PYTHON=$(PYTHON) .ci/packages libgomp1
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	@touch $@
+
+$(STAMP): $(CORE)
+	@PYTHON=$(PYTHON) .ci/packages libgomp1
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-run: $(STAMP) ## Runs the whole stream on this machine: make run ARGS="--for 60"
+run: $(CORE) ## Runs the whole stream on this machine: make run ARGS="--for 60"
 	@$(BIN)/tidecast up $(ARGS)
 
 # One thread a process: the tests run many processes, and their tensors are small. Those that start

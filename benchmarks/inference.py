@@ -53,6 +53,7 @@ from rich.table import Table
 from models.cascades.graphwave import graphwave
 from models.cascades.graphwave_reference import reference
 from models.data.datasets import ROOT
+from models.kernels import threads
 from topics.records import CascadeSnapshot
 
 GRAPHS, REFERENCE_GRAPHS = 64, 8
@@ -190,6 +191,7 @@ def main() -> None:
     arguments = parse_arguments()
     console = Console(stderr=True)
     torch.set_num_threads(1)
+    threads.limit(1)
     report: Report = {}
     if "flow" in arguments.only:
         with console.status("flow"):

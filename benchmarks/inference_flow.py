@@ -12,8 +12,9 @@ import torch
 from inference_timing import AGE, Call, Report, in_turns
 
 from models.cascades.clock import clock_of
-from models.forecasters.jump_ode.flows import Adaptive, AffineFlow, Flow, NeuralFlow
-from models.forecasters.jump_ode.scan import JumpODE, jump_loop
+from models.forecasters.networks.flows import Adaptive, AffineFlow, Flow, NeuralFlow
+from models.forecasters.networks.jump_ode import JumpODE, jump_loop
+from models.kernels import threads as kernel_threads
 
 CASCADES, EVENTS, WIDTH = 64, 100, 64
 TOLERANCE = 1e-4
@@ -62,6 +63,7 @@ def measure_flow(threads: Sequence[int], rounds: int) -> Report:
             figures[name] = {"difference": float((got - truth).abs().max())}
         for count in threads:
             torch.set_num_threads(count)
+            kernel_threads.limit(count)
             calls = {
                 (name, which): _pass(solve, one, which, (inputs, clock, offsets))
                 for name, (solve, one) in contenders.items()
@@ -76,6 +78,7 @@ def measure_flow(threads: Sequence[int], rounds: int) -> Report:
                     "adjoint_ratio": median(y / t for y, t in zip(yardstick, times, strict=True)),
                 }
         torch.set_num_threads(1)
+        kernel_threads.limit(1)
     return report
 
 

@@ -22,12 +22,13 @@ from models.cascades.batch import Batch, gather
 from models.cascades.features import features_of
 from models.forecasters import casft, concat, mlp
 from models.forecasters.boosting import Boosting
-from models.forecasters.concat import Targets, compiled_head, nothing_beside
+from models.forecasters.concat import CompiledFront
 from models.forecasters.jump_ode.states import states_at
+from models.forecasters.networks.concat import Targets
 from models.forecasters.neural import MLP, CasFT, ConCat, NeuralForecaster
 from models.forecasters.served import Member, Served
 from models.interface import Forecaster
-from models.kernels import dense, trees
+from models.kernels import trees
 from topics.records import CascadeSnapshot
 
 HORIZONS = np.array([3_600.0, 14_400.0, 86_400.0, 172_800.0])
@@ -72,7 +73,7 @@ def models_of(root: Path | None, console: Console) -> dict[str, Forecaster]:
     horizons = np.tile(HORIZONS, (64, 1))
     for name, (kind, config) in UNTRAINED.items():
         if name not in found:
-            model = kind(kind.network_class(config))
+            model = kind(kind.network_class()(config).eval())
             # Scales as those of a trained one, or most of what the head reads would be 0.
             parts = getattr(config, "parts", 1)
             nothing = torch.zeros(64, len(HORIZONS), parts)
@@ -168,40 +169,31 @@ def _parts(served: Served, snapshots: Sequence[CascadeSnapshot]) -> Iterator[tup
             flat = rows.reshape(-1, rows.shape[-1])
             yield "boosting: trees", partial(trees.predict, model.trees, flat)
         elif isinstance(model, MLP):
-            read = torch.from_numpy(rows.astype(np.float32))
+            read = rows.astype(np.float32)
             yield "mlp: head", partial(model.network.predict, read)
-        elif isinstance(model, ConCat):
-            yield from _sequence_parts(model.name, model, model.network, batch, horizons)
-        elif isinstance(model, CasFT):
-            yield from _sequence_parts(model.name, model, model.network.front, batch, horizons)
+        elif isinstance(model, ConCat | CasFT):
+            yield from _sequence_parts(model.name, model, batch, horizons)
     if served.fallback is not None:
         yield "strangeness", partial(served.fallback.familiarity.strangeness, rows)
 
 
 def _sequence_parts(
-    name: str,
-    model: NeuralForecaster,
-    network: concat.ConCatNetwork,
-    batch: Batch,
-    horizons: NDArray[np.float64],
+    name: str, model: NeuralForecaster, batch: Batch, horizons: NDArray[np.float64]
 ) -> Iterator[tuple[str, Call]]:
     observed = model.observe(batch, horizons)
-    with torch.no_grad():
-        inputs = network.inputs(observed)
-    encode = partial(network.encoded_compiled, inputs, observed)
-    asked = observed.jump.numpy(), observed.until.numpy()
-    jumps = inputs.numpy(), encode(), observed.clock.numpy(), observed.offsets
-    states = partial(states_at, *asked, *jumps, network.read, network.ode)
-    table = observed.table.numpy()
-    beside = nothing_beside(network.members, table)
+    front: CompiledFront = model.network._front
+    inputs = front.inputs(observed)
+    encode = partial(front.encoded, inputs, observed)
+    jumps = inputs, encode(), observed.clock, observed.offsets
+    states = partial(states_at, observed.jump, observed.until, *jumps, front.jump)
     yield f"{name}: sequences", lambda: sequences.sequences_of(batch)
     yield f"{name}: observations, with sequences", lambda: model.observe(batch, horizons)
-    if network.encoder is not None:
+    if encode().shape[2]:
         yield f"{name}: encoder", encode
     yield f"{name}: scan, with projection", states
+    beside = None
     if isinstance(model, CasFT):
         trends = partial(model.network.trends_ahead, states(), observed)
         yield f"{name}: flow to the horizon, and trend", trends
         beside = trends()
-    layers = compiled_head(network.table, network.head)
-    yield f"{name}: head", partial(dense.head, states(), beside, table, *layers)
+    yield f"{name}: head", partial(front.answer, states(), observed, beside)

@@ -28,15 +28,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from models.caches.model import RANKERS
 from models.caches.networks.cachemamba import CacheMambaNetwork
 from models.caches.networks.rank_transformer import TransformerNetwork
-from models.caches.networks.ranker import HORIZONS, Config, RankerNetwork
+from models.caches.networks.ranker import RankerNetwork
 from models.caches.neural import NeuralCache
 from models.caches.request_history import TAUS, WIDTH
+from models.caches.stepper import HORIZONS, Config, Memory, Stepper
 
 _AGED = 50  # objects whose histories are gone through; the others are copies of them
 KINDS: dict[str, Callable[[Config], RankerNetwork]] = {
@@ -58,14 +61,20 @@ def flops(name: str, config: Config) -> int:
     return ends + around + config.history * (2 * 2 * width + 6)
 
 
-def memory(network: RankerNetwork, objects: int) -> int:
+def memory(network: Stepper, objects: int) -> int:
     """Bytes of what is kept of all objects."""
-    return sum(tensor[0].nbytes for tensor in network.start(1)) * objects
+    return sum(part[0].nbytes for part in network.start(1)) * objects
 
 
-def aged(network: RankerNetwork, history: int, title: str) -> list[torch.Tensor]:
+def asked(objects: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Features of as many objects, and thousands of requests since each one's step before."""
+    features = np.random.default_rng(0).normal(size=(objects, WIDTH)).astype(np.float32)
+    return features, np.full(objects, 20.0, np.float32)
+
+
+def aged(network: Stepper, history: int, title: str) -> Memory:
     """The memory of `_AGED` objects that came up in so many windows."""
-    features, elapsed = torch.randn(_AGED, WIDTH), torch.full((_AGED,), 20.0)
+    features, elapsed = asked(_AGED)
     kept = network.start(_AGED)
     for _ in track(range(history), title, console=Console(stderr=True), transient=True):
         kept = network.step(features, kept, elapsed)[1]
@@ -85,7 +94,7 @@ def median(
     return statistics.median(times[1:])
 
 
-def edge(network: RankerNetwork, objects: int) -> NeuralCache:
+def edge(network: Stepper, objects: int) -> NeuralCache:
     """A cache that knows all objects."""
     cache = NeuralCache(network, objects // 20)
     cache.replay(np.arange(objects))
@@ -97,14 +106,14 @@ def measure(name: str, history: int, objects: int, requested: int, rounds: int) 
     """One row of the result."""
     torch.manual_seed(0)
     config = Config(history=history)
-    network = KINDS[name](config).eval()
+    network = RANKERS[name].of(KINDS[name](config)).stepper
     codes, everything = np.arange(requested), np.arange(objects)
-    cache = edge(CacheMambaNetwork(config).eval(), objects)
+    cache = edge(RANKERS["cachemamba"].of(CacheMambaNetwork(config)).stepper, objects)
     title = f"{name}, history {history}"
     if name == "cachemamba":
         kept = aged(network, history, title)
-        for tensor, rows in zip(cache._memory, kept, strict=True):
-            tensor[:requested] = rows[codes % _AGED]
+        for part, rows in zip(cache._memory, kept, strict=True):
+            part[:requested] = rows[codes % _AGED]
 
         def window() -> None:
             cache.replay(codes)
@@ -113,7 +122,7 @@ def measure(name: str, history: int, objects: int, requested: int, rounds: int) 
         seconds = median(window, rounds)
     else:
         scoring = median(lambda: cache.log_shares(everything), rounds)
-        features, elapsed = torch.randn(config.every, WIDTH), torch.full((config.every,), 20.0)
+        features, elapsed = asked(config.every)
         kept = network.start(config.every)  # what it holds makes it neither slower nor faster
         step = median(lambda: network.step(features, kept, elapsed), rounds)
         seconds = scoring + step * requested / config.every

@@ -5,12 +5,15 @@ The image does this while it is built, so that a role does not start with a minu
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 from numpy.typing import NDArray
 
 from models import registry
 from models.caches.decayed import DecayedCountRanker
 from models.cascades.graphwave import graphwave
+from models.extras import MissingExtraError
 from stream.historian.histories import EdgeHistories
 from stream.ranker.decisions import EdgeDecisions
 from stream.settings import Duration, Settings
@@ -36,7 +39,8 @@ def compile_kernels(settings: Settings) -> None:
     snapshots = [record for record, *_ in fired if isinstance(record, CascadeSnapshot)]
     horizons = np.array(settings.horizons, np.float64)
     for name in registry.list_forecasters():
-        registry.load(name).forecast(snapshots, horizons)
+        with suppress(MissingExtraError):  # its answers are PyTorch's
+            registry.load(name).forecast(snapshots, horizons)
     graphwave(snapshots)  # of networks that read structure, which ship with none
 
     histories = EdgeHistories(settings)

@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
 _FREE = {"torch"}
+_EXTRAS = ("demo", "otel", "train")
 _HEAD = """\
 # What tidecast brings with it but torch, in the versions that were tested: written by `make lock`.
 #   pip install --constraint requirements.lock .
@@ -28,9 +29,10 @@ _HEAD = """\
 
 
 def direct() -> list[Requirement]:
-    """What pyproject.toml asks for, without the extras."""
+    """What pyproject.toml asks for, with the extras that images and users install."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return [Requirement(text) for text in project["dependencies"]]
+    extras = [text for extra in _EXTRAS for text in project["optional-dependencies"][extra]]
+    return [Requirement(text) for text in [*project["dependencies"], *extras]]
 
 
 def closure() -> dict[str, str]:

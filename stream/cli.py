@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from models.extras import needed
 from stream import settings as settings_module
 from stream.commands import contract as contract_command
 from stream.commands import dead_letters, traffic
@@ -303,7 +304,8 @@ def doctor(kafka: KafkaOption = None) -> None:
 def main() -> None:
     """Runs the command line; errors that a user can mend are one message, not a traceback."""
     try:
-        app()
+        with needed(f"this command ({' '.join(sys.argv[1:3])}) trains or evaluates models"):
+            app()
     except (TidecastError, OSError) as error:
         console.print(f"{type(error).__name__}: {error}", style="red", markup=False)
         sys.exit(1)

@@ -1,23 +1,27 @@
 """A trained ranker network as a model of the registry: its files, and the caches that it drives.
 
-A version is the two files of `models.learning.network_files` beside the card.
+A version is the two files of `models.learning.network_files` beside the card. CacheMamba is stepped
+by compiled kernels; the Transformer that it is compared with by PyTorch (extra `train`).
 """
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
-from models.caches.networks.cachemamba import CacheMambaNetwork
-from models.caches.networks.rank_transformer import TransformerNetwork
-from models.caches.networks.ranker import HORIZONS, Config, RankerNetwork
+from models.caches.mamba_step import CompiledCacheMamba
 from models.caches.neural import NeuralCache, NeuralRanker
 from models.caches.request_history import FEATURES, TAUS
 from models.caches.scorecache import Unit
+from models.caches.stepper import HORIZONS, Config, Stepper
 from models.caches.tuned import Objective
+from models.extras import needed
 from models.learning.network_files import load_network, save_network
+from models.learning.weights import Weights, single
 
 
 class RankerModel:
@@ -26,29 +30,49 @@ class RankerModel:
     Attributes:
         name: of the model.
         version: of the model.
-        network: in evaluation mode; all rankers share it.
+        stepper: the network as caches use it; all share it.
+
+    Args:
+        config: of the network.
+        weights: of the network, by name.
+        version: of the model.
+
+    Raises:
+        ValueError: the weights are not those of such a network.
     """
 
     name: ClassVar[str]
-    network_class: ClassVar[type[Any]]
+    trained_as: ClassVar[tuple[str, str]]  # module and class of the PyTorch module
 
-    def __init__(self, network: RankerNetwork, version: str = "0") -> None:
-        self.network = network.eval()
+    def __init__(self, config: Config, weights: Weights, version: str = "0") -> None:
+        self.config = config
+        self.weights = weights
         self.version = version
+        self.stepper: Stepper = self._stepper()
 
     @classmethod
-    def untrained(cls, config: Config, seed: int) -> RankerNetwork:
-        """A network of this kind as it begins."""
+    def untrained(cls, config: Config, seed: int) -> Any:
+        """A network of this kind as it begins, a PyTorch module."""
+        import torch
+
         torch.manual_seed(seed)
-        network: RankerNetwork = cls.network_class(config)
-        return network
+        module, name = cls.trained_as
+        return getattr(importlib.import_module(module), name)(config)
+
+    @classmethod
+    def of(cls, network: Any, version: str = "0") -> Self:
+        """The model of a network that was trained."""
+        weights: dict[str, NDArray[np.float32]] = {
+            name: value.detach().numpy() for name, value in network.state_dict().items()
+        }
+        return cls(network.config, weights, version)
 
     def ranker(
         self, cache_objects: int = 0, cache_share: float = 0.05, max_objects: int = 200_000
     ) -> NeuralRanker:
         """A ranker for one edge; see `models.caches.decayed.DecayedCountRanker`."""
         return NeuralRanker(
-            self.network, self.name, self.version, cache_objects, cache_share, max_objects
+            self.stepper, self.name, self.version, cache_objects, cache_share, max_objects
         )
 
     def cache(
@@ -59,7 +83,7 @@ class RankerModel:
         fetch_cost: float = 0.0,
     ) -> NeuralCache:
         """A cache that goes by the network's scores."""
-        return NeuralCache(self.network, capacity, unit, objective, fetch_cost)
+        return NeuralCache(self.stepper, capacity, unit, objective, fetch_cost)
 
     @classmethod
     def load(cls, folder: Path, version: str) -> Self:
@@ -70,26 +94,42 @@ class RankerModel:
             ValueError: a file is not what it should be, or is of another network than this
                 program's.
         """
-        stored = load_network(folder, cls.network_class, Config, _reads())
-        return cls(stored.network, version)
+        stored = load_network(folder, Config, _reads())
+        try:
+            return cls(stored.config, single(stored.weights), version)
+        except (RuntimeError, ZeroDivisionError) as error:
+            raise ValueError(f"{folder}: {error}") from error
 
     def save(self, folder: Path) -> None:
         """Writes the configuration and the weights into a folder that exists."""
-        save_network(folder, self.network.config, self.network.state_dict(), _reads())
+        save_network(folder, self.config, self.weights, _reads())
+
+    def _stepper(self) -> Stepper:
+        with needed(f"{self.name} answers by PyTorch"):
+            import torch
+
+            from models.caches.networks.ranker import TorchStepper
+        network = self.untrained(self.config, 0)
+        tensors = {name: torch.from_numpy(value) for name, value in self.weights.items()}
+        network.load_state_dict(tensors)
+        return TorchStepper(network)
 
 
 class CacheMamba(RankerModel):
     """The selective state space; see `models.caches.networks.cachemamba`."""
 
     name = "cachemamba"
-    network_class = CacheMambaNetwork
+    trained_as = "models.caches.networks.cachemamba", "CacheMambaNetwork"
+
+    def _stepper(self) -> Stepper:
+        return CompiledCacheMamba(self.config, self.weights)
 
 
 class RankTransformer(RankerModel):
     """The Transformer beside it; see `models.caches.networks.rank_transformer`."""
 
     name = "transformer"
-    network_class = TransformerNetwork
+    trained_as = "models.caches.networks.rank_transformer", "TransformerNetwork"
 
 
 RANKERS: dict[str, type[RankerModel]] = {kind.name: kind for kind in (CacheMamba, RankTransformer)}

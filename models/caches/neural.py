@@ -9,19 +9,18 @@ the cache and the ranker go by that one (`models.caches.tuned.BlendedCache`).
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from models.caches.decayed import DecayedCountRanker
-from models.caches.networks.ranker import HORIZONS, RankerNetwork
 from models.caches.scorecache import Unit
+from models.caches.stepper import HORIZONS, Stepper
 from models.caches.tuned import BlendedCache, Objective, TunedCache
 
 
 class NeuralCache(BlendedCache):
     """A blended cache that steps a network every `network.config.every` requests.
 
-    The memory of all objects is a few tensors, a row for each.
+    The memory of all objects is a few arrays, a row for each.
 
     Args:
         network: trained; caches may share one.
@@ -30,15 +29,15 @@ class NeuralCache(BlendedCache):
 
     def __init__(
         self,
-        network: RankerNetwork,
+        network: Stepper,
         capacity: int,
         unit: Unit = "objects",
         objective: Objective = "hits",
         fetch_cost: float = 0.0,
     ) -> None:
-        prior = network.prior.detach().exp().numpy().astype(np.float64)
+        prior = np.exp(network.prior).astype(np.float64)
         super().__init__(capacity, unit, objective, prior=prior, fetch_cost=fetch_cost)
-        self._network = network.eval()
+        self._network = network
         self._memory = network.start(0)
 
     @property
@@ -64,27 +63,22 @@ class NeuralCache(BlendedCache):
     def _step(self) -> None:
         """Steps the objects that were requested since the last step."""
         objects, features, elapsed = self.history.step()
-        rows = torch.from_numpy(objects)
-        weights, memory = self._network.step(
-            torch.from_numpy(features),
-            [tensor[rows] for tensor in self._memory],
-            torch.from_numpy(elapsed),
-        )
-        for tensor, stepped in zip(self._memory, memory, strict=True):
-            tensor[rows] = stepped
-        self.weigh(objects, weights.exp().numpy())
+        memory = [part[objects] for part in self._memory]
+        weights, stepped = self._network.step(features, memory, elapsed)
+        for part, new in zip(self._memory, stepped, strict=True):
+            part[objects] = new
+        self.weigh(objects, np.exp(weights))
 
     def _grow(self, known: int) -> None:
         super()._grow(known)
         missing = self._size.size - len(self._memory[0])
         if missing > 0:
             new = self._network.start(missing)
-            self._memory = [torch.cat(pair) for pair in zip(self._memory, new, strict=True)]
+            self._memory = [np.concatenate(pair) for pair in zip(self._memory, new, strict=True)]
 
     def _select(self, kept: NDArray[np.int64]) -> None:
         super()._select(kept)
-        rows = torch.from_numpy(kept)
-        self._memory = [tensor[rows] for tensor in self._memory]
+        self._memory = [part[kept] for part in self._memory]
 
 
 class NeuralRanker(DecayedCountRanker):
@@ -98,7 +92,7 @@ class NeuralRanker(DecayedCountRanker):
 
     def __init__(
         self,
-        network: RankerNetwork,
+        network: Stepper,
         name: str,
         version: str,
         cache_objects: int = 0,

@@ -7,31 +7,27 @@ says the mean trend, which the head reads beside the state: so the head's loss r
 and the point needs no sampling. Trends that are drawn give the spread: each has a total, and the
 quantiles are those of the totals about the point.
 
-On a CPU all but the sampling runs as compiled kernels (`jump_states`, `trend_states`, `dense`).
 
     trend       `regression` instead of `diffusion`: the mean trend alone, and quantiles from the
                 head (a named ablation)
+
+Here is how a trained one answers on a CPU: all but the sampling by compiled kernels, not PyTorch.
+`models.forecasters.networks.casft` is the network as it is trained, and what samples.
 """
 
 from __future__ import annotations
 
 import msgspec
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from models.cascades.sequences import CONTEXT, HORIZON
 from models.forecasters import concat
-from models.forecasters.concat import ConCatNetwork, Observed, Targets, point_loss
-from models.forecasters.jump_ode.diffusion import STEPS, Denoiser
-from models.forecasters.jump_ode.flows import AffineFlow
-from models.forecasters.jump_ode.intensity import Intensity
-from models.forecasters.jump_ode.trend_states import trends_ahead
-from models.interface import LEVELS
-from models.learning.loop import Network
+from models.forecasters.concat import CompiledFront, Observed
+from models.forecasters.jump_ode.trend_states import TrendWeights, denoiser_shapes, trends_ahead
+from models.learning.weights import Shapes, Weights, named, verified, within
 
 TRENDS = ("diffusion", "regression")
-_SEED = 409_16619
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,144 +54,57 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"got trend {self.trend!r}; expected one of {', '.join(TRENDS)}")
 
 
-class CasFTNetwork(Network):
-    """The members' networks."""
+class CompiledCasFT:
+    """A trained network as its kernels have it: its point, and with regression its quantiles.
 
-    trend_mean: Tensor
-    trend_scale: Tensor
-    noise: Tensor
+    Args:
+        config: its flow is affine.
+        weights: of the whole network.
+    """
 
-    def __init__(self, config: Config) -> None:
-        super().__init__()
+    def __init__(self, config: Config, weights: Weights) -> None:
         self.config = config
-        self.members = config.base.members
-        parts, base = config.parts, config.base
-        # Beside the state, the head reads the expected events of each part and the trend.
-        self.front = ConCatNetwork(base, extra=2 * parts - ("likelihood" in base.components))
-        self.structured = self.front.structured
-        own = self.front.intensity is None
-        self.own_intensity = Intensity(base.members, base.width) if own else None
-        condition = base.width + parts + self.front.table.outputs
-        self.denoiser = Denoiser(base.members, parts, condition)
-        self.register_buffer("trend_mean", torch.zeros(parts))
-        self.register_buffer("trend_scale", torch.ones(parts))
-        seeded = torch.Generator().manual_seed(_SEED)
-        noise = torch.randn(config.samples, parts, generator=seeded)
-        self.register_buffer("noise", noise, persistent=False)
+        self.structured = "structure" in config.base.components
+        self._front = CompiledFront(config.base, within(weights, "front"))
+        intensity = within(weights, "front.intensity") or within(weights, "own_intensity")
+        denoiser = within(weights, "denoiser")
+        self._trend = TrendWeights(intensity, denoiser, self._front.table, self._front.jump)
 
-    def fit_inputs(self, observed: Observed, targets: Targets) -> None:
-        """Sets the scales of inputs and trends from training data."""
-        self.front.fit_inputs(observed, targets)
-        trends = targets.trend.flatten(0, 1)
-        self.trend_mean.copy_(trends.mean(0))
-        self.trend_scale.copy_(trends.std(0).clamp_min(0.1))
-
-    @property
-    def intensity(self) -> Intensity:
-        """That of the likelihood, or, without one, what the head makes of it."""
-        intensity = self.front.intensity or self.own_intensity
-        assert intensity is not None
-        return intensity
-
-    def conditions(self, observed: Observed) -> tuple[Tensor, Tensor, Tensor]:
-        """What the trend depends on, what the head reads beside it, and the log-likelihood.
-
-        Returns:
-            shapes (members, n, horizons, numbers), (members, n, horizons, width + parts), ().
-        """
-        state, _, likelihood = self.front.states(observed)
-        members, n = state.shape[:2]
-        horizons = observed.horizons.shape[1]
-        parts = self.config.parts
-        shares = torch.arange(1, parts + 1, device=state.device) / parts
-        span = (observed.horizons - observed.until[:, None]).clamp_min(0)[..., None]
-        until = observed.until[:, None, None] + span * shares  # (n, horizons, parts)
-        each = state[:, :, None].expand(-1, -1, horizons * parts, -1).flatten(1, 2)
-        since = observed.until[:, None].expand(-1, horizons * parts).flatten()
-        ahead = self.front.ode.flow(each, since, until.flatten())
-        rate = self.intensity(ahead).view(members, n, horizons, parts)
-        expected = torch.log1p(rate * span / parts)
-        state = state[:, :, None].expand(-1, -1, horizons, -1)
-        table = self.front.table(observed.table.flatten(0, 1)).unflatten(0, (n, horizons))
-        read = torch.cat([state, expected], -1)
-        condition = torch.cat([read, table.expand(members, -1, -1, -1)], -1)
-        return condition, read, likelihood
-
-    def loss(self, observed: Observed, targets: Targets) -> Tensor:
-        """The head's loss, the trend's and the likelihood's, over members."""
-        condition, read, likelihood = self.conditions(observed)
-        trend = self._mean_trend(condition)
-        mean, quantiles = self.front.answer(torch.cat([read, trend], -1), observed.table)
-        clean = ((targets.trend - self.trend_mean) / self.trend_scale).flatten(0, 1)
-        clean = clean.expand(self.members, -1, -1)
-        if self.config.trend == "diffusion":
-            step = torch.rand(clean.shape[1], device=clean.device) * STEPS
-            noisy = self.denoiser.noised(clean, step)
-            said = self.denoiser(noisy, step, condition.flatten(1, 2))
-        else:
-            said = trend.flatten(1, 2)
-        horizons = condition.shape[2]
-        weights = targets.weights[:, None].expand(-1, horizons).flatten()[:, None]
-        squared = (weights * (said - clean) ** 2).mean((1, 2)).sum()
-        return (
-            point_loss(mean, quantiles, targets)
-            + self.config.weight * squared
-            - self.config.base.likelihood * likelihood
-        )
-
-    def _mean_trend(self, condition: Tensor) -> Tensor:
-        """What the denoiser says at full noise, shape (members, n, horizons, parts)."""
-        flat = condition.flatten(1, 2)
-        nothing = flat.new_zeros(*flat.shape[:2], self.config.parts)
-        said = self.denoiser(nothing, flat.new_full((flat.shape[1],), STEPS), flat)
-        return said.unflatten(1, condition.shape[1:3])
-
-    @torch.no_grad()
-    def trends(self, observed: Observed) -> NDArray[np.float64]:
-        """Growth curves: log2(1 + events) in each part of the time to each horizon.
-
-        Returns:
-            drawn trends, shape (members x samples, n, horizons, parts); with regression, the mean
-            trend of each member.
-        """
-        return self._drawn(self.conditions(observed)[0]).double().cpu().numpy()
-
-    def _drawn(self, condition: Tensor) -> Tensor:
-        if self.config.trend == "regression":
-            drawn = self._mean_trend(condition)[:, None]
-        else:
-            drawn = self.denoiser.sample(condition.flatten(1, 2), self.noise, self.config.steps)
-            drawn = drawn.unflatten(1, condition.shape[1:3]).permute(0, 3, 1, 2, 4)
-        return (drawn * self.trend_scale + self.trend_mean).clamp_min(0).flatten(0, 1)
-
-    @torch.no_grad()
-    def point(self, observed: Observed) -> NDArray[np.float64]:
-        return self._answer(observed)[0]
-
-    def _answer(self, observed: Observed) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def predict(self, observed: Observed) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The head's mean, shape (n, horizons), and quantiles, means over members."""
-        if self.front.compiles(observed):
-            states = self.front.states_compiled(observed)
-            return self.front.answer_compiled(states, observed, self.trends_ahead(states, observed))
-        condition, read, _ = self.conditions(observed)
-        read = torch.cat([read, self._mean_trend(condition)], -1)
-        mean, quantiles = self.front.answer(read, observed.table)
-        return mean.mean(0).double().cpu().numpy(), quantiles.mean(0).double().cpu().numpy()
+        states = self._front.states(observed)
+        return self._front.answer(states, observed, self.trends_ahead(states, observed))
 
     def trends_ahead(self, states: NDArray[np.float32], observed: Observed) -> NDArray[np.float32]:
-        """What the head reads beside the states, by a compiled kernel."""
-        flow = self.front.ode.flow
-        assert isinstance(flow, AffineFlow)
-        asked = observed.until.numpy(), observed.horizons.numpy(), observed.table.numpy()
-        return trends_ahead(states, *asked, flow, self.intensity, self.front.table, self.denoiser)
+        """What the head reads beside the states."""
+        return trends_ahead(states, observed.until, observed.horizons, observed.table, self._trend)
 
-    @torch.no_grad()
-    def predict(self, observed: Observed) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean, shape (n, horizons), and quantiles: of the totals of trends, about the mean."""
-        mean, quantiles = self._answer(observed)
-        if self.config.trend == "regression":
-            return mean, quantiles
-        trends = self._drawn(self.conditions(observed)[0]).double().cpu().numpy()
-        totals = np.log2(1 + np.expm1(np.log(2) * trends).sum(axis=-1))
-        quantiles = np.moveaxis(np.quantile(totals, LEVELS, axis=0), 0, -1)
-        return mean, quantiles + (mean - totals.mean(axis=0))[..., None]
+
+def compiles(config: Config) -> bool:
+    """Whether compiled kernels answer for a whole network of this configuration."""
+    return config.base.flow == "affine" and config.trend == "regression"
+
+
+def compiled(config: Config, weights: Weights) -> CompiledCasFT:
+    """A trained network as its kernels have it.
+
+    Raises:
+        ValueError: the weights are not those of such a network.
+    """
+    return CompiledCasFT(config, verified(weights, shapes(config)))
+
+
+def shapes(config: Config) -> Shapes:
+    """Shapes of the network's weights, where its flow is affine."""
+    base, parts = config.base, config.parts
+    likelihood = "likelihood" in base.components
+    columns = len(CONTEXT) + len(HORIZON)
+    own = {} if likelihood else concat.intensity_shapes(base.members, base.width)
+    condition = base.width + parts + columns * base.bins
+    return {
+        **named("front", concat.shapes(base, extra=2 * parts - likelihood)),
+        **named("own_intensity", own),
+        **named("denoiser", denoiser_shapes(base.members, parts, condition)),
+        "trend_mean": (parts,),
+        "trend_scale": (parts,),
+    }

@@ -1,29 +1,29 @@
 """ConCat (arXiv 2409.16623): a neural jump ODE over a cascade's events, for any age and horizon.
 
-Every jump is read as a vector e; the state flows between jumps and steps at them (`jump_scan`); it
-is carried on to the age, and the head answers for any horizon from it, from what is known beside
-it (count, age, silence, traces, hours) and from the horizon. The parts of the paper's model can be
-had one by one:
+Every jump is read as a vector e; the state flows between jumps and steps at them; it is carried on
+to the age, and the head answers for any horizon from it, from what is known beside it (count, age,
+silence, traces, hours) and from the horizon. The parts of the paper's model can be had one by one:
 
     structure   GraphWave vectors of the events' users in the cascade graph (`graphwave`)
     users       an embedding of each event's user by hash, which a user never seen has as well
-    encoder     causal Transformers over both before the ODE (`encoder`)
-    likelihood  the events as a point process whose intensity the state gives (`intensity`)
+    encoder     causal Transformers over both before the ODE (`jump_ode.encoder_states`)
+    likelihood  the events as a point process whose intensity the state gives
 
 A structure is that of the graph at the age, so with it every observation is a replay of its own;
 without, one replay serves all observations of a cascade.
+
+Here is what it reads, and how a trained one answers on a CPU: by compiled kernels, without PyTorch.
+`models.forecasters.networks.concat` is the network as it is trained, and what answers where it has
+a part that no kernel has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from models.cascades.batch import Batch
 from models.cascades.clock import clock_of
@@ -37,21 +37,16 @@ from models.cascades.sequences import (
     horizon_features,
     sequences_of,
 )
-from models.forecasters.jump_ode.encoder import Encoder
-from models.forecasters.jump_ode.encoder_states import encodings
-from models.forecasters.jump_ode.flows import AffineFlow, Flow, NeuralFlow
-from models.forecasters.jump_ode.intensity import Intensity
-from models.forecasters.jump_ode.scan import JumpODE
-from models.forecasters.jump_ode.states import states_at
+from models.forecasters.jump_ode import encoder_states
+from models.forecasters.jump_ode.states import JumpWeights, jump_shapes, states_at
 from models.kernels import dense
-from models.learning.layers import Head, MemberLinear, PiecewiseLinear, pinball
-from models.learning.loop import Network
+from models.learning.weights import Shapes, Weights, affine, named, verified, within
 
 COMPONENTS = ("structure", "users", "encoder", "likelihood")
 SUMMARISED = FEATURES.index("summarised")
 USER_BUCKETS = 2_048
 USER_WIDTH = 16
-LEAST_DEVIATION = 0.1
+FLOWS = ("affine", "neural")
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,14 +80,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"got flow {self.flow!r}; expected one of {', '.join(FLOWS)}")
 
 
-FLOWS: dict[str, Callable[[int, int], Flow]] = {"affine": AffineFlow, "neural": NeuralFlow}
-
-
 class Observed(NamedTuple):
-    """Observations as the network reads them.
+    """Observations as the network reads them: arrays, or tensors where PyTorch works on them.
 
     Attributes:
-        offsets: jumps of cascade i are those from `offsets[i]` to `offsets[i + 1]`.
+        offsets: jumps of cascade i are those from `offsets[i]` to `offsets[i + 1]`; an array.
         features: float32, shape (jumps, len(FEATURES)).
         clock: of the jumps, float32, shape (jumps,).
         multiplicity: events of each jump, float32, shape (jumps,).
@@ -105,15 +97,15 @@ class Observed(NamedTuple):
     """
 
     offsets: NDArray[np.int64]
-    features: Tensor
-    clock: Tensor
-    multiplicity: Tensor
-    users: Tensor
-    structure: Tensor | None
-    jump: Tensor
-    until: Tensor
-    table: Tensor
-    horizons: Tensor
+    features: Any
+    clock: Any
+    multiplicity: Any
+    users: Any
+    structure: Any
+    jump: Any
+    until: Any
+    table: Any
+    horizons: Any
 
 
 def observe(
@@ -152,237 +144,147 @@ def observe(
             vectors[first : first + len(own)] = own[: sequences.offsets[row + 1] - first]
     return Observed(
         offsets=sequences.offsets,
-        features=torch.from_numpy(sequences.features),
-        clock=torch.from_numpy(clock_of(sequences.times)),
-        multiplicity=torch.from_numpy((sequences.counts - starts).astype(np.float32)),
-        users=torch.from_numpy(sequences.users.astype(np.int64) % USER_BUCKETS),
-        structure=None if vectors is None else torch.from_numpy(vectors),
-        jump=torch.from_numpy(cuts.jump),
-        until=torch.from_numpy(clock_of(ages)),
-        table=torch.from_numpy(np.concatenate([context, asked], axis=2)),
-        horizons=torch.from_numpy(clock_of(horizons)),
+        features=sequences.features,
+        clock=clock_of(sequences.times),
+        multiplicity=(sequences.counts - starts).astype(np.float32),
+        users=sequences.users.astype(np.int64) % USER_BUCKETS,
+        structure=None if vectors is None else vectors,
+        jump=cuts.jump,
+        until=clock_of(ages),
+        table=np.concatenate([context, asked], axis=2),
+        horizons=clock_of(horizons),
     )
 
 
-class Targets(NamedTuple):
-    """What came.
-
-    Attributes:
-        increments: log2(1 + increment), float32, shape (n, horizons).
-        trend: log2(1 + events) in each part of the time to the horizon, float32, shape (n,
-            horizons, parts).
-        weights: float32, shape (n,); mean about 1.
-    """
-
-    increments: Tensor
-    trend: Tensor
-    weights: Tensor
-
-
-class ConCatNetwork(Network):
-    """The members' networks.
+class CompiledConCat:
+    """A trained network as its kernels have it.
 
     Args:
-        config: of them.
-        extra: numbers that a network built on this one gives the head beside the state.
-
-    Attributes:
-        structured: whether it reads the structure at the age.
+        config: of a network for which `compiles` holds.
+        weights: of the whole network.
     """
 
-    feature_mean: Tensor
-    feature_scale: Tensor
-
-    def __init__(self, config: Config, extra: int = 0) -> None:
-        super().__init__()
+    def __init__(self, config: Config, weights: Weights) -> None:
         self.config = config
-        self.members = config.members
         self.structured = "structure" in config.components
-        members, width, has = config.members, config.width, config.components
-        self.register_buffer("feature_mean", torch.zeros(len(FEATURES)))
-        self.register_buffer("feature_scale", torch.ones(len(FEATURES)))
-        structure = STRUCTURE_WIDTH if self.structured else 0
-        users = USER_WIDTH if "users" in has else 0
-        self.users = nn.Embedding(USER_BUCKETS, USER_WIDTH) if users else None
-        if self.users is not None:
-            nn.init.normal_(self.users.weight, std=0.1)
-        inputs = len(FEATURES) + structure
-        self.encoder = Encoder(members, inputs, users) if "encoder" in has else None
-        jump = inputs + users + (self.encoder.outputs if self.encoder is not None else 0)
-        self.read = MemberLinear(members, jump, 3 * width)
-        flow = FLOWS[config.flow](members, width)
-        self.ode = JumpODE(members, width, flow)
-        self.intensity = Intensity(members, width) if "likelihood" in has else None
-        self.table = PiecewiseLinear(len(CONTEXT) + len(HORIZON), config.bins)
-        beside = width + (self.intensity is not None) + extra
-        self.head = Head(members, beside + self.table.outputs, config.head, config.dropout)
+        self._front = CompiledFront(config, weights)
 
-    def fit_inputs(self, observed: Observed, targets: Targets) -> None:
-        """Sets the scales of the inputs and the beginning of the output from training data."""
-        self.feature_mean.copy_(observed.features.mean(0))
-        # What is rare, or not seen here at all, must not drown the rest where it does occur.
-        self.feature_scale.copy_(1 / observed.features.std(0).clamp_min(LEAST_DEVIATION))
-        self.table.fit(observed.table.flatten(0, 1).numpy())
-        self.head.start_at(float(targets.increments.mean()))
-
-    def inputs(self, observed: Observed) -> Tensor:
-        """What all members read of each jump, shape (jumps, inputs)."""
-        parts = [(observed.features - self.feature_mean) * self.feature_scale]
-        if observed.structure is not None:
-            parts.append(observed.structure)
-        if self.users is not None:
-            parts.append(self.users(observed.users))
-        return torch.cat(parts, 1) if len(parts) > 1 else parts[0]
-
-    def jumps(self, observed: Observed) -> Tensor:
-        """What each jump brings to the unit's gates, shape (members, jumps, 3 width)."""
-        inputs = self.inputs(observed)
-        shared = inputs.expand(self.config.members, -1, -1)
-        if self.encoder is None:
-            return self.read(shared)
-        encoded = self.encoder(*self._parted(inputs), observed.clock, observed.offsets)
-        return self.read(torch.cat([shared, encoded], -1))
-
-    def _parted(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What the encoder's Transformers read: all but the users' embeddings, and those."""
-        if self.users is None:
-            return inputs, None
-        return inputs[:, :-USER_WIDTH], inputs[:, -USER_WIDTH:]
-
-    def states(self, observed: Observed) -> tuple[Tensor, Tensor, Tensor]:
-        """State at each observation, expected events so far, and log-likelihood per event.
-
-        Returns:
-            shapes (members, n, width), (members, n) (0 without a likelihood) and ().
-        """
-        before, after = self.ode(self.jumps(observed), observed.clock, observed.offsets)
-        some = observed.jump.clamp_min(0)
-        found = (observed.jump >= 0)[:, None]
-        if len(observed.clock):
-            state = torch.where(found, after[:, some], self.ode.start[:, None])
-            since = torch.where(found[:, 0], observed.clock[some], 0.0)
-        else:
-            state = self.ode.start[:, None].expand(-1, len(some), -1)
-            since = torch.zeros_like(observed.until)
-        state_now = self.ode.flow(state, since, observed.until)
-        if self.intensity is None:
-            return state_now, state.new_zeros(state.shape[:2]), state.new_zeros(())
-        expected, likelihood = self.intensity.of_jumps(
-            before,
-            after,
-            observed.clock,
-            observed.multiplicity,
-            observed.features[:, SUMMARISED] > 0,
-            observed.offsets,
-            self.ode,
-        )
-        tail = self.intensity.between(state, since, observed.until, self.ode.flow)
-        sofar = torch.where(found[:, 0], expected[:, some], 0.0) if len(observed.clock) else 0.0
-        return state_now, sofar + tail, likelihood
-
-    def forward(self, observed: Observed) -> tuple[Tensor, Tensor, Tensor]:
-        """Means (members, n, horizons), quantiles (..., levels), log-likelihood per event ()."""
-        state, expected, likelihood = self.states(observed)
-        beside = [] if self.intensity is None else [torch.log1p(expected)[..., None]]
-        mean, quantiles = self.answer(torch.cat([state, *beside], -1), observed.table)
-        return mean, quantiles, likelihood
-
-    def answer(self, state: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
-        """The head's answers.
-
-        Args:
-            state: shape (members, n, numbers) or (members, n, horizons, numbers).
-            table: shape (n, horizons, columns).
-        """
-        members = len(state)
-        n, horizons, _ = table.shape
-        if state.dim() == 3:
-            state = state[:, :, None].expand(-1, -1, horizons, -1)
-        encoded = self.table(table.flatten(0, 1)).unflatten(0, (n, horizons))
-        return self.head(torch.cat([state, encoded.expand(members, -1, -1, -1)], -1))
-
-    def loss(self, observed: Observed, targets: Targets) -> Tensor:
-        """Squared error of the mean, quantile loss and negative log-likelihood, over members."""
-        mean, quantiles, likelihood = self(observed)
-        return point_loss(mean, quantiles, targets) - self.config.likelihood * likelihood
-
-    @torch.no_grad()
     def predict(self, observed: Observed) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean over members of the means, shape (n, horizons), and of the quantiles."""
-        if not self.compiles(observed):
-            mean, quantiles, _ = self(observed)
-            return mean.mean(0).double().cpu().numpy(), quantiles.mean(0).double().cpu().numpy()
-        if self.intensity is None:
-            return self.answer_compiled(self.states_compiled(observed), observed)
-        carried, expected, _ = self.states(observed)
-        state = torch.cat([carried, torch.log1p(expected)[..., None]], -1)
-        return self.answer_compiled(state.numpy(), observed)
+        return self._front.answer(self._front.states(observed), observed)
 
-    def compiles(self, observed: Observed) -> bool:
-        """Whether compiled kernels can answer."""
-        return self.config.flow == "affine" and observed.table.device.type == "cpu"
 
-    def states_compiled(self, observed: Observed) -> NDArray[np.float32]:
-        """The states of `states`, by compiled kernels."""
+class CompiledFront:
+    """From events to states, and from states to answers: what ConCat and CasFT share.
+
+    Attributes:
+        members: whose answers are averaged.
+        jump: weights of the jump ODE.
+
+    Args:
+        config: its flow is affine.
+        weights: of the network, by their names in it.
+    """
+
+    def __init__(self, config: Config, weights: Weights) -> None:
+        self.members = config.members
+        self.jump = JumpWeights.of(weights)
+        self.table = weights["table.low"], weights["table.scale"]
+        self._mean, self._scale = weights["feature_mean"], weights["feature_scale"]
+        self._users = weights.get("users.weight")
+        self._encoder = within(weights, "encoder")
+        self._head = dense.head_arrays(within(weights, "head"))
+
+    def states(self, observed: Observed) -> NDArray[np.float32]:
+        """The state at each observation, shape (members, n, width)."""
         inputs = self.inputs(observed)
         return states_at(
-            observed.jump.numpy(),
-            observed.until.numpy(),
-            inputs.numpy(),
-            self.encoded_compiled(inputs, observed),
-            observed.clock.numpy(),
-            observed.offsets,
-            self.read,
-            self.ode,
+            observed.jump, observed.until, inputs, self.encoded(inputs, observed),
+            observed.clock, observed.offsets, self.jump,
+        )  # fmt: skip
+
+    def inputs(self, observed: Observed) -> NDArray[np.float32]:
+        """What all members read of each jump, shape (jumps, inputs)."""
+        parts = [(observed.features - self._mean) * self._scale]
+        if observed.structure is not None:
+            parts.append(observed.structure)
+        if self._users is not None:
+            parts.append(self._users[observed.users])
+        return np.concatenate(parts, axis=1)
+
+    def encoded(self, inputs: NDArray[np.float32], observed: Observed) -> NDArray[np.float32]:
+        """What the encoder makes of `inputs`, shape (members, jumps, outputs); 0 without one."""
+        if not self._encoder:
+            return np.empty((self.members, len(inputs), 0), np.float32)
+        split = inputs.shape[1] - (0 if self._users is None else USER_WIDTH)
+        users = None if self._users is None else np.ascontiguousarray(inputs[:, split:])
+        graph = np.ascontiguousarray(inputs[:, :split])
+        return encoder_states.encodings(
+            self._encoder, graph, users, observed.clock, observed.offsets
         )
 
-    def encoded_compiled(self, inputs: Tensor, observed: Observed) -> NDArray[np.float32]:
-        """What the encoder makes of `inputs`, by a compiled kernel.
-
-        Returns:
-            shape (members, jumps, outputs), of no outputs without an encoder.
-        """
-        clock = observed.clock.numpy()
-        if self.encoder is None:
-            return np.empty((self.members, len(clock), 0), np.float32)
-        return encodings(self.encoder, *self._parted(inputs), clock, observed.offsets)
-
-    def answer_compiled(
+    def answer(
         self,
         states: NDArray[np.float32],
         observed: Observed,
         beside: NDArray[np.float32] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The members' mean of `answer`, by a compiled kernel.
+        """The head's mean over members, shape (n, horizons), and quantiles, (..., levels).
 
         Args:
             states: shape (members, n, width).
             observed: has the table.
             beside: what else the head reads of each horizon, shape (members, n, horizons, numbers).
         """
-        table = observed.table.numpy()
         if beside is None:
-            beside = nothing_beside(self.members, table)
-        answers = dense.head(states, beside, table, *compiled_head(self.table, self.head))
+            beside = dense.nothing_beside(self.members, observed.table)
+        answers = dense.head(states, beside, observed.table, *self.table, *self._head)
         return answers[..., 0], answers[..., 1:]
 
 
-def nothing_beside(members: int, table: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What `dense.head` takes where a head reads nothing beside state and table."""
-    return np.empty((members, *table.shape[:2], 0), np.float32)
+def compiles(config: Config) -> bool:
+    """Whether compiled kernels answer for a whole network of this configuration."""
+    return config.flow == "affine" and "likelihood" not in config.components
 
 
-def compiled_head(table: PiecewiseLinear, head: Head) -> list[NDArray[Any]]:
-    """What `dense.head` takes after its inputs."""
-    tensors = [table.low, table.scale]
-    for layer in (head.first, head.second, head.last):
-        tensors += [layer.weight.detach(), layer.bias.detach()]
-    return [tensor.numpy() for tensor in tensors]
+def compiled(config: Config, weights: Weights) -> CompiledConCat:
+    """A trained network as its kernels have it.
+
+    Raises:
+        ValueError: the weights are not those of such a network.
+    """
+    return CompiledConCat(config, verified(weights, shapes(config)))
 
 
-def point_loss(mean: Tensor, quantiles: Tensor, targets: Targets) -> Tensor:
-    """Squared error of the mean plus quantile loss, weighted mean a member, summed over them."""
-    weights = targets.weights[:, None]
-    squared = weights * (mean - targets.increments) ** 2
-    quantile = weights[..., None] * pinball(quantiles, targets.increments)
-    return squared.mean((1, 2)).sum() + quantile.mean((1, 2)).sum(-1).sum()
+def shapes(config: Config, extra: int = 0) -> Shapes:
+    """Shapes of the network's weights, where its flow is affine.
+
+    Args:
+        config: of the network.
+        extra: numbers that a network built on this one gives the head beside the state.
+    """
+    members, width, has = config.members, config.width, config.components
+    inputs = len(FEATURES) + (STRUCTURE_WIDTH if "structure" in has else 0)
+    users = USER_WIDTH if "users" in has else 0
+    encoder = encoder_states.shapes(members, inputs, users) if "encoder" in has else {}
+    outputs = encoder_states.WIDTH * (1 + bool(users)) if encoder else 0
+    columns = len(CONTEXT) + len(HORIZON)
+    likelihood = "likelihood" in has
+    beside = width + likelihood + extra
+    found: dict[str, tuple[int, ...]] = {
+        "feature_mean": (len(FEATURES),),
+        "feature_scale": (len(FEATURES),),
+        **({"users.weight": (USER_BUCKETS, USER_WIDTH)} if users else {}),
+        **named("encoder", encoder),
+        **jump_shapes(members, inputs + users + outputs, width),
+        **(named("intensity", intensity_shapes(members, width)) if likelihood else {}),
+        "table.low": (columns, config.bins),
+        "table.scale": (columns, config.bins),
+        **named("head", dense.head_shapes(members, beside + columns * config.bins, config.head)),
+    }
+    return found
+
+
+def intensity_shapes(members: int, width: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of an `Intensity`."""
+    return named("inner", affine(members, width, width)) | named("outer", affine(members, width, 1))

@@ -1,18 +1,18 @@
-"""A multilayer perceptron on the hand features, encoded piecewise-linearly, for any horizon."""
+"""A multilayer perceptron on the hand features, encoded piecewise-linearly, for any horizon.
+
+Here is how a trained one answers on a CPU: by compiled kernels, without PyTorch.
+`models.forecasters.networks.mlp` is the network as it is trained.
+"""
 
 from __future__ import annotations
 
 import msgspec
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from models.cascades.features import HORIZON_NAMES, NAMES
-from models.forecasters.concat import Targets, compiled_head, nothing_beside, point_loss
 from models.kernels import dense
-from models.learning.layers import Head, PiecewiseLinear
-from models.learning.loop import Network
+from models.learning.weights import Shapes, Weights, named, verified, within
 
 COLUMNS = (*NAMES, *HORIZON_NAMES)
 
@@ -33,39 +33,51 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dropout: float = 0.35
 
 
-class MLPNetwork(Network):
-    """The members' networks; they read a table of features, shape (n, horizons, columns)."""
+class CompiledMLP:
+    """A trained network as its kernels have it.
 
-    def __init__(self, config: Config) -> None:
-        super().__init__()
+    Args:
+        config: of the network.
+        weights: of the whole network.
+    """
+
+    def __init__(self, config: Config, weights: Weights) -> None:
         self.config = config
-        self.members = config.members
-        self.table = PiecewiseLinear(len(COLUMNS), config.bins)
-        self.head = Head(config.members, self.table.outputs, config.head, config.dropout)
+        self._members = config.members
+        self._arrays = [
+            weights["table.low"], weights["table.scale"],
+            *dense.head_arrays(within(weights, "head")),
+        ]  # fmt: skip
 
-    def fit_inputs(self, table: Tensor, targets: Targets) -> None:
-        """Sets the scales of the inputs and the beginning of the output from training data."""
-        self.table.fit(table.flatten(0, 1).numpy())
-        self.head.start_at(float(targets.increments.mean()))
-
-    def forward(self, table: Tensor) -> tuple[Tensor, Tensor]:
-        """Means (members, n, horizons) and quantiles (..., levels)."""
-        n, horizons, _ = table.shape
-        encoded = self.table(table.flatten(0, 1)).unflatten(0, (n, horizons))
-        return self.head(encoded.expand(self.config.members, -1, -1, -1))
-
-    def loss(self, table: Tensor, targets: Targets) -> Tensor:
-        """Squared error of the mean and quantile loss, over members."""
-        mean, quantiles = self(table)
-        return point_loss(mean, quantiles, targets)
-
-    @torch.no_grad()
-    def predict(self, table: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def predict(
+        self, table: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean over members of the means, shape (n, horizons), and of the quantiles."""
-        if table.device.type != "cpu":
-            mean, quantiles = self(table)
-            return mean.mean(0).double().cpu().numpy(), quantiles.mean(0).double().cpu().numpy()
-        members, asked = self.config.members, table.numpy()
-        nothing = np.empty((members, len(asked), 0), np.float32), nothing_beside(members, asked)
-        answers = dense.head(*nothing, asked, *compiled_head(self.table, self.head))
+        states = np.empty((self._members, len(table), 0), np.float32)
+        beside = dense.nothing_beside(self._members, table)
+        answers = dense.head(states, beside, table, *self._arrays)
         return answers[..., 0], answers[..., 1:]
+
+
+def compiles(config: Config) -> bool:
+    """Compiled kernels answer for all of them."""
+    return True
+
+
+def compiled(config: Config, weights: Weights) -> CompiledMLP:
+    """A trained network as its kernels have it.
+
+    Raises:
+        ValueError: the weights are not those of such a network.
+    """
+    return CompiledMLP(config, verified(weights, shapes(config)))
+
+
+def shapes(config: Config) -> Shapes:
+    """Shapes of the network's weights."""
+    columns = len(COLUMNS)
+    return {
+        "table.low": (columns, config.bins),
+        "table.scale": (columns, config.bins),
+        **named("head", dense.head_shapes(config.members, columns * config.bins, config.head)),
+    }

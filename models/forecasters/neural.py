@@ -2,44 +2,52 @@
 
 A version is three files: `config.json` (the network's configuration and the calibration),
 `weights.safetensors` (in half precision, but for the scales of the inputs), and the card.
+
+On a CPU compiled kernels answer. Where a network has a part that no kernel has, or was just
+trained, PyTorch does (extra `train`).
 """
 
 from __future__ import annotations
 
+import importlib
 from abc import abstractmethod
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar, Self
 
 import msgspec
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from models.cascades.batch import Batch
 from models.cascades.features import HORIZON_NAMES, NAMES, features_of
+from models.extras import needed
 from models.forecasters import casft, concat, mlp
 from models.forecasters.calibration import Calibration
 from models.forecasters.quantiles import settle
 from models.forecasters.reading import FeatureForecaster
 from models.interface import Increments, ReadingForecaster
-from models.learning.network_files import load_network, save_network
+from models.learning.network_files import Stored, load_network, save_network
+from models.learning.weights import single
 
 
 class NeuralForecaster(ReadingForecaster):
     """A network that answers for the members' mean.
 
     Attributes:
-        network: in evaluation mode.
+        kind: the module of its configuration and its kernels.
+        network: compiled kernels, or the PyTorch module in evaluation mode.
         calibration: of its answers.
     """
 
-    network_class: ClassVar[type[Any]]
-    config_class: ClassVar[type[Any]]
+    kind: ClassVar[ModuleType]
+    _trained_as: ClassVar[tuple[str, str]]  # module and class of the PyTorch module
 
     def __init__(
         self, network: Any, calibration: Calibration | None = None, version: str = "0"
     ) -> None:
-        self.network = network.eval()
+        self.network = network
+        self._weights: dict[str, NDArray[Any]] | None = None  # as a file had them
         self.calibration = Calibration() if calibration is None else calibration
         self.version = version
 
@@ -64,21 +72,37 @@ class NeuralForecaster(ReadingForecaster):
             ValueError: a file is not what it should be, or is of another network than this
                 program's.
         """
-        stored = load_network(folder, cls.network_class, cls.config_class, cls.reads())
+        stored = load_network(folder, cls.kind.Config, cls.reads())
         try:
             calibration = msgspec.convert(stored.told["calibration"], Calibration)
-        except KeyError as error:
+            network = cls._ready(stored)
+        except (KeyError, RuntimeError, ZeroDivisionError) as error:
             raise ValueError(f"{folder}: {error}") from error
-        return cls(stored.network, calibration, version)
+        model = cls(network, calibration, version)
+        model._weights = stored.weights
+        return model
+
+    @classmethod
+    def _ready(cls, stored: Stored) -> Any:
+        if cls.kind.compiles(stored.config):
+            return cls.kind.compiled(stored.config, single(stored.weights))
+        with needed(f"{cls.name} with these parts answers by PyTorch"):
+            import torch
+
+            network = cls.network_class()(stored.config)
+        network.load_state_dict({k: torch.from_numpy(v) for k, v in single(stored.weights).items()})
+        return network.eval()
+
+    @classmethod
+    def network_class(cls) -> type[Any]:
+        """The PyTorch module that is trained."""
+        module, name = cls._trained_as
+        found: type[Any] = getattr(importlib.import_module(module), name)
+        return found
 
     def save(self, folder: Path) -> None:
         """Writes the configuration and the weights into a folder that exists."""
-        # A narrow bin of the inputs is less than half precision can tell, and its scale more.
-        learnt = {name for name, _ in self.network.named_parameters()}
-        weights = {
-            name: value.half() if name in learnt else value
-            for name, value in self.network.state_dict().items()
-        }
+        weights = _of_a_file(self.network) if self._weights is None else self._weights
         save_network(
             folder, self.network.config, weights, self.reads(), calibration=self.calibration
         )
@@ -111,26 +135,26 @@ class ConCat(SequenceForecaster):
     """The jump ODE; see `models.forecasters.concat`."""
 
     name = "concat"
-    network_class = concat.ConCatNetwork
-    config_class = concat.Config
+    kind: ClassVar[ModuleType] = concat
+    _trained_as: ClassVar[tuple[str, str]] = ("models.forecasters.networks.concat", "ConCatNetwork")
 
 
 class CasFT(SequenceForecaster):
     """The jump ODE carried on to the horizon, and trends; see `models.forecasters.casft`."""
 
     name = "casft"
-    network_class = casft.CasFTNetwork
-    config_class = casft.Config
+    kind: ClassVar[ModuleType] = casft
+    _trained_as: ClassVar[tuple[str, str]] = ("models.forecasters.networks.casft", "CasFTNetwork")
 
 
 class MLP(FeatureForecaster, NeuralForecaster):
     """The perceptron on hand features; see `models.forecasters.mlp`."""
 
     name = "mlp"
-    network_class = mlp.MLPNetwork
-    config_class = mlp.Config
+    kind: ClassVar[ModuleType] = mlp
+    _trained_as: ClassVar[tuple[str, str]] = ("models.forecasters.networks.mlp", "MLPNetwork")
 
-    def observe(self, batch: Batch, horizons: NDArray[np.float64]) -> torch.Tensor:
+    def observe(self, batch: Batch, horizons: NDArray[np.float64]) -> NDArray[np.float32]:
         return self._table(features_of(batch, horizons))
 
     def answer(
@@ -139,9 +163,21 @@ class MLP(FeatureForecaster, NeuralForecaster):
         return NeuralForecaster.answer(self, self._table(read), batch, horizons)
 
     @staticmethod
-    def _table(rows: NDArray[np.float64]) -> torch.Tensor:
-        return torch.from_numpy(rows.astype(np.float32))
+    def _table(rows: NDArray[np.float64]) -> NDArray[np.float32]:
+        return rows.astype(np.float32)
 
     @classmethod
     def reads(cls) -> list[str]:
         return [*NAMES, *HORIZON_NAMES]
+
+
+def _of_a_file(network: Any) -> dict[str, NDArray[Any]]:
+    """The weights of a PyTorch module as a file has them: in half precision what was learnt.
+
+    A narrow bin of the inputs is less than half precision can tell, and its scale more.
+    """
+    learnt = {name for name, _ in network.named_parameters()}
+    return {
+        name: (value.half() if name in learnt else value).numpy()
+        for name, value in network.state_dict().items()
+    }

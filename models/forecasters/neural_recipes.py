@@ -24,7 +24,8 @@ from models.data.datasets import Cascade, snapshot_at
 from models.forecasters import casft, concat, mlp
 from models.forecasters.boosting_training import Rows, pool, rows_of
 from models.forecasters.calibration import calibrate, held_out
-from models.forecasters.concat import Observed, Targets
+from models.forecasters.concat import Observed
+from models.forecasters.networks.concat import Targets
 from models.forecasters.neural import MLP, CasFT, ConCat, NeuralForecaster
 from models.learning.checkpoint import Checkpoint
 from models.learning.loop import Block, Schedule, train, train_again
@@ -116,7 +117,7 @@ class TableMaterial:
                 values.astype(np.float32).reshape(-1, horizons, *values.shape[1:])
             )
 
-        self._table = grouped(rows.features)
+        self._table = grouped(rows.features).numpy()
         self._targets = grouped(rows.targets)
         self._weights = grouped(rows.weights / rows.weights.mean())[:, 0]
 
@@ -124,8 +125,9 @@ class TableMaterial:
         return -(-len(self._table) // self.size)
 
     def blocks(self, rng: np.random.Generator) -> Iterator[Block]:
-        order = torch.from_numpy(rng.permutation(len(self._table)))
-        for chosen in order.split(self.size):
+        order = rng.permutation(len(self._table))
+        for begin in range(0, len(order), self.size):
+            chosen = order[begin : begin + self.size]
             targets = self._targets[chosen]
             yield self._table[chosen], Targets(targets, targets[..., None], self._weights[chosen])
 
@@ -174,7 +176,7 @@ def fit(
         report: is told how it gets on.
     """
     torch.manual_seed(seed)
-    network = forecaster.network_class(config)
+    network = forecaster.network_class()(config)
     training = make(lambda source: source.train, sources, RECENCY, seed)
     held = make(lambda source: source.validation, sources, 0.0, 1)
     network.fit_inputs(*next(training.blocks(np.random.default_rng(seed))))
@@ -182,7 +184,7 @@ def fit(
     data = [(s.name, s.share, float(s.end), len(s.train), len(s.validation)) for s in sources]
     identity = [forecaster.name, config, asdict(schedule), seed, data, forecaster.reads()]
     found = train(network, training, blocks, schedule, seed, report, Checkpoint(identity))
-    rehearsal = forecaster(copy.deepcopy(network))
+    rehearsal = forecaster(copy.deepcopy(network).eval())
     rehearsal.calibration = calibrate(rehearsal, held_out(sources))
     both = make(lambda source: [*source.train, *source.validation], sources, RECENCY, seed)
     train_again(network, both, schedule, seed, report)

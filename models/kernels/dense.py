@@ -9,13 +9,16 @@ together.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from models.kernels.vector_math import VECTORISES, sigmoid
 
 _UNROLL = 4
+_OUTPUTS = 6  # of a head: the mean, the median, two steps down and two up
 
 
 @njit(inline="always", **VECTORISES)
@@ -130,6 +133,27 @@ def head(
                     answer[steps - step] += below
                     answer[2 + steps + step] += above
     return out / members
+
+
+def nothing_beside(members: int, table: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What `head` takes where a head reads nothing beside state and table."""
+    return np.empty((members, *table.shape[:2], 0), np.float32)
+
+
+def head_arrays(weights: Mapping[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """What `head` takes of the layers, from the weights of a `Head` by name."""
+    layers = "first", "second", "last"
+    return [weights[f"{layer}.{part}"] for layer in layers for part in ("weight", "bias")]
+
+
+def head_shapes(members: int, inputs: int, width: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the weights of a `Head`."""
+    sizes = {"first": (inputs, width), "second": (width, width), "last": (width, _OUTPUTS)}
+    return {
+        f"{layer}.{part}": (members, rows if part == "weight" else 1, columns)
+        for layer, (rows, columns) in sizes.items()
+        for part in ("weight", "bias")
+    }
 
 
 @njit(cache=True, nogil=True)

@@ -7,14 +7,15 @@ is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.numpy import load_file, save_file
 
 CONFIG = "config.json"
 WEIGHTS = "weights.safetensors"
@@ -24,22 +25,21 @@ class Stored(NamedTuple):
     """What was read.
 
     Attributes:
-        network: with its weights.
+        config: of the network.
+        weights: by name, in the precision of the file.
         told: the content of `config.json`.
     """
 
-    network: Any
+    config: Any
+    weights: dict[str, NDArray[Any]]
     told: dict[str, Any]
 
 
-def load_network(
-    folder: Path, make: Callable[[Any], nn.Module], config_class: type[Any], reads: Any
-) -> Stored:
+def load_network(folder: Path, config_class: type[Any], reads: Any) -> Stored:
     """The network in a folder that `save_network` wrote.
 
     Args:
         folder: of the version.
-        make: makes a network of a configuration.
         config_class: of the configuration.
         reads: names of what this program computes for it, as they were saved.
 
@@ -54,18 +54,18 @@ def load_network(
             raise ValueError(
                 "it was trained on other inputs than this program computes; train it again"
             )
-        network = make(msgspec.convert(told["network"], config_class))
+        config = msgspec.convert(told["network"], config_class)
         weights = load_file(folder / WEIGHTS)
-        network.load_state_dict({name: value.float() for name, value in weights.items()})
-    except (KeyError, TypeError, RuntimeError, ZeroDivisionError, SafetensorError) as error:
+    except (KeyError, TypeError, ZeroDivisionError, SafetensorError) as error:
         raise ValueError(f"{folder}: {error}") from error
-    return Stored(network, told)
+    return Stored(config, weights, told)
 
 
 def save_network(
-    folder: Path, config: Any, weights: Mapping[str, Tensor], reads: Any, **more: Any
+    folder: Path, config: Any, weights: Mapping[str, NDArray[Any]], reads: Any, **more: Any
 ) -> None:
     """Writes the two files into a folder that exists; `more` goes into the configuration's."""
-    save_file({name: value.contiguous() for name, value in weights.items()}, folder / WEIGHTS)
+    contiguous = {name: np.ascontiguousarray(value) for name, value in weights.items()}
+    save_file(contiguous, folder / WEIGHTS)
     content = {"network": config, **more, "reads": reads}
     (folder / CONFIG).write_bytes(msgspec.json.format(msgspec.json.encode(content)) + b"\n")

@@ -10,7 +10,6 @@ settings and models and never changes is left as it was made.
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import msgspec
@@ -58,8 +57,6 @@ def _saved(value: Any, arrays: dict[str, NDArray], seen: set[int], where: str) -
         return ["plain", value]
     if isinstance(value, np.ndarray):
         return ["array", _add(value, arrays)]
-    if _is_tensor(value):
-        return ["tensor", _add(value.detach().numpy(), arrays)]
     if isinstance(value, dict):
         if not all(isinstance(part, _PLAIN) for pair in value.items() for part in pair):
             raise ObjectStateError(f"{where}: got a dictionary; expected one of plain values")
@@ -87,12 +84,8 @@ def _restored(value: Any, node: list[Any], arrays: Arrays) -> Any:
         return arrays[rest[0]][()]
     if kind == "plain":
         return rest[0]
-    if kind == "array":
+    if kind in ("array", "tensor"):  # tensors were kept before networks were stepped by kernels
         return arrays[rest[0]].copy()
-    if kind == "tensor":
-        import torch  # only states with tensors need it, and their owners have it
-
-        return torch.from_numpy(arrays[rest[0]].copy())
     if kind == "dict":
         return type(value)(zip(*rest, strict=True))
     if kind in ("list", "tuple"):
@@ -117,10 +110,5 @@ def _add(array: NDArray, arrays: dict[str, NDArray]) -> str:
 
 
 def _is_fixed(value: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return isinstance(value, Settings) or (torch is not None and isinstance(value, torch.nn.Module))
-
-
-def _is_tensor(value: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
+    """Whether it is no state: settings, and what says so itself by an attribute `FIXED`."""
+    return isinstance(value, Settings) or getattr(type(value), "FIXED", False)

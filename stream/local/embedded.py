@@ -33,7 +33,10 @@ def binary() -> Path:
     """
     package = importlib.util.find_spec("noida_db")
     if package is None or package.origin is None:
-        raise BrokerError("the embedded broker is missing; install it with `pip install noida-db`")
+        raise BrokerError(
+            "the embedded broker is not installed: pip install 'tidecast[demo]', or run Apache "
+            "Kafka and name it with --kafka"
+        )
     for name in ("noida-db", "noida-db.exe"):
         program = Path(package.origin).with_name(name)
         if program.is_file():

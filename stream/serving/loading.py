@@ -17,6 +17,7 @@ import numpy as np
 
 from models import registry
 from models.interface import Forecaster
+from models.kernels import threads
 from stream.processes import starting
 from stream.serving.cost import CallCost
 from stream.settings import Settings
@@ -159,10 +160,12 @@ def _load(settings: Settings, name: str, version: str | None, root: Path) -> Loa
 
 
 def limit_threads(count: int) -> None:
-    """Gives torch so many threads, where a model has loaded it: by itself it takes every core.
+    """Gives kernels so many threads, and PyTorch where a model has loaded it.
 
-    Threads that come later have as many; one that has computed with torch keeps what it had.
+    By themselves they take every core. Threads that come later have as many; one that has computed
+    with PyTorch keeps what it had.
     """
+    threads.limit(count)
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(count)

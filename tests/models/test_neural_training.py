@@ -17,7 +17,8 @@ from models.cascades.recordings import Source
 from models.cascades.replays import Replays
 from models.data.datasets import snapshot_at
 from models.forecasters import neural_recipes
-from models.forecasters.concat import COMPONENTS, Targets
+from models.forecasters.concat import COMPONENTS
+from models.forecasters.networks.concat import Targets
 from models.forecasters.neural import NeuralForecaster
 from models.interface import Forecaster, Increments
 from models.learning.checkpoint import Checkpoint, checkpoints

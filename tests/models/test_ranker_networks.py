@@ -7,12 +7,14 @@ import pytest
 import torch
 
 from models.caches.decayed import DecayedCountRanker
+from models.caches.mamba_step import CompiledCacheMamba, shapes
 from models.caches.model import RANKERS, CacheMamba
 from models.caches.networks.material import Histories, RankerMaterial
-from models.caches.networks.ranker import HORIZONS, Config, _missed
+from models.caches.networks.ranker import RankerNetwork, TorchStepper, _missed
 from models.caches.networks.training import train_ranker
 from models.caches.neural import NeuralCache
 from models.caches.request_history import TAUS, WIDTH, RequestHistory
+from models.caches.stepper import HORIZONS, Config, Stepper
 from models.caches.workload import TooFewRequestsError, workload
 from models.data.datasets import RequestTrace
 from models.judging import ranking
@@ -38,6 +40,43 @@ def _noisy(name: str):
     network = RANKERS[name].untrained(SMALL, 0)
     torch.nn.init.normal_(network.correct.weight)
     return network
+
+
+def stepper_of(name: str, network: RankerNetwork) -> Stepper:
+    """The network as caches of that name step it."""
+    return RANKERS[name].of(network).stepper
+
+
+def test_the_compiled_step_is_the_step() -> None:
+    network = _noisy("cachemamba")
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    compiled, reference = stepper_of("cachemamba", network), TorchStepper(network)
+    assert isinstance(compiled, CompiledCacheMamba)
+    random = np.random.default_rng(1)
+    mine, theirs = compiled.start(7), reference.start(7)
+    for _ in range(12):
+        features = 3 * random.normal(size=(7, WIDTH)).astype(np.float32)
+        elapsed = (random.random(7) * 3 + 0.01).astype(np.float32)
+        alone, _ = compiled.step(features[2:3], [part[2:3] for part in mine], elapsed[2:3])
+        before = [part.copy() for part in mine]
+        got, stepped = compiled.step(features, mine, elapsed)
+        for kept, was in zip(mine, before, strict=True):
+            np.testing.assert_array_equal(kept, was)
+        expected, theirs = reference.step(features, theirs, elapsed)
+        mine = stepped
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(alone[0], got[2], "an object alone is as among others")
+        for one, two in zip(mine, theirs, strict=True):
+            np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-4)
+
+
+def test_shapes_are_those_of_the_network() -> None:
+    for config in (SMALL, Config(), Config(width=24, layers=2)):
+        network = RANKERS["cachemamba"].untrained(config, 0)
+        found = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+        assert found == shapes(config)
 
 
 @pytest.mark.parametrize("name", RANKERS)
@@ -144,8 +183,8 @@ def test_training_lowers_the_loss_and_can_be_repeated(name, trained):
     with torch.no_grad():
         assert found["validation_loss"] < begun.validation_loss(late)
     again, _ = train_ranker(name, [_requests()], 0, SMALL, QUICK)
-    for one, two in zip(model.network.parameters(), again.network.parameters(), strict=True):
-        assert torch.equal(one, two)
+    for key, value in model.weights.items():
+        np.testing.assert_array_equal(value, again.weights[key])
 
 
 @pytest.mark.parametrize("name", RANKERS)
@@ -153,9 +192,9 @@ def test_a_saved_model_comes_back(name, trained, tmp_path):
     model, _ = trained[name]
     model.save(tmp_path)
     back = RANKERS[name].load(tmp_path, "7")
-    assert back.version == "7" and back.network.config == SMALL
-    for one, two in zip(model.network.parameters(), back.network.parameters(), strict=True):
-        assert torch.equal(one, two)
+    assert back.version == "7" and back.config == back.stepper.config == SMALL
+    for key, value in model.weights.items():
+        np.testing.assert_array_equal(value, back.weights[key])
     (tmp_path / "config.json").write_bytes(
         (tmp_path / "config.json").read_bytes().replace(b"log age", b"log rage")
     )
@@ -167,7 +206,7 @@ def test_a_saved_model_comes_back(name, trained, tmp_path):
 def test_a_cache_steps_the_network_over_whole_histories(name):
     requests = _requests(3_000)
     network = _noisy(name)
-    cache = NeuralCache(network, 10)
+    cache = NeuralCache(stepper_of(name, network), 10)
     for part in np.split(requests, [1, 230, 2_750]):  # which is not where it steps
         cache.replay(part)
     histories = Histories(requests, SMALL.every)
@@ -217,7 +256,7 @@ def ranking_parts(window, parts):
 
 
 def test_a_window_in_parts_is_the_window():
-    model = CacheMamba(_noisy("cachemamba"))
+    model = CacheMamba.of(_noisy("cachemamba"))
     whole, pieces = model.ranker(10), model.ranker(10)
     for window in _windows(1):
         whole.step(window)
@@ -228,7 +267,7 @@ def test_a_window_in_parts_is_the_window():
 
 
 def test_a_rankers_fall_back_is_the_decayed_count():
-    model = CacheMamba(_noisy("cachemamba"))
+    model = CacheMamba.of(_noisy("cachemamba"))
     ranker, plain = model.ranker(10), DecayedCountRanker(10)
     for window in _windows(1):
         ranker.step(window)
@@ -241,7 +280,7 @@ def test_a_rankers_fall_back_is_the_decayed_count():
 
 
 def test_forgetting_keeps_the_memory_of_what_is_kept():
-    model = CacheMamba(_noisy("cachemamba"))
+    model = CacheMamba.of(_noisy("cachemamba"))
     ranker = model.ranker(10, max_objects=40)
     for window in _windows(1):
         ranker.step(window)

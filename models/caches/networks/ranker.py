@@ -18,46 +18,21 @@ import math
 from abc import abstractmethod
 from typing import Any
 
-import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.caches.request_history import TAUS, WIDTH
+from models.caches.stepper import FEATURE_LIMIT, HORIZONS, LIMIT, Config, Memory
 from models.learning.loop import Block, Trainable
 
-# Requests over which the expected share is asked for, exponentially discounted: the time that
-# objects stay in caches of different sizes.
-HORIZONS: tuple[float, ...] = (500.0, 2_000.0, 8_000.0, 32_000.0, 128_000.0)
-# A correction multiplies a weight by e^3 at most: enough to switch a time constant off, and too
-# little to bring back what the counts have forgotten.
-_LIMIT = 3.0
-_FEATURE_LIMIT = 4.0  # standard deviations
 # Weights of the listwise loss and of what caches miss, beside the Poisson loss: a cache goes by the
 # order alone.
 _ORDER, _MISSES = 5.0, 10.0
 _CACHES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # sizes as shares of the objects
 _SOFT = 0.3  # width of a cache's edge in log share
 _LEAST = 1e-9  # share, so that a logarithm is finite
-
-
-class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a network looks like.
-
-    Attributes:
-        every: requests between two steps, a window of the clock that counts requests.
-        width: of the body.
-        layers: blocks of the body.
-        state: components of a channel's state (Mamba).
-        history: steps that attention sees (Transformer).
-    """
-
-    every: int = 200
-    width: int = 16
-    layers: int = 1
-    state: int = 16
-    history: int = 64
 
 
 class RankerNetwork(Trainable):
@@ -162,12 +137,12 @@ class RankerNetwork(Trainable):
 
     def _embed(self, features: Tensor) -> Tensor:
         scaled = (features - self.mean) * self.scale
-        embedded: Tensor = self.embed(scaled.clamp(-_FEATURE_LIMIT, _FEATURE_LIMIT))
+        embedded: Tensor = self.embed(scaled.clamp(-FEATURE_LIMIT, FEATURE_LIMIT))
         return embedded
 
     def _weigh(self, hidden: Tensor) -> Tensor:
         correction = self.correct(self.norm(hidden)).unflatten(-1, self.prior.shape)
-        return self.prior + _LIMIT * torch.tanh(correction / _LIMIT)
+        return self.prior + LIMIT * torch.tanh(correction / LIMIT)
 
 
 def _missed(log: Tensor, portion: Tensor) -> Tensor:
@@ -184,3 +159,29 @@ def _missed(log: Tensor, portion: Tensor) -> Tensor:
         edge = ranked[held - 1 : held + 1].mean(0)
         missed = missed + 1 - (portion * torch.sigmoid((log - edge) / _SOFT)).sum(0)
     return missed / len(_CACHES)
+
+
+class TorchStepper:
+    """A network stepped by PyTorch; see `models.caches.stepper.Stepper`."""
+
+    FIXED = True  # no part of a cache's state
+
+    def __init__(self, network: RankerNetwork) -> None:
+        self.network = network.eval()
+        self.config = network.config
+        self.prior: NDArray[np.float32] = network.prior.detach().numpy()
+
+    def start(self, objects: int) -> Memory:
+        """See `Stepper`."""
+        return [part.numpy() for part in self.network.start(objects)]
+
+    def step(
+        self, features: NDArray[np.float32], memory: Memory, elapsed: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], Memory]:
+        """See `Stepper`."""
+        weights, stepped = self.network.step(
+            torch.from_numpy(features),
+            [torch.from_numpy(part) for part in memory],
+            torch.from_numpy(elapsed),
+        )
+        return weights.numpy(), [part.numpy() for part in stepped]

@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.forecasters.jump_ode.scan import in_threads
+from models.kernels.threads import chunks, in_threads
 from models.kernels.vector_math import VECTORISES, exp
 
 
@@ -55,7 +55,7 @@ class _Scan(torch.autograd.Function):
         offsets = context.offsets
         d_x, d_dt, d_B, d_C = (torch.empty_like(t) for t in (x, dt, B, C))
         # One sum a thread.
-        d_A = np.zeros((torch.get_num_threads(), A.shape[1], A.shape[0]), np.float32)
+        d_A = np.zeros((len(chunks(offsets)), A.shape[1], A.shape[0]), np.float32)
         arrays = _arrays(outputs[0], x, dt, A.T, B, C, elapsed)
         in_threads(_backward, offsets, [*arrays, *_arrays(d_x, d_dt, d_B, d_C)], d_A)
         return d_x, d_dt, torch.from_numpy(d_A.sum(0).T), d_B, d_C, None, None

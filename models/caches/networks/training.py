@@ -58,4 +58,4 @@ def train_ranker(
     found = train(network, early, late.validation(), schedule, seed, report, Checkpoint(identity))
     whole = RankerMaterial([(h, 0, end) for h, end in zip(histories, ends, strict=True)])
     train_again(network, whole, schedule, seed, report)
-    return RANKERS[name](network), found
+    return RANKERS[name].of(network.eval()), found

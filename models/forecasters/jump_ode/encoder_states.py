@@ -7,57 +7,90 @@ call, to the bit.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
-import torch
 from numba import njit
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from models.forecasters.jump_ode.encoder import FEED_FORWARD, HEADS, WIDTH, Encoder, sinusoids
-from models.forecasters.jump_ode.scan import in_threads
 from models.kernels.dense import add_product
+from models.kernels.threads import in_threads
 from models.kernels.vector_math import VECTORISES, exp, tanh
+from models.learning.weights import Weights, affine, named, within
 
+WIDTH = 40
+HEADS = 2
+FEED_FORWARD = 64
 # Constants, so that loops over them are unrolled. A sum runs in lanes, each in its order.
 _LANES = 8
 _HEAD = WIDTH // HEADS
 # A value is filled up to whole registers, with a one that sums the weights of the softmax.
 _VALUE = _LANES * (_HEAD // _LANES + 1)
 _SCALE = np.float32(_HEAD**-0.5)
-_EPSILON = np.float32(nn.LayerNorm(WIDTH).eps)
+_EPSILON = np.float32(1e-5)  # of PyTorch's LayerNorm
 # Of the tanh form of GELU (arXiv 1606.08415).
 _GELU_LINEAR = np.float32((2 / np.pi) ** 0.5)
 _GELU_CUBIC = np.float32(0.044715)
 
 
+def shapes(members: int, inputs: int, users: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the weights of an `Encoder`.
+
+    Args:
+        members: networks side by side.
+        inputs: numbers a jump beside the user's.
+        users: numbers a jump of the user; 0: only the first Transformer.
+    """
+    layer = {
+        **named("attention", affine(members, WIDTH, 3 * WIDTH)),
+        **named("output", affine(members, WIDTH, WIDTH)),
+        **named("inner", affine(members, WIDTH, FEED_FORWARD)),
+        **named("outer", affine(members, FEED_FORWARD, WIDTH)),
+        **{f"norms.{i}.{part}": (WIDTH,) for i in range(2) for part in ("weight", "bias")},
+    }
+    found: dict[str, tuple[int, ...]] = {}
+    for index, size in enumerate(filter(None, (inputs, users))):
+        found |= named(f"reads.{index}", affine(members, size, WIDTH))
+        found |= named(f"layers.{index}", layer)
+    return found
+
+
+def sinusoids(clock: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The encoding of the time, shape (jumps, WIDTH)."""
+    octaves = np.arange(WIDTH // 2, dtype=np.float32)
+    angles = clock[:, None] * np.exp(octaves * np.float32(-math.log(1e3) / (WIDTH // 2)))
+    angles *= np.float32(math.pi)
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+
+
 def encodings(
-    encoder: Encoder,
-    inputs: Tensor,
-    users: Tensor | None,
+    weights: Weights,
+    inputs: NDArray[np.float32],
+    users: NDArray[np.float32] | None,
     clock: NDArray[np.float32],
     offsets: NDArray[np.int64],
 ) -> NDArray[np.float32]:
     """`Encoder.forward`, shape (members, jumps, outputs).
 
     Args:
-        encoder: whose weights to take.
+        weights: of an `Encoder`, by their names in it.
         inputs, users, clock, offsets: as `Encoder.forward` takes them.
     """
-    out = np.empty((encoder.members, len(clock), encoder.outputs), np.float32)
-    timed = sinusoids(torch.from_numpy(clock)).numpy()
+    timed = sinusoids(clock)
     sources = [(inputs, timed)]
     if users is not None:
         sources.append((users, np.zeros_like(timed)))
-    transformers: Any = zip(sources, encoder.reads, encoder.layers, strict=True)
-    for index, ((source, added), read, layer) in enumerate(transformers):
-        tensors = [source]
-        for part in (read, layer.attention, layer.output, layer.inner, layer.outer, *layer.norms):
-            tensors += [part.weight, part.bias]
-        arrays: list[Any] = [tensor.detach().numpy() for tensor in tensors]
+    members = len(weights["reads.0.weight"])
+    out = np.empty((members, len(clock), WIDTH * len(sources)), np.float32)
+    for index, (source, added) in enumerate(sources):
+        layer = within(weights, f"layers.{index}")
+        arrays: list[Any] = [added, source]
+        arrays += [weights[f"reads.{index}.weight"], weights[f"reads.{index}.bias"]]
+        for part in ("attention", "output", "inner", "outer", "norms.0", "norms.1"):
+            arrays += [layer[f"{part}.weight"], layer[f"{part}.bias"]]
         columns = out[:, :, index * WIDTH : (index + 1) * WIDTH]
-        in_threads(_encode, offsets, [added, *arrays, columns])
+        in_threads(_encode, offsets, [*arrays, columns])
     return out
 
 

@@ -7,17 +7,65 @@ than it is observed. An answer does not depend on what else is asked in the same
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.forecasters.jump_ode.flows import AffineFlow
-from models.forecasters.jump_ode.scan import JumpODE, flow_on, in_threads, step
+from models.forecasters.jump_ode.scan import flow_on, step
 from models.kernels.dense import add_product
+from models.kernels.threads import in_threads
 from models.kernels.vector_math import VECTORISES
-from models.learning.layers import MemberLinear
+from models.learning.weights import Weights, affine, named
+
+
+class JumpWeights(NamedTuple):
+    """What makes of inputs the states: the layer that reads them, the unit, the flow.
+
+    Attributes:
+        read, read_bias: shape (members, inputs, 3 width), (members, 1, 3 width).
+        start: state at s = 0, shape (members, width).
+        rate, level, slope: of the affine flow, of the same shape.
+        recurrent, bias: of the unit, shape (members, width, 3 width), (members, 3 width).
+    """
+
+    read: NDArray[np.float32]
+    read_bias: NDArray[np.float32]
+    start: NDArray[np.float32]
+    rate: NDArray[np.float32]
+    level: NDArray[np.float32]
+    slope: NDArray[np.float32]
+    recurrent: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, weights: Weights) -> JumpWeights:
+        """From the weights of a network that has a `read` layer and an `ode`."""
+        return cls(
+            weights["read.weight"],
+            weights["read.bias"],
+            weights["ode.start"],
+            np.exp(weights["ode.flow.log_rate"]),
+            weights["ode.flow.level"],
+            weights["ode.flow.slope"],
+            weights["ode.recurrent"],
+            weights["ode.bias"],
+        )
+
+
+def jump_shapes(members: int, inputs: int, width: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of what `JumpWeights.of` takes."""
+    state = (members, width)
+    return {
+        **named("read", affine(members, inputs, 3 * width)),
+        "ode.start": state,
+        "ode.flow.log_rate": state,
+        "ode.flow.level": state,
+        "ode.flow.slope": state,
+        "ode.recurrent": (members, width, 3 * width),
+        "ode.bias": (members, 3 * width),
+    }
 
 
 def states_at(
@@ -27,8 +75,7 @@ def states_at(
     encoded: NDArray[np.float32],
     clock: NDArray[np.float32],
     offsets: NDArray[np.int64],
-    read: MemberLinear,
-    ode: JumpODE,
+    weights: JumpWeights,
 ) -> NDArray[np.float32]:
     """The state at each observation, shape (members, observations, width).
 
@@ -40,22 +87,13 @@ def states_at(
             where there are none.
         clock: of the jumps, shape (jumps,).
         offsets: jumps of sequence i are those from `offsets[i]` to `offsets[i + 1]`.
-        read: makes of the inputs what each jump brings to the unit.
-        ode: its flow is affine.
+        weights: of the network.
     """
-    flow = ode.flow
-    if not isinstance(flow, AffineFlow):
-        raise TypeError(f"got a flow {type(flow).__name__}; expected AffineFlow")
-    tensors = [
-        read.weight, read.bias,
-        ode.start, flow.log_rate.exp(), flow.level, flow.slope, ode.recurrent, ode.bias,
-    ]  # fmt: skip
-    members, width = ode.start.shape
+    members, width = weights.start.shape
     order = np.argsort(jump, kind="stable")
     states = np.empty((members, len(jump), width), np.float32)
-    arrays: list[Any] = [order, jump[order], until, inputs, encoded, clock]
-    arrays += [tensor.detach().numpy() for tensor in tensors]
-    in_threads(_states, offsets, [*arrays, states])
+    arrays: list[Any] = [order, jump[order], until, inputs, encoded, clock, *weights, states]
+    in_threads(_states, offsets, arrays)
     return states
 
 

@@ -13,17 +13,72 @@ import math
 from typing import Any
 
 import numpy as np
-import torch
 from numba import njit
 from numpy.typing import NDArray
 
-from models.forecasters.jump_ode.diffusion import STEPS, Denoiser, signal_share
-from models.forecasters.jump_ode.flows import AffineFlow
-from models.forecasters.jump_ode.intensity import LEAST, Intensity
 from models.forecasters.jump_ode.scan import flow_on
+from models.forecasters.jump_ode.states import JumpWeights
 from models.kernels.dense import add_product, encode, silu
 from models.kernels.vector_math import VECTORISES, softplus
-from models.learning.layers import PiecewiseLinear
+from models.learning.weights import Weights, affine, named
+
+# Of the diffusion (`models.forecasters.networks.diffusion`).
+STEPS = 1_000
+TIME_WIDTH = 20
+LEAST_SHARE = 1e-5  # of the clean vector's variance
+LEAST = 1e-6  # of an intensity, events a unit of the clock
+
+
+class TrendWeights:
+    """What says the events to expect and the mean trend.
+
+    Args:
+        intensity: weights of an `Intensity`, by name.
+        denoiser: of a `Denoiser`.
+        table: bounds and scales of the piecewise-linear encoding.
+        jump: of the jump ODE, whose flow goes on.
+    """
+
+    def __init__(
+        self,
+        intensity: Weights,
+        denoiser: Weights,
+        table: tuple[NDArray[np.float32], NDArray[np.float32]],
+        jump: JumpWeights,
+    ) -> None:
+        self.parts = denoiser["last.weight"].shape[2]
+        # Asked at full noise, of which what is left of the vector is the same for all: nothing.
+        told = np.zeros(self.parts + TIME_WIDTH, np.float32)
+        told[self.parts :] = timed(np.array([float(STEPS)]))[0]
+        first = told @ denoiser["first.weight"] + denoiser["first.bias"][:, 0]
+        self.arrays: list[NDArray[np.float32]] = [jump.rate, jump.level, jump.slope, *table]
+        for weights, layers in (
+            (intensity, ("inner", "outer")),
+            (denoiser, ("condition", "second", "third", "last")),
+        ):
+            for layer in layers:
+                self.arrays += [weights[f"{layer}.weight"], weights[f"{layer}.bias"]]
+        self.arrays.append(np.ascontiguousarray(first[:, None]))
+
+
+def timed(steps: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Numbers that tell steps of the diffusion, shape (steps, TIME_WIDTH)."""
+    octaves = np.arange(TIME_WIDTH // 2) / (TIME_WIDTH // 2)
+    angles = steps[:, None] * np.exp(-octaves * math.log(1e4))
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
+
+
+def denoiser_shapes(
+    members: int, size: int, condition: int, width: int = 96
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of the weights of a `Denoiser`."""
+    return {
+        **named("condition", affine(members, condition, width)),
+        **named("first", affine(members, size + TIME_WIDTH, width)),
+        **named("second", affine(members, width, width)),
+        **named("third", affine(members, width, width)),
+        **named("last", affine(members, width, size)),
+    }
 
 
 def trends_ahead(
@@ -31,10 +86,7 @@ def trends_ahead(
     until: NDArray[np.float32],
     horizons: NDArray[np.float32],
     numbers: NDArray[np.float32],
-    flow: AffineFlow,
-    intensity: Intensity,
-    table: PiecewiseLinear,
-    denoiser: Denoiser,
+    weights: TrendWeights,
 ) -> NDArray[np.float32]:
     """Log of the events to expect in each part, and the mean trend.
 
@@ -42,25 +94,16 @@ def trends_ahead(
         states: at the observations, shape (members, n, width).
         until: clock at them, shape (n,).
         horizons: clock at each horizon, shape (n, horizons).
-        numbers: before `table` encodes them, shape (n, horizons, columns).
-        flow, intensity, table, denoiser: of the network.
+        numbers: before they are encoded, shape (n, horizons, columns).
+        weights: of the network.
 
     Returns:
         shape (members, n, horizons, 2 x parts).
     """
-    full = torch.full((1,), float(STEPS))
-    layers = [intensity.inner, intensity.outer, denoiser.condition, denoiser.second]
-    tensors = [flow.log_rate.exp(), flow.level, flow.slope, table.low, table.scale]
-    for layer in (*layers, denoiser.third, denoiser.last):
-        tensors += [layer.weight, layer.bias]
-    with torch.no_grad():
-        # The noisy vector of full noise is taken for nothing: what is left is the same for all.
-        nothing = torch.zeros(len(states), 1, denoiser.size)
-        tensors.append(denoiser.first(denoiser.timed(nothing, full)))
-    arrays: list[Any] = [tensor.detach().numpy() for tensor in tensors]
-    strength = np.float32((1 - signal_share(full)).sqrt().item())
-    out = np.empty((*states.shape[:2], horizons.shape[1], 2 * denoiser.size), np.float32)
-    _ahead(states, until, horizons, numbers, strength, *arrays, out)
+    out = np.empty((*states.shape[:2], horizons.shape[1], 2 * weights.parts), np.float32)
+    strength = np.float32(math.sqrt(1 - LEAST_SHARE))
+    arrays: list[Any] = [states, until, horizons, numbers, strength, *weights.arrays, out]
+    _ahead(*arrays)
     return out
 
 

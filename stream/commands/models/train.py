@@ -308,9 +308,11 @@ def _train_network(name: str, told: Options, threads: int, resume: bool, **optio
     """`_train` of what PyTorch computes, which is saved after every epoch until it is done."""
     import torch
 
+    from models.kernels.threads import limit
     from models.learning.checkpoint import checkpoints
 
     torch.set_num_threads(threads)
+    limit(threads)
     with checkpoints(told.output / ".unfinished", resume):
         _train(name, told, **options)
 

@@ -75,9 +75,11 @@ def train_cachemamba(
     from models.caches.networks.training import SCHEDULE, train_ranker
     from models.caches.workload import workload
     from models.data.requests import read_requests
+    from models.kernels.threads import limit
     from models.learning.checkpoint import checkpoints
 
     torch.set_num_threads(threads)
+    limit(threads)
     workloads = [workload(read_requests(path), "unit") for path in requests]
     learnt = [work.first(max(1, int(first * len(work)))) for work in workloads]
     with checkpoints(output / ".unfinished", resume), Bars(console) as report:

@@ -22,6 +22,7 @@ from models.data.datasets import snapshot_at
 from models.files import CARD
 from models.forecasters import mlp, seismic, served_training
 from models.forecasters.calibration import Calibration, held_out
+from models.forecasters.networks.mlp import MLPNetwork
 from models.forecasters.neural import MLP
 from models.forecasters.seismic import Constants, Seismic
 from models.forecasters.served import Fallback, Member, Served
@@ -163,7 +164,7 @@ def test_an_answer_does_not_depend_on_how_strange_the_others_are() -> None:
 
 def test_members_that_read_alike_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    perceptrons = [MLP(mlp.MLPNetwork(mlp.Config(members=1, head=4, bins=2))) for _ in range(2)]
+    perceptrons = [MLP(MLPNetwork(mlp.Config(members=1, head=4, bins=2))) for _ in range(2)]
     snapshots = [snapshot_at(cascade, 3_600.0) for cascade in made(4)]
     expected = np.mean([one.forecast(snapshots, HORIZONS).log_mean for one in perceptrons], axis=0)
     reads: list[int] = []
@@ -185,7 +186,7 @@ def test_members_that_read_alike_read_once(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.fixture
 def written(tmp_path: Path) -> Served:
     torch.manual_seed(0)
-    perceptron = MLP(mlp.MLPNetwork(mlp.Config(members=1, head=4, bins=2)))
+    perceptron = MLP(MLPNetwork(mlp.Config(members=1, head=4, bins=2)))
     variant = Seismic(Constants(deviation=3.0))
     variant.name = "closed"
     model = Served(

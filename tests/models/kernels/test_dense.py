@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.forecasters.concat import compiled_head
+from models.forecasters.networks.concat import weights_of
 from models.kernels import dense
 from models.learning.layers import OUTPUTS, Head, PiecewiseLinear
 
@@ -44,7 +44,8 @@ def answers(
     states: Tensor, beside: Tensor, table: Tensor, encoding: PiecewiseLinear, head: Head
 ) -> NDArray[np.float64]:
     inputs = [tensor.numpy() for tensor in (states, beside, table)]
-    return dense.head(*inputs, *compiled_head(encoding, head))
+    bins = encoding.low.numpy(), encoding.scale.numpy()
+    return dense.head(*inputs, *bins, *dense.head_arrays(weights_of(head)))
 
 
 @pytest.mark.parametrize("beside", [0, 3])

@@ -14,7 +14,7 @@ import pytest
 from models.kernels import kernel_cache
 from models.kernels.kernel_cache import KernelCacheError
 
-ROOT = Path(kernel_cache.__file__).parents[1]
+ROOT = Path(kernel_cache.__file__).parents[2]
 # The same kernel answers in a process of its own, and says where numba keeps it.
 PROGRAM = """
 import os

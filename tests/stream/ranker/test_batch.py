@@ -113,7 +113,7 @@ def neural(seed: int) -> MakeRanker:
     """Makes rankers by a network with something to say."""
     network = CacheMamba.untrained(Config(width=8, state=4), seed)
     torch.nn.init.normal_(network.correct.weight)
-    return partial(CacheMamba(network, "7").ranker, *bounds(SETTINGS))
+    return partial(CacheMamba.of(network, "7").ranker, *bounds(SETTINGS))
 
 
 def content(outputs: Sequence[tuple[int, Output]]) -> list[tuple]:

@@ -155,20 +155,26 @@ def test_what_names_another_model_or_the_served_version_changes_nothing(sound: S
     assert metrics.value("failed_swaps_total") == 1
 
 
-def test_threads_of_torch_are_those_of_the_settings() -> None:
+def test_threads_are_those_of_the_settings() -> None:
     """In a process of its own, for they are a matter of the whole process."""
     program = """
-import threading, torch
+import sys, threading
+from models.kernels import threads
 from stream.serving.loading import load
 from stream.settings import Settings
 load(Settings(model_threads=3), "seismic")
-thread = threading.Thread(target=lambda: print(torch.get_num_threads()))
+assert "torch" not in sys.modules
+import torch
+load(Settings(model_threads=3), "seismic")
+def told():
+    print(torch.get_num_threads(), threads.count())
+thread = threading.Thread(target=told)
 thread.start(); thread.join()
 """
     ran = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert ran.stdout == "3\n"
+    assert ran.stdout == "3 3\n"
 
 
 def test_a_warm_up_asks_for_what_snapshots_may_be(sound: Settings) -> None:

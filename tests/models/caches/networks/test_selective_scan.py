@@ -13,6 +13,7 @@ from models.caches.networks.selective_scan import (
     selective_scan_reference,
 )
 from models.caches.networks.selective_scan_kernel import selective_scan_compiled
+from models.kernels import threads
 
 FAST = [selective_scan_chunked, selective_scan]
 
@@ -109,14 +110,14 @@ def test_a_ragged_sequence_does_not_depend_on_its_neighbours():
 
 def test_two_threads_give_the_gradient_of_one():
     inputs, elapsed = _inputs(8, 16)
-    threads = torch.get_num_threads()
+    before = threads.count()
     found = []
     try:
         for count in (1, 2):
-            torch.set_num_threads(count)
+            threads.limit(count)
             y = selective_scan(*inputs, elapsed)
             found.append(torch.autograd.grad(y.square().sum(), inputs))
     finally:
-        torch.set_num_threads(threads)
+        threads.limit(before)
     for one, two in zip(*found, strict=True):
         torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.forecasters.jump_ode.flows import NeuralFlow
-from models.forecasters.jump_ode.scan import JumpODE, jump_loop
+from models.forecasters.networks.flows import NeuralFlow
+from models.forecasters.networks.jump_ode import JumpODE, jump_loop
+from models.kernels import threads as kernel_threads
 
 MEMBERS, WIDTH = 2, 6
 # Of the compiled scan in float32 against the definition in that precision.
@@ -21,10 +22,10 @@ LENGTHS = [[7, 0, 1, 20, 3], [0, 0, 5], [1], [0], [], [40, 1, 1, 0, 2, 33, 9]]
 
 @pytest.fixture(params=[1, 2])
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
+    before = kernel_threads.count()
+    kernel_threads.limit(request.param)
     yield request.param
-    torch.set_num_threads(before)
+    kernel_threads.limit(before)
 
 
 def model_of(width: int = WIDTH) -> JumpODE:
@@ -143,15 +144,15 @@ def test_a_sequence_does_not_depend_on_the_others_to_the_bit(lengths: list[int],
 def test_threads_change_no_bit_of_the_states(lengths: list[int], more: int) -> None:
     model = model_of()
     inputs, clock, offsets = ragged(lengths)
-    before = torch.get_num_threads()
+    before = kernel_threads.count()
     try:
         with torch.no_grad():
-            torch.set_num_threads(1)
+            kernel_threads.limit(1)
             one = model(inputs, clock, offsets)
-            torch.set_num_threads(more)
+            kernel_threads.limit(more)
             many = model(inputs, clock, offsets)
     finally:
-        torch.set_num_threads(before)
+        kernel_threads.limit(before)
     assert all(torch.equal(a, b) for a, b in zip(one, many, strict=True))
 
 

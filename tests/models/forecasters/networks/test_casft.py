@@ -7,8 +7,9 @@ import torch
 from models.cascades.batch import gather
 from models.data.datasets import snapshot_at
 from models.forecasters import casft, concat
-from models.forecasters.casft import CasFTNetwork
-from models.forecasters.concat import Observed, Targets, observe
+from models.forecasters.concat import Observed, observe
+from models.forecasters.networks.casft import CasFTNetwork
+from models.forecasters.networks.concat import Targets
 from models.interface import LEVELS
 from tests.models.recorded import made
 

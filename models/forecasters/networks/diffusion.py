@@ -14,10 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.forecasters.jump_ode.trend_states import LEAST_SHARE, STEPS, TIME_WIDTH
 from models.learning.layers import MemberLinear
 
-STEPS = 1_000
-TIME_WIDTH = 20
 _OFFSET = 0.008
 # Logarithm of the signal's share to the noise's: where the second step would begin, and the last.
 _NOISIEST = -4.0
@@ -28,7 +27,7 @@ def signal_share(step: Tensor) -> Tensor:
     """Product of the alphas, the share of the clean vector's variance, at steps in [0, STEPS]."""
     angle = (step / STEPS + _OFFSET) / (1 + _OFFSET) * math.pi / 2
     start = math.cos(_OFFSET / (1 + _OFFSET) * math.pi / 2) ** 2
-    return (torch.cos(angle) ** 2 / start).clamp(1e-5, 1)
+    return (torch.cos(angle) ** 2 / start).clamp(LEAST_SHARE, 1)
 
 
 def sampling_steps(taken: int) -> Tensor:

@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.forecasters.jump_ode.encoder import WIDTH, Encoder
-from models.forecasters.jump_ode.encoder_states import encodings
+from models.forecasters.jump_ode.encoder_states import WIDTH, encodings, shapes
+from models.forecasters.networks.concat import weights_of
+from models.forecasters.networks.encoder import Encoder
+from models.kernels import threads as kernel_threads
 
 MEMBERS, INPUTS, USERS = 2, 6, 3
 OFFSETS = np.array([0, 7, 7, 8, 20])
@@ -17,6 +19,13 @@ OFFSETS = np.array([0, 7, 7, 8, 20])
 def encoder_of(users: int) -> Encoder:
     torch.manual_seed(0)
     return Encoder(MEMBERS, INPUTS, users).eval()
+
+
+def kernel(
+    encoder: Encoder, inputs: Tensor, who: Tensor | None, clock: Tensor, offsets: np.ndarray
+) -> np.ndarray:
+    users = None if who is None else who.numpy()
+    return encodings(weights_of(encoder), inputs.numpy(), users, clock.numpy(), offsets)
 
 
 def jumps(users: int) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -80,19 +89,17 @@ def test_no_jumps_encode_as_none() -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("users", [0, USERS])
-def test_the_kernel_says_the_same(users: int, threads: int) -> None:
+def test_the_kernel_says_the_same(
+    users: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     encoder = encoder_of(users)
     with torch.no_grad():
         for parameter in encoder.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
         inputs, who, clock = jumps(users)
         expected = encoder(inputs, who, clock, OFFSETS)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        got = encodings(encoder, inputs, who, clock.numpy(), OFFSETS)
-    finally:
-        torch.set_num_threads(before)
+    monkeypatch.setattr(kernel_threads, "_count", threads)
+    got = kernel(encoder, inputs, who, clock, OFFSETS)
     assert expected.abs().max() > 1
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 
@@ -101,9 +108,15 @@ def test_the_kernel_says_the_same(users: int, threads: int) -> None:
 def test_the_kernel_says_of_a_cascade_what_it_says_of_it_alone_to_the_bit(users: int) -> None:
     encoder = encoder_of(users)
     inputs, who, clock = jumps(users)
-    together = encodings(encoder, inputs, who, clock.numpy(), OFFSETS)
+    together = kernel(encoder, inputs, who, clock, OFFSETS)
     for start, stop in itertools.pairwise(OFFSETS):
         own, offsets = slice(int(start), int(stop)), np.array([0, stop - start])
         of_users = None if who is None else who[own]
-        alone = encodings(encoder, inputs[own], of_users, clock[own].numpy(), offsets)
+        alone = kernel(encoder, inputs[own], of_users, clock[own], offsets)
         np.testing.assert_array_equal(alone, together[:, own])
+
+
+@pytest.mark.parametrize("users", [0, USERS])
+def test_the_shapes_are_those_of_the_module(users: int) -> None:
+    found = {name: value.shape for name, value in weights_of(encoder_of(users)).items()}
+    assert found == shapes(MEMBERS, INPUTS, users)

@@ -11,8 +11,8 @@ from scipy.special import gammaln
 from scipy.stats import poisson
 from torch import Tensor
 
-from models.forecasters.jump_ode.intensity import Intensity
-from models.forecasters.jump_ode.scan import JumpODE
+from models.forecasters.networks.intensity import Intensity
+from models.forecasters.networks.jump_ode import JumpODE
 
 MEMBERS, WIDTH = 2, 4
 OFFSETS = np.array([0, 5, 5, 6, 10])

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from models.cascades.clock import clock_of
-from models.forecasters.jump_ode.flows import Adaptive, AffineFlow, Flow, NeuralFlow
+from models.forecasters.networks.flows import Adaptive, AffineFlow, Flow, NeuralFlow
 
 MEMBERS, N, WIDTH = 2, 7, 5
 FLOWS = {"affine": AffineFlow, "neural": NeuralFlow}

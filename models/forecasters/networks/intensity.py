@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.forecasters.jump_ode.flows import Flow
-from models.forecasters.jump_ode.scan import JumpODE
+from models.forecasters.jump_ode.trend_states import LEAST
+from models.forecasters.networks.flows import Flow
+from models.forecasters.networks.jump_ode import JumpODE
 from models.learning.layers import MemberLinear
 
 _NODES = (0.5 - 3**-0.5 / 2, 0.5 + 3**-0.5 / 2)
-LEAST = 1e-6
 
 
 class Intensity(nn.Module):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.forecasters.jump_ode.diffusion import STEPS, Denoiser, sampling_steps, signal_share
+from models.forecasters.networks.diffusion import STEPS, Denoiser, sampling_steps, signal_share
 
 MEMBERS = 2
 # Under condition 0 a normal distribution, under 1 an equal mixture of two in the first dimension.

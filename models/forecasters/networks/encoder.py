@@ -7,19 +7,15 @@ of 64, GELU, dropout 0.1).
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.forecasters.jump_ode.encoder_states import FEED_FORWARD, HEADS, WIDTH, sinusoids
 from models.learning.layers import MemberLinear
 
-WIDTH = 40
-HEADS = 2
-FEED_FORWARD = 64
 DROPOUT = 0.1
 
 
@@ -94,16 +90,9 @@ class Encoder(nn.Module):
         ):
             values = read(source.expand(self.members, -1, -1))
             if index == 0:
-                values = values + sinusoids(clock)
+                values = values + torch.from_numpy(sinusoids(clock.cpu().numpy())).to(values.device)
             # A step past the end is never looked at: attention is causal.
             padded = values.new_zeros(self.members, len(lengths), steps, WIDTH)
             padded[:, inside] = values
             encoded.append(layer(padded)[:, inside])
         return torch.cat(encoded, -1)
-
-
-def sinusoids(clock: Tensor) -> Tensor:
-    """The encoding of the time, shape (jumps, WIDTH)."""
-    octaves = torch.arange(WIDTH // 2, device=clock.device, dtype=clock.dtype)
-    angles = clock[:, None] * torch.exp(-octaves * math.log(1e3) / (WIDTH // 2)) * math.pi
-    return torch.cat([torch.sin(angles), torch.cos(angles)], -1)
