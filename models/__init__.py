@@ -5,6 +5,7 @@ Told from the ground up.
 Modules:
     kernels: compiled arithmetic that knows no cascade
     files: what the folders of all models have in common: card, digests, data sets
+    extras: what is installed beside the core, and what says so where it is missing
     data: recorded cascades and requests
     cascades: cascades as models read them
     interface: what every forecaster and every ranker is to the stream
@@ -22,6 +23,7 @@ __all__ = [
     "caches",
     "cascades",
     "data",
+    "extras",
     "files",
     "forecasters",
     "interface",

@@ -30,7 +30,7 @@ THROUGH = {
     "topics.schemas": ("topics/test_compatibility.py", "changes of the contract, one by one"),
     # models: data
     "models.cascades.batch": ("models/cascades/test_features.py", "what is read out of it"),
-    "models.cascades.clock": ("models/forecasters/jump_ode/test_flows.py", "states by that clock"),
+    "models.cascades.clock": ("models/forecasters/networks/test_flows.py", "states by that clock"),
     "models.cascades.graphwave_reference": (
         "models/cascades/test_graphwave.py",
         "the slow twin there",
@@ -52,10 +52,17 @@ THROUGH = {
     ),
     "models.forecasters.concat": ("models/forecasters/test_neural.py", "as it is served"),
     "models.forecasters.mlp": ("models/forecasters/test_neural.py", "as it is served"),
-    "models.forecasters.jump_ode.encoder_states": (
-        "models/forecasters/jump_ode/test_encoder.py",
+    "models.forecasters.networks.encoder": (
+        "models/forecasters/jump_ode/test_encoder_states.py",
+        "the slow twin of the kernel",
+    ),
+    "models.forecasters.networks.concat": ("models/forecasters/test_neural.py", "and its kernels"),
+    "models.forecasters.networks.mlp": ("models/forecasters/test_neural.py", "and its kernels"),
+    "models.forecasters.jump_ode.scan": (
+        "models/forecasters/networks/test_jump_ode.py",
         "the kernel beside its slow twin",
     ),
+    "models.forecasters.casft": ("models/forecasters/test_neural.py", "as it is served"),
     "models.forecasters.jump_ode.trend_states": (
         "models/forecasters/test_neural.py",
         "the kernel beside the network",
@@ -81,6 +88,14 @@ THROUGH = {
         "models/caches/networks/test_selective_scan.py",
         "the kernel beside its slow twin",
     ),
+    "models.caches.mamba_step": ("models/test_ranker_networks.py", "the kernel beside its network"),
+    "models.caches.stepper": ("models/test_ranker_networks.py", "what each network keeps to"),
+    "models.extras": ("system/test_core_alone.py", "what is missing, by its extra"),
+    "models.kernels.threads": (
+        "models/forecasters/networks/test_jump_ode.py",
+        "the same on one thread and on more",
+    ),
+    "models.learning.weights": ("models/forecasters/test_neural.py", "weights that do not fit"),
     "models.caches.model": ("models/test_ranker_networks.py", "saved and read again"),
     "models.caches.networks.material": ("models/test_ranker_networks.py", "what is trained on"),
     "models.caches.networks.ranker": ("models/test_ranker_networks.py", "both networks"),

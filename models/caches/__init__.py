@@ -7,6 +7,8 @@ Modules:
     tuned: decayed counts as a cache that tunes itself
     scorecache: evict the lowest priority, admit only what is above
     neural: a cache whose scores a network corrects, and its ranker
+    stepper: what steps the objects of such a cache
+    mamba_step: CacheMamba's step as a compiled kernel
     model: a trained ranker as a model of the registry
     networks: the neural rankers, and their training
     classical: the policies that other people use, by libcachesim
@@ -17,11 +19,13 @@ __all__ = [
     "belady",
     "classical",
     "decayed",
+    "mamba_step",
     "model",
     "networks",
     "neural",
     "request_history",
     "scorecache",
+    "stepper",
     "tuned",
     "workload",
 ]

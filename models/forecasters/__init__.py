@@ -5,9 +5,10 @@ Modules:
     served_training: its training
     concat: a neural jump ODE over a cascade's events
     casft: ConCat whose flow goes on to the horizon
-    jump_ode: what these two are made of
+    jump_ode: the kernels of these two
     mlp: a perceptron on hand features
     neural: any of these networks as a forecaster
+    networks: these as they are trained
     neural_recipes: their training
     boosting: gradient boosting on hand features
     boosting_training: its training
@@ -28,6 +29,7 @@ __all__ = [
     "concat",
     "jump_ode",
     "mlp",
+    "networks",
     "neural",
     "neural_recipes",
     "quantiles",

@@ -6,6 +6,7 @@ Modules:
     checkpoint: a training that was interrupted goes on where it was
     layers: layers that several networks share
     network_files: the configuration and the weights of a network
+    weights: weights by name, held to their shapes
 """
 
-__all__ = ["checkpoint", "layers", "loop", "network_files", "recipes"]
+__all__ = ["checkpoint", "layers", "loop", "network_files", "recipes", "weights"]

@@ -56,7 +56,7 @@ def load_network(folder: Path, config_class: type[Any], reads: Any) -> Stored:
             )
         config = msgspec.convert(told["network"], config_class)
         weights = load_file(folder / WEIGHTS)
-    except (KeyError, TypeError, ZeroDivisionError, SafetensorError) as error:
+    except (KeyError, TypeError, RecursionError, SafetensorError) as error:
         raise ValueError(f"{folder}: {error}") from error
     return Stored(config, weights, told)
 

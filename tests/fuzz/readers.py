@@ -21,13 +21,16 @@ import numpy as np
 import torch
 
 from models import registry
+from models.caches.mamba_step import CompiledCacheMamba
 from models.caches.networks.cachemamba import CacheMambaNetwork
 from models.caches.networks.ranker import Config
 from models.cascades.recordings import read_recording
 from models.data.requests import read_requests
 from models.data.text import DataFormatError
+from models.forecasters.networks.concat import weights_of
 from models.forecasters.seismic import CONSTANTS
 from models.learning.network_files import CONFIG, WEIGHTS, load_network, save_network
+from models.learning.weights import single
 from stream.checkpoints import content as checkpoint_file
 from stream.checkpoints.content import CheckpointError
 from stream.ranker.edges import RankedPartition, usable
@@ -126,7 +129,8 @@ def network_file(name: str, data: bytes) -> None:
         for path, sound in NETWORK.items():
             (Path(folder) / path).write_bytes(sound)
         (Path(folder) / name).write_bytes(data)
-        load_network(Path(folder), CacheMambaNetwork, Config, ["requests"])
+        stored = load_network(Path(folder), Config, ["requests"])
+        CompiledCacheMamba(stored.config, single(stored.weights))
 
 
 def network() -> dict[str, bytes]:
@@ -134,7 +138,7 @@ def network() -> dict[str, bytes]:
     torch.manual_seed(0)
     config = Config(width=4, state=2)
     with TemporaryDirectory() as folder:
-        weights = CacheMambaNetwork(config).state_dict()
+        weights = weights_of(CacheMambaNetwork(config))
         save_network(Path(folder), config, weights, ["requests"])
         return {name: (Path(folder) / name).read_bytes() for name in (CONFIG, WEIGHTS)}
 

@@ -9,7 +9,9 @@ import torch
 from models.caches.decayed import DecayedCountRanker
 from models.caches.mamba_step import CompiledCacheMamba, shapes
 from models.caches.model import RANKERS, CacheMamba
+from models.caches.networks.cachemamba import CacheMambaNetwork
 from models.caches.networks.material import Histories, RankerMaterial
+from models.caches.networks.rank_transformer import TransformerNetwork
 from models.caches.networks.ranker import RankerNetwork, TorchStepper, _missed
 from models.caches.networks.training import train_ranker
 from models.caches.neural import NeuralCache
@@ -45,6 +47,13 @@ def _noisy(name: str):
 def stepper_of(name: str, network: RankerNetwork) -> Stepper:
     """The network as caches of that name step it."""
     return RANKERS[name].of(network).stepper
+
+
+@pytest.mark.parametrize(
+    ("name", "network"), [("cachemamba", CacheMambaNetwork), ("transformer", TransformerNetwork)]
+)
+def test_a_kind_is_trained_as_its_network(name: str, network: type[RankerNetwork]) -> None:
+    assert isinstance(RANKERS[name].untrained(SMALL, 0), network)
 
 
 def test_the_compiled_step_is_the_step() -> None:
