@@ -219,7 +219,7 @@ def write(
                 training=training["members"][member.name] | {"recipe": member.name} | shared,
                 metrics=metrics.get("members", {}).get(member.name, {}),
             )
-    folder = root / model.name / model.version
+    folder: Path = root / model.name / model.version
     folder.mkdir(parents=True, exist_ok=True)
     model.save(folder)
     card = ModelCard(

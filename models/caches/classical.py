@@ -54,7 +54,8 @@ def library() -> ModuleType:
             "it does not come by itself), or choose other policies, such as "
             "`--policies lru,decayed,belady`"
         ) from error
-    return libcachesim
+    module: ModuleType = libcachesim
+    return module
 
 
 def replay(name: str, workload: Workload, capacity: int) -> NDArray[np.bool_]:

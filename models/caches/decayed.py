@@ -13,7 +13,8 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from models.caches.tuned import TAUS, Objective, TunedCache
+from models.caches.request_history import TAUS
+from models.caches.tuned import Objective, TunedCache
 from models.interface import Ranker
 from topics.records import EdgeWindow
 

@@ -167,7 +167,8 @@ def drawn_sizes(object_ids: Sequence[str]) -> NDArray[np.int64]:
     levels = (ranks + 0.5) / 2.0**53
     # The hash has 53 bits here: the lowest and highest level are above 0 and below 1.
     logs = np.array([normal.inv_cdf(min(level, 1 - 2.0**-53)) for level in levels.tolist()])
-    return np.maximum(1, np.rint(MEDIAN_BYTES * np.exp(SIGMA * logs))).astype(np.int64)
+    sizes: NDArray[np.float64] = np.rint(MEDIAN_BYTES * np.exp(SIGMA * logs))
+    return np.maximum(1, sizes).astype(np.int64)
 
 
 def window_for(timestamps: NDArray[np.float64]) -> float:

@@ -82,7 +82,8 @@ def _terms(batch: Batch, horizons: NDArray[np.float64]) -> NDArray[np.float64]:
     span = np.maximum(horizons - age, 0.0)
     count = np.clip(batch.counts, *_COUNTS)[:, None]
     terms = np.broadcast_arrays(1.0, np.log2(1 + age), np.log2(1 + span), np.log2(count))
-    return (np.stack(terms, axis=-1) - _CENTRE) / _SCALE
+    scaled: NDArray[np.float64] = (np.stack(terms, axis=-1) - _CENTRE) / _SCALE
+    return scaled
 
 
 def held_out(sources: Sequence[Source], ages: int = 8) -> list[Observations]:

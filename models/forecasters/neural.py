@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from models.cascades.batch import Batch
 from models.cascades.features import HORIZON_NAMES, NAMES, features_of
+from models.cascades.sequences import CONTEXT, FEATURES, HORIZON
 from models.extras import needed
 from models.forecasters import casft, concat, mlp
 from models.forecasters.calibration import Calibration
@@ -128,7 +129,7 @@ class SequenceForecaster(NeuralForecaster):
 
     @classmethod
     def reads(cls) -> list[str]:
-        return [*concat.FEATURES, *concat.CONTEXT, *concat.HORIZON]
+        return [*FEATURES, *CONTEXT, *HORIZON]
 
 
 class ConCat(SequenceForecaster):

@@ -16,6 +16,7 @@ but counts in the best ranking, so 1 is out of reach where there are newcomers.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -95,7 +96,7 @@ class TotalCountRanker(Ranker):
 
     def scores(self, objects: Sequence[str]) -> NDArray[np.float64]:
         """log of the mean requests in the windows that had any."""
-        return _log_counts(self._counts, objects) - np.log(max(1, len(self._starts)))
+        return _log_counts(self._counts, objects) - math.log(max(1, len(self._starts)))
 
 
 BASELINES: dict[str, Callable[[], Ranker]] = {

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from safetensors.numpy import load
 from topics.errors import TidecastError
 
 FORMAT = "1"  # of the facts and of how a file is named; raised when a reader would be misled
-Arrays = Mapping[str, NDArray]
+Arrays = Mapping[str, NDArray[Any]]
 
 _TYPES = {
     "bool": "BOOL", "int8": "I8", "uint8": "U8", "int16": "I16", "int32": "I32", "uint32": "U32",
@@ -51,7 +51,7 @@ class Content(NamedTuple):
     """
 
     facts: dict[str, str]
-    arrays: dict[str, NDArray]
+    arrays: dict[str, NDArray[Any]]
 
 
 def encode(arrays: Arrays, facts: Mapping[str, str]) -> list[memoryview]:
@@ -102,12 +102,12 @@ def digest(pieces: Iterable[bytes | memoryview]) -> str:
     return found.hexdigest()
 
 
-def as_bytes(array: NDArray) -> NDArray[np.uint8]:
+def as_bytes(array: NDArray[Any]) -> NDArray[np.uint8]:
     """The memory of a contiguous array, of whatever type."""
     return array.reshape(-1).view(np.uint8)
 
 
-def from_bytes(data: NDArray[np.uint8], dtype: np.dtype) -> NDArray:
+def from_bytes(data: NDArray[np.uint8], dtype: np.dtype[Any]) -> NDArray[Any]:
     """A structured array of its own from what `as_bytes` gave."""
     rows = np.empty(len(data) // dtype.itemsize, dtype)
     rows.view(np.uint8)[:] = data

@@ -27,13 +27,13 @@ class ObjectStateError(TidecastError, ValueError):
     """An attribute is no state, or saved state is of another class."""
 
 
-def save(thing: Any) -> dict[str, NDArray]:
+def save(thing: Any) -> dict[str, NDArray[Any]]:
     """A copy of the state of an object, or of a list of them.
 
     Raises:
         ObjectStateError: an attribute is of a type that cannot be saved.
     """
-    arrays: dict[str, NDArray] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     tree = _saved(thing, arrays, set(), type(thing).__name__)
     return {**arrays, "tree": packed(msgspec.msgpack.encode(tree))}
 
@@ -47,7 +47,7 @@ def restore(thing: Any, arrays: Arrays) -> None:
     _restored(thing, msgspec.msgpack.decode(arrays["tree"].tobytes()), arrays)
 
 
-def _saved(value: Any, arrays: dict[str, NDArray], seen: set[int], where: str) -> list[Any]:
+def _saved(value: Any, arrays: dict[str, NDArray[Any]], seen: set[int], where: str) -> list[Any]:
     """A node of the tree: its kind, and what that kind needs; arrays go beside it."""
     if _is_fixed(value):
         return ["fixed"]
@@ -103,7 +103,7 @@ def _restored(value: Any, node: list[Any], arrays: Arrays) -> Any:
     return value
 
 
-def _add(array: NDArray, arrays: dict[str, NDArray]) -> str:
+def _add(array: NDArray[Any], arrays: dict[str, NDArray[Any]]) -> str:
     name = str(len(arrays))
     arrays[name] = np.array(array, order="C")
     return name

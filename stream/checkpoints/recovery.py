@@ -20,7 +20,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from aiokafka import TopicPartition
 from numpy.typing import NDArray
@@ -58,7 +58,7 @@ class Stateful(Protocol):
 
     depends_on: Mapping[str, str]
 
-    def save(self) -> dict[str, NDArray]:
+    def save(self) -> dict[str, NDArray[Any]]:
         """A copy of the state, which later batches leave alone."""
 
     def restore(self, arrays: Arrays) -> None:

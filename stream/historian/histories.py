@@ -29,7 +29,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +89,7 @@ class EdgeHistories:
         """Windows with requests that are not closed yet, all edges' at one time being one."""
         return len(self._windows)
 
-    def save(self) -> dict[str, NDArray]:
+    def save(self) -> dict[str, NDArray[Any]]:
         """A copy of all that the answers depend on, for `restore`."""
         arrays = {
             "first_open": np.array([self._first_open]),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from aiokafka import ConsumerRecord
@@ -79,7 +80,7 @@ class EdgePartition:
         closed = self.histories.advance(now)
         return [self._output(window, self._last_timestamp_ms) for window in closed]
 
-    def save(self) -> dict[str, NDArray]:
+    def save(self) -> dict[str, NDArray[Any]]:
         """A copy of the open windows, and what `idle` goes by."""
         return self.histories.save() | {"last_timestamp_ms": np.array([self._last_timestamp_ms])}
 

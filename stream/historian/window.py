@@ -93,7 +93,7 @@ class OpenWindow:
         self._sizes[codes[known]] = sizes[known]  # of repeated codes the last one stands
         return kept
 
-    def save(self) -> dict[str, NDArray]:
+    def save(self) -> dict[str, NDArray[Any]]:
         """A copy of the requests so far, for `restore`."""
         self._rows = [np.concatenate([np.zeros(0, np.int32), *self._rows])]
         self._hits = [np.concatenate([np.zeros(0, np.int8), *self._hits])]

@@ -57,6 +57,9 @@ def position(consumer: AIOKafkaConsumer, source: TopicPartition) -> int | None:
 
 def stable_end(consumer: AIOKafkaConsumer, source: TopicPartition) -> int | None:
     """Where reading a partition ends for now, as the latest fetch told; None before the first."""
-    stable = consumer.last_stable_offset(source)
+    stable: int | None = consumer.last_stable_offset(source)
+    if stable is not None and stable >= 0:
+        return stable
     # Brokers without transactions do not tell.
-    return consumer.highwater(source) if stable is None or stable < 0 else stable
+    end: int | None = consumer.highwater(source)
+    return end

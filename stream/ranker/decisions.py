@@ -230,7 +230,7 @@ def _highest(scores: NDArray[np.float64], count: int) -> NDArray[np.bool_]:
     if count >= scores.size:
         return scores > -np.inf
     threshold = np.partition(scores, scores.size - count)[scores.size - count]
-    chosen = scores > threshold
+    chosen: NDArray[np.bool_] = scores > threshold
     if threshold > -np.inf:
         level = np.flatnonzero(scores == threshold)
         chosen[level[: count - np.count_nonzero(chosen)]] = True

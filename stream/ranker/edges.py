@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import msgspec
 from aiokafka import ConsumerRecord
@@ -47,7 +48,7 @@ class RankedPartition:
         self.edges[window.edge_id] = edge
         return edge.step(window, produced_at)
 
-    def save(self) -> dict[str, NDArray]:
+    def save(self) -> dict[str, NDArray[Any]]:
         """A copy of the edges, for `restore`."""
         names = packed(msgspec.msgpack.encode(list(self.edges)))
         return {"edges": names, **object_state.save(list(self.edges.values()))}

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +92,7 @@ class CallCost:
         return calls
 
 
-def _least_squares(squares: NDArray[np.float64], products: NDArray[np.float64]) -> NDArray:
+def _least_squares(squares: NDArray[np.float64], products: NDArray[np.float64]) -> NDArray[Any]:
     """The minimum of x·squares·x - 2 products·x over x >= 0, shape (3,); squares is definite."""
     # Scaled to a unit diagonal: events are many, and their cost is tiny.
     scale = np.sqrt(squares.diagonal())

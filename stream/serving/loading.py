@@ -16,6 +16,7 @@ from urllib.request import url2pathname
 import numpy as np
 
 from models import registry
+from models.files import CARD, digest
 from models.interface import Forecaster
 from models.kernels import threads
 from stream.processes import starting
@@ -91,14 +92,14 @@ def verified_folder(update: ModelUpdate) -> Path:
     """
     folder = folder_of(update)
     try:
-        got = registry.digest(folder / registry.CARD)
+        got = digest(folder / CARD)
     except OSError as error:
         raise LoadingError(
             f"{update.name} {update.version}: {error}; every worker has to see this folder"
         ) from error
     if got != update.digest:
         raise LoadingError(
-            f"{folder / registry.CARD}: got digest {got}; the update says {update.digest}; "
+            f"{folder / CARD}: got digest {got}; the update says {update.digest}; "
             "a published version stays as it is: publish the change under another version"
         )
     return folder
@@ -107,7 +108,7 @@ def verified_folder(update: ModelUpdate) -> Path:
 def describe(name: str, version: str, root: Path) -> ModelUpdate:
     """The update that names a version of a registry. It has to be there."""
     folder = root.resolve() / name / version
-    return ModelUpdate(name, version, folder.as_uri(), registry.digest(folder / registry.CARD))
+    return ModelUpdate(name, version, folder.as_uri(), digest(folder / CARD))
 
 
 def folder_of(update: ModelUpdate) -> Path:
@@ -154,9 +155,9 @@ def _load(settings: Settings, name: str, version: str | None, root: Path) -> Loa
     starting.tell(f"loading {name} {version or ''}".rstrip())
     model = registry.load(name, version, root, settings.model_classes)
     limit_threads(settings.model_threads)
-    digest = registry.digest(root / name / model.version / registry.CARD)
+    card = digest(root / name / model.version / CARD)
     starting.tell(f"warming up {name} {model.version}")
-    return Loaded(model, warm_up(model, settings.horizons), digest)
+    return Loaded(model, warm_up(model, settings.horizons), card)
 
 
 def limit_threads(count: int) -> None:

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from models import registry
 from models.caches.decayed import DecayedCountRanker
+from models.files import CARD, digest
 from models.interface import Ranker
 from stream.processes import starting
 from stream.serving.current import Serving
@@ -94,7 +95,7 @@ def _load(settings: Settings, name: str, version: str | None, root: Path) -> Loa
     make: MakeRanker = partial(model.ranker, *bounds(settings))
     starting.tell(f"warming up {name} {model.version}")
     _warm_up(make())
-    return LoadedRanker(model, make, registry.digest(root / name / model.version / registry.CARD))
+    return LoadedRanker(model, make, digest(root / name / model.version / CARD))
 
 
 def _warm_up(ranker: Ranker) -> None:

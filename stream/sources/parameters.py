@@ -137,7 +137,8 @@ def activity_table(rhythm: list[float]) -> NDArray[np.float64]:
     rhythm is flat; a day is as long in both.
     """
     cumulated = np.concatenate([[0.0], np.cumsum(rhythm)])
-    return cumulated * (86_400.0 / cumulated[-1])
+    own: NDArray[np.float64] = cumulated * (86_400.0 / cumulated[-1])
+    return own
 
 
 def _mean(law: TwoPiece) -> float:

@@ -6,7 +6,7 @@ called before each run of the kernel, which therefore never allocates a column i
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,7 +172,7 @@ def with_room(state: State, events: int, max_events: int) -> State:
     return state
 
 
-def _resized(array: NDArray, needed: int) -> NDArray:
+def _resized(array: NDArray[Any], needed: int) -> NDArray[Any]:
     """The array, at least `needed` long. Spare capacity is not touched, so it costs no memory."""
     if needed <= len(array):
         return array
@@ -182,12 +182,12 @@ def _resized(array: NDArray, needed: int) -> NDArray:
 
 
 def _grown(
-    rows: NDArray,
+    rows: NDArray[Any],
     free: NDArray[np.int32],
     tally: np.void,
     name: str,
     needed: int,
-) -> tuple[NDArray, NDArray[np.int32]]:
+) -> tuple[NDArray[Any], NDArray[np.int32]]:
     """The rows with at least `needed` free ones, and the list of the free ones."""
     spare = int(tally[name])
     if needed <= spare:

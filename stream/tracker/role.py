@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from aiokafka import ConsumerRecord
@@ -75,7 +76,7 @@ class TrackedPartition:
         fired = self.store.advance(now - self._settings.allowed_lateness)
         return self._encode(fired, (), ())
 
-    def save(self) -> dict[str, NDArray]:
+    def save(self) -> dict[str, NDArray[Any]]:
         """A copy of the store, and what `idle` goes by."""
         return self.store.save() | {"last_timestamp_ms": np.array([self._last_timestamp_ms])}
 

@@ -7,6 +7,8 @@ matter to what the store answers.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,10 +27,10 @@ LAYOUT = format(
 )
 
 
-def saved(state: State) -> dict[str, NDArray]:
+def saved(state: State) -> dict[str, NDArray[Any]]:
     """A copy of all that is in use, between two batches."""
     tally = state.tally[0]
-    arrays: dict[str, NDArray] = {"tally": as_bytes(state.tally).copy()}
+    arrays: dict[str, NDArray[Any]] = {"tally": as_bytes(state.tally).copy()}
     for name in ("slots", "chunks", "rests"):
         rows, free = getattr(state, name), getattr(state, f"free_{name}")
         free = free[: tally[f"free_{name}"]]
@@ -46,7 +48,7 @@ def restored(arrays: Arrays, max_events: int, max_cascades: int) -> State:
     """The state that was saved, in memory of its own."""
     state = empty_state(max_events, max_cascades)
     tally = from_bytes(arrays["tally"], TALLY)
-    columns: dict[str, NDArray] = {}
+    columns: dict[str, NDArray[Any]] = {}
     for name, dtype in (("slots", SLOT), ("chunks", EVENTS), ("rests", REST)):
         columns[name] = from_bytes(arrays[name], dtype)
         free = arrays[f"free_{name}"]

@@ -42,7 +42,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import networkx as nx
@@ -51,7 +51,7 @@ from numpy.typing import NDArray
 
 from stream.checkpoints.content import Arrays, packed
 from stream.settings import Settings
-from stream.tracker import kernel
+from stream.tracker import kernel, packing
 from stream.tracker.columns import SLOT, bytes_of, empty_state, with_room
 from stream.tracker.saving import restored, saved
 from stream.workers.event_clock import EventClock
@@ -161,7 +161,7 @@ class CascadeStore:
         kernel.clear(state)
         return graph
 
-    def save(self) -> dict[str, NDArray]:
+    def save(self) -> dict[str, NDArray[Any]]:
         """A copy of all that the store's answers depend on, for `restore`."""
         arrays = saved(self._state)
         used = arrays["slots"].nbytes // SLOT.itemsize
@@ -248,10 +248,10 @@ class CascadeStore:
             if name is None:
                 raise AssertionError(f"slot {slot} fired without a cascade in it")
             record: CascadeSnapshot | CascadeOutcome
-            if kind == kernel.OUTCOME:
+            if kind == packing.OUTCOME:
                 record = CascadeOutcome(name, published, age, count, final)
             else:
-                trigger = f"{'n' if kind == kernel.GROWTH else 'a'}{number}"
+                trigger = f"{'n' if kind == packing.GROWTH else 'a'}{number}"
                 record = CascadeSnapshot(
                     snapshot_id=f"{name}@{trigger}",
                     cascade_id=name,

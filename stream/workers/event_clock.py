@@ -14,6 +14,8 @@ All of it is a function of the records in their order, wherever batches end.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -74,7 +76,7 @@ class EventClock:
         """Moves the clock to at least `time`, unix seconds, without a record."""
         self._time = max(self._time, time)
 
-    def save(self) -> dict[str, NDArray]:
+    def save(self) -> dict[str, NDArray[Any]]:
         """A copy of all that it goes by."""
         now = np.array([self._time, float(self._place)])
         return {"clock": np.concatenate([now, self._latest])}

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.caches.networks.mamba import Mamba, State
-from models.caches.networks.ranker import Config, RankerNetwork
+from models.caches.networks.ranker import RankerNetwork
+from models.caches.stepper import Config
 
 
 class CacheMambaNetwork(RankerNetwork):

@@ -21,8 +21,8 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.caches.networks.ranker import HORIZONS
 from models.caches.request_history import RequestHistory
+from models.caches.stepper import HORIZONS
 from models.caches.workload import TooFewRequestsError
 from models.learning.loop import Block
 

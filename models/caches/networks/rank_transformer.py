@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.caches.networks.ranker import Config, RankerNetwork
+from models.caches.networks.ranker import RankerNetwork
+from models.caches.stepper import Config
 
 _HEADS = 2
 _UNSEEN = -1e9  # finite: where nothing is seen, infinity would give no number at all
@@ -49,7 +50,8 @@ class TransformerNetwork(RankerNetwork):
 
         def blocked(values: Tensor, fill: float) -> Tensor:
             flat = values.new_full((int(first[-1]) * size, *values.shape[1:]), fill)
-            return flat.index_copy(0, rows, values).unflatten(0, (-1, size))
+            blocks: Tensor = flat.index_copy(0, rows, values).unflatten(0, (-1, size))
+            return blocks
 
         inputs = blocked(self.before_attention(hidden), 0.0)
         times = blocked(clock, torch.inf)

@@ -124,7 +124,8 @@ class RankerNetwork(Trainable):
             portion = target / target.sum(0).clamp_min(_LEAST)
             order = -(portion * torch.log_softmax(log, 0)).sum(0)
             total = total + (size + _ORDER * order + _MISSES * _missed(log, portion)).mean()
-        return total / len(targets)
+        mean: Tensor = total / len(targets)
+        return mean
 
     def validation_loss(self, blocks: list[Block]) -> float:
         """The loss, the mean over blocks."""

@@ -33,7 +33,7 @@ def selective_scan_compiled(
         elapsed: time since the step before, shape (steps,). It gets no gradient.
         offsets: steps of sequence i are those from `offsets[i]` to `offsets[i + 1]`.
     """
-    y: Tensor = _Scan.apply(x, dt, A, B, C, elapsed, offsets)
+    y: Tensor = _Scan.apply(x, dt, A, B, C, elapsed, offsets)  # type: ignore[no-untyped-call]
     return y
 
 

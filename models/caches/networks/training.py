@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.caches.model import RANKERS, RankerModel
 from models.caches.networks.material import Histories, RankerMaterial
-from models.caches.networks.ranker import Config
+from models.caches.stepper import Config
 from models.learning.checkpoint import Checkpoint
 from models.learning.loop import Schedule, train, train_again
 from models.learning.recipes import Report, silent

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from models.forecasters.casft import CompiledCasFT, Config
 from models.forecasters.concat import Observed
+from models.forecasters.jump_ode.trend_states import STEPS
 from models.forecasters.networks.concat import (
     ConCatNetwork,
     Targets,
@@ -20,7 +21,7 @@ from models.forecasters.networks.concat import (
     tensors,
     weights_of,
 )
-from models.forecasters.networks.diffusion import STEPS, Denoiser
+from models.forecasters.networks.diffusion import Denoiser
 from models.forecasters.networks.intensity import Intensity
 from models.interface import LEVELS
 from models.learning.loop import Network
@@ -109,18 +110,20 @@ class CasFTNetwork(Network):
         horizons = condition.shape[2]
         weights = targets.weights[:, None].expand(-1, horizons).flatten()[:, None]
         squared = (weights * (said - clean) ** 2).mean((1, 2)).sum()
-        return (
+        loss: Tensor = (
             point_loss(mean, quantiles, targets)
             + self.config.weight * squared
             - self.config.base.likelihood * likelihood
         )
+        return loss
 
     def _mean_trend(self, condition: Tensor) -> Tensor:
         """What the denoiser says at full noise, shape (members, n, horizons, parts)."""
         flat = condition.flatten(1, 2)
         nothing = flat.new_zeros(*flat.shape[:2], self.config.parts)
         said = self.denoiser(nothing, flat.new_full((flat.shape[1],), STEPS), flat)
-        return said.unflatten(1, condition.shape[1:3])
+        trends: Tensor = said.unflatten(1, condition.shape[1:3])
+        return trends
 
     @torch.no_grad()
     def trends(self, observed: Observed) -> NDArray[np.float64]:

@@ -174,12 +174,16 @@ class ConCatNetwork(Network):
         if state.dim() == 3:
             state = state[:, :, None].expand(-1, -1, horizons, -1)
         encoded = self.table(table.flatten(0, 1)).unflatten(0, (n, horizons))
-        return self.head(torch.cat([state, encoded.expand(members, -1, -1, -1)], -1))
+        said: tuple[Tensor, Tensor] = self.head(
+            torch.cat([state, encoded.expand(members, -1, -1, -1)], -1)
+        )
+        return said
 
     def loss(self, observed: Observed, targets: Targets) -> Tensor:
         """Squared error of the mean, quantile loss and negative log-likelihood, over members."""
         mean, quantiles, likelihood = self(observed)
-        return point_loss(mean, quantiles, targets) - self.config.likelihood * likelihood
+        loss: Tensor = point_loss(mean, quantiles, targets) - self.config.likelihood * likelihood
+        return loss
 
     @torch.no_grad()
     def predict(self, observed: Observed) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

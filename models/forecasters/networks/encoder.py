@@ -43,7 +43,8 @@ class _Layer(nn.Module):
         drop = functional.dropout(apply(self.output, seen), DROPOUT, self.training)
         hidden = self.norms[0](inputs + drop)
         outer = apply(self.outer, functional.gelu(apply(self.inner, hidden), approximate="tanh"))
-        return self.norms[1](hidden + functional.dropout(outer, DROPOUT, self.training))
+        out: Tensor = self.norms[1](hidden + functional.dropout(outer, DROPOUT, self.training))
+        return out
 
 
 class Encoder(nn.Module):

@@ -125,7 +125,7 @@ class Adaptive(Flow):
             def forward(self, share: Tensor, state: Tensor) -> Tensor:
                 return elapsed[:, None] * self.flow.derivative(since + share * elapsed, state)
 
-        return self.solve(
+        states: Tensor = self.solve(
             Unit(self.flow),
             state,
             torch.tensor([0.0, 1.0], dtype=state.dtype, device=state.device),
@@ -133,3 +133,4 @@ class Adaptive(Flow):
             atol=self.tolerance,
             method="dopri5",
         )[-1]
+        return states

@@ -38,8 +38,8 @@ class Intensity(nn.Module):
     def between(self, state: Tensor, since: Tensor, until: Tensor, flow: Flow) -> Tensor:
         """Expected events of gaps without jumps, shape (members, n)."""
         elapsed = (until - since).clamp_min(0)
-        total = sum(self(flow(state, since, since + node * elapsed)) for node in _NODES)
-        return total / len(_NODES) * elapsed
+        events: Tensor = sum(self(flow(state, since, since + node * elapsed)) for node in _NODES)
+        return events / len(_NODES) * elapsed
 
     def of_jumps(
         self,

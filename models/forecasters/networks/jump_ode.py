@@ -70,7 +70,7 @@ class JumpODE(nn.Module):
         """
         flow, compiled = self.flow, inputs.device.type == "cpu" and inputs.dtype == torch.float32
         if compiled and isinstance(flow, AffineFlow):
-            before, after = _Scan.apply(
+            before, after = _Scan.apply(  # type: ignore[no-untyped-call]
                 inputs, clock, offsets,
                 self.start, flow.log_rate.exp(), flow.level, flow.slope, self.recurrent, self.bias,
             )  # fmt: skip

@@ -33,7 +33,8 @@ class MLPNetwork(Network):
         table = torch.as_tensor(table)
         n, horizons, _ = table.shape
         encoded = self.table(table.flatten(0, 1)).unflatten(0, (n, horizons))
-        return self.head(encoded.expand(self.config.members, -1, -1, -1))
+        said: tuple[Tensor, Tensor] = self.head(encoded.expand(self.config.members, -1, -1, -1))
+        return said
 
     def loss(self, table: NDArray[np.float32] | Tensor, targets: Targets) -> Tensor:
         """Squared error of the mean and quantile loss, over members."""

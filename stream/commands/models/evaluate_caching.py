@@ -250,12 +250,13 @@ def _warn_of_overlap(
 ) -> None:
     """Says which models have learnt from requests of this file that are now tested on."""
     from models import registry as models
+    from models.files import digest
 
-    digest = models.digest(trace)
+    traced = digest(trace)
     for name in set(names) & set(models.list_names(registry)):
         card = models.read_card(name, root=registry)
         learnt = card.training.get("first", 1.0)
-        if learnt > warmup and any(data.digest == digest for data in card.data):
+        if learnt > warmup and any(data.digest == traced for data in card.data):
             console.print(
                 f"{name} {card.version} has learnt from the first {learnt:.0%} of this file, and "
                 f"is tested on all but the first {warmup:.0%}: give --warmup {learnt:g}",

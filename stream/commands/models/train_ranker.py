@@ -17,7 +17,6 @@ from stream.commands.models.train import (
     ThreadsOption,
     VersionOption,
     console,
-    train_app,
 )
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 _SIZES = (0.01, 0.05, 0.1)  # of caches, for the card
 
 
-@train_app.command("cachemamba")
 def train_cachemamba(
     requests: Annotated[
         list[Path],
@@ -71,10 +69,11 @@ def train_cachemamba(
     import torch
 
     from models import registry
-    from models.caches.networks.ranker import Config
     from models.caches.networks.training import SCHEDULE, train_ranker
+    from models.caches.stepper import Config
     from models.caches.workload import workload
     from models.data.requests import read_requests
+    from models.files import DataSet, digest
     from models.kernels.threads import limit
     from models.learning.checkpoint import checkpoints
 
@@ -99,7 +98,7 @@ def train_cachemamba(
         if len(part) < len(work)
     }
     data = [
-        registry.DataSet(path.name, registry.digest(path), requests=len(part))
+        DataSet(path.name, digest(path), requests=len(part))
         for path, part in zip(requests, learnt, strict=True)
     ]
     folder = registry.write(

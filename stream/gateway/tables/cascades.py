@@ -17,7 +17,7 @@ import numpy as np
 
 from stream.gateway.tables import curve
 from stream.gateway.tables.graph import cascade_graph, summarise
-from stream.gateway.tables.views import Cascade, CascadeGraph, CascadeRow, DueForecast
+from stream.gateway.tables.views import Cascade, CascadeGraph, CascadeRow, CurvePoint, DueForecast
 from topics import consistency
 from topics.catalogue import POPULARITY_FORECASTS
 from topics.records import FORECAST_LIFE, CascadeOutcome, CascadeSnapshot, PopularityForecast
@@ -44,7 +44,7 @@ class Shape:
         """Seconds since publication of the events kept exactly."""
         return np.frombuffer(self.delay, dtype="<f4")
 
-    def curve(self, points: int) -> list[curve.CurvePoint]:
+    def curve(self, points: int) -> list[CurvePoint]:
         """The growth curve, thinned to so many points."""
         rest = np.frombuffer(self.rest, dtype="<i4")
         return curve.thinned(*curve.growth_curve(self.delays(), rest, self.age, self.count), points)

@@ -122,7 +122,7 @@ class RecordBatches:
         while rest.has_next():
             batch = rest.next_batch()
             if isinstance(batch, _Batch) and batch.ends_transaction_of(producer_id):
-                return ControlRecord.parse(next(batch).key) == COMMIT_MARKER
+                return bool(ControlRecord.parse(next(batch).key) == COMMIT_MARKER)
         return False
 
     def _next_size(self) -> int:
