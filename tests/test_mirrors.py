@@ -130,7 +130,6 @@ THROUGH = {
         "names, defaults, reasons",
     ),
     "stream.settings.scores": ("stream/settings/test_together.py", "names, defaults, reasons"),
-    "stream.checkpoints.recovery": ("system/test_recovery.py", "workers that die and come back"),
     "stream.kafka.all_to_one": ("system/test_scorer.py", "one calibrator, and its successor"),
     "stream.kafka.broker": ("system/test_broker.py", "topics on a broker that there is"),
     "stream.kafka.follow": ("system/test_tail.py", "logs that go on, and become others"),

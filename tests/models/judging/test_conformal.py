@@ -16,6 +16,7 @@ from models.judging.conformal import (
     WIDEST,
     Tracked,
     age_bucket,
+    correct,
 )
 
 
@@ -112,3 +113,10 @@ def test_buckets_by_age() -> None:
     ages = [0.0, 899.9, 900.0, 3_600.0, 14_399.0, 86_400.0, 1e7]
     names = [age_bucket(age) for age in ages]
     assert names == [AGE_BUCKETS[at] for at in (0, 0, 1, 2, 2, 4, 4)]
+
+
+def test_an_end_that_is_moved_in_stops_at_the_median() -> None:
+    own = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+    inwards, none = np.array(-5.0), np.array(0.0)
+    assert correct(own, none, none, inwards).tolist() == [1.0, 2.0, 3.0, 3.0, 3.0]
+    assert correct(own, none, inwards, none).tolist() == [3.0, 3.0, 3.0, 4.0, 5.0]
