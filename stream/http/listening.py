@@ -43,6 +43,9 @@ def named(host: str, port: int, settings: str) -> Iterator[None]:
 
 # Below those that systems give to connections: one of these could take a port before its server.
 _PORTS = range(16_384, 32_768)
+# A port is free until its server listens on it, and who asks meanwhile would be given it as well.
+# So processes side by side look in different places first.
+_PLACES = 64
 _given: set[int] = set()
 
 
@@ -52,13 +55,17 @@ def free_port() -> int:
     Raises:
         ListenError: all of them are taken.
     """
-    for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
+    shuffled = random.SystemRandom().sample
+    of_this_process = _PORTS[os.getpid() % _PLACES :: _PLACES]
+    places = (of_this_process, _PORTS)
+    for port in (port for place in places for port in shuffled(place, len(place))):
+        if port in _given:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        if port not in _given:
-            _given.add(port)
-            return port
+        _given.add(port)
+        return port
     raise ListenError(f"no port of {_PORTS.start} to {_PORTS.stop - 1} is free on 127.0.0.1")

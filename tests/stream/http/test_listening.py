@@ -47,3 +47,19 @@ def test_what_cannot_be_had_is_named(server: str, setting: str) -> None:
 def test_what_can_be_had_is_left_alone() -> None:
     with listening.named("127.0.0.1", 1, "nothing"):
         pass
+
+
+def test_each_free_port_is_given_once_and_in_places_of_ones_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: dict[int, set[int]] = {}
+    for process in (64, 65):
+        monkeypatch.setattr("os.getpid", lambda process=process: process)
+        monkeypatch.setattr(listening, "_given", set())
+        given[process] = {listening.free_port() for _ in range(100)}
+        assert len(given[process]) == 100
+    assert not given[64] & given[65]
+    monkeypatch.setattr(listening, "_PORTS", range(16_384, 16_384 + 2))
+    monkeypatch.setattr(listening, "_given", {16_384})
+    with socket.create_server(("127.0.0.1", 16_385)), pytest.raises(ListenError, match="no port"):
+        listening.free_port()
