@@ -42,6 +42,10 @@ THROUGH = {
     "models.cascades.power_law": ("models/forecasters/test_seismic.py", "estimates by formula"),
     "models.cascades.recordings": ("models/cascades/test_replays.py", "what is read is trained on"),
     "models.cascades.timing": ("models/cascades/test_features.py", "part of the features"),
+    "models.judging.evaluation": (
+        "models/forecasters/test_boosting_training.py",
+        "fitted models by window",
+    ),
     "models.cascades.windows": ("models/forecasters/test_baselines.py", "what is fitted for one"),
     "models.files": ("models/test_registry.py", "cards and digests of versions"),
     "models.kernels.heap": ("models/caches/test_scorecache.py", "against a cache that sorts"),

@@ -159,7 +159,8 @@ def _fill(
         for column in range(out.shape[1]):
             horizon = max(horizons[row, column], age)
             if column:
-                out[row, column, :width] = first[:width]
+                for index in range(width):  # a slice would have numba compile the words of an error
+                    out[row, column, index] = first[index]
             tail = out[row, column, width:]
             tail[0] = math.log2(1 + horizon - age)
             tail[1] = math.log2((1 + horizon) / (1 + age))
@@ -182,7 +183,8 @@ def features_of(batch: Batch, horizons: NDArray[np.float64]) -> NDArray[np.float
     """
     out = np.empty((*horizons.shape, len(NAMES) + len(HORIZON_NAMES)))
     if out.size:
-        _fill(batch, np.ascontiguousarray(horizons, np.float64), out, len(NAMES))
+        # A copy, for that of a single snapshot may be read-only: to numba that is another type.
+        _fill(batch, np.array(horizons, np.float64, order="C"), out, len(NAMES))
     return out
 
 

@@ -104,20 +104,22 @@ def sequences_of(batch: Batch) -> Sequences:
     traces = np.zeros((most, len(TRACES)))
     children = np.empty(longest, np.int64)
     summary = np.empty(bins + 1, np.int64)
-    jump = 0
+    # Typed: numba compiles a kernel for each literal that it is given, and again for the type.
+    one = np.int64(1)
+    jump = np.int64(0)
     for row in range(size):
         first, last = batch.offsets[row], batch.offsets[row + 1]
         age = max(batch.ages[row], 0.0)
         exact = min(last - first, EXACT)
         children[: last - first] = 0
-        count = 0
+        count = np.int64(0)
         before = 0.0
         for event in range(exact):
             at = first + event
             delay = min(max(float(batch.delays[at]), 0.0), age)
             count += 1
             out = features[jump]
-            _common(out, delay, delay - before, 1, count)
+            _common(out, delay, delay - before, one, count)
             parent = batch.parents[at]
             if parent >= 0:
                 out[5] = (
@@ -133,7 +135,7 @@ def sequences_of(batch: Batch) -> Sequences:
                     out[9] = 1.0
                     break
             times[jump], counts[jump], users[jump] = delay, count, batch.users[at]
-            _trace(traces, features, jump, jump > offsets[row], delay - before, 1, 0.0)
+            _trace(traces, features, jump, jump > offsets[row], delay - before, one, 0.0)
             before = delay
             jump += 1
         if batch.counts[row] > exact:

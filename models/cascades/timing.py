@@ -163,7 +163,7 @@ def timing(
         out[position] = delay_of(delays, rest, age, rank) / max(age, 1.0)
         position += 1
     position += _shape(delays, rest, age, count, out[position:])
-    out[position] = math.log2(1 + (delay_of(delays, rest, age, 2) if count > 1 else age))
+    out[position] = math.log2(1 + (delay_of(delays, rest, age, np.int64(2)) if count > 1 else age))
     position += 1
     total = squares = 0.0
     gaps = max(len(delays) - 1, 0)

@@ -2,6 +2,7 @@
 
 Modules:
     metrics: metrics of forecasts, as the literature on cascades defines them
+    evaluation: how good a model's forecasts of recorded cascades are
     comparison: several models on the same cascades
     candidates: the models that are to be compared, kept from one run to the next
     plot: a picture of that comparison
@@ -22,6 +23,7 @@ __all__ = [
     "comparison",
     "confidence",
     "conformal",
+    "evaluation",
     "metrics",
     "plot",
     "prequential",

@@ -28,7 +28,8 @@ from models.cascades.windows import Window, eligible, labels
 from models.data.datasets import Cascade
 from models.forecasters.baselines import TooFewError
 from models.judging.candidates import Candidate, Kept
-from models.judging.metrics import forecast_window, measure
+from models.judging.evaluation import forecast_window
+from models.judging.metrics import measure
 from models.judging.prequential import followed
 from models.learning.recipes import AnyTimeRecipe, Recipe, Report, silent
 from topics.errors import TidecastError

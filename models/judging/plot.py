@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from models.cascades.windows import Window, eligible, labels
 from models.data.datasets import Cascade, snapshot_at
 from models.judging.candidates import Candidate
-from models.judging.metrics import MIN_CASCADES, evaluate, forecast_window
+from models.judging.evaluation import MIN_CASCADES, evaluate, forecast_window
 
 HOUR = 3_600.0
 AGES = tuple(hours * HOUR for hours in (1 / 12, 1 / 4, 1 / 2, 1, 2, 4, 8, 16, 24, 48, 96, 168))

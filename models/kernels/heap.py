@@ -63,7 +63,8 @@ def _pop(heap: Any, place: Any, priority: Any, size: Any, fill: Any) -> None:
     fill[HELD] = last
     fill[USED] -= size[lowest]
     if last > 0:
-        _sift_down(heap, place, priority, 0, last)
+        # Typed: numba compiles a kernel for each literal that it is given, and again for the type.
+        _sift_down(heap, place, priority, np.int64(0), last)
     place[lowest] = -1
 
 
@@ -103,7 +104,7 @@ def trim(heap: Any, place: Any, priority: Any, size: Any, fill: Any) -> None:
 @njit(cache=True)
 def moved(heap: Any, place: Any, priority: Any, fill: Any, item: int) -> None:
     """Restores the heap's order after the priority of one held object changed."""
-    at = _sift_up(heap, place, priority, place[item])
+    at = _sift_up(heap, place, priority, np.int64(place[item]))
     _sift_down(heap, place, priority, at, fill[HELD])
 
 

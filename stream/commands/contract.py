@@ -8,10 +8,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from stream.settings import Settings
-from topics import compatibility
-from topics import contract as contracts
-
 console = Console(stderr=True, soft_wrap=True, highlight=False)
 
 
@@ -41,6 +37,10 @@ def contract(
     Refuses to write over documents whose readers or writers the change would break: a field or
     a topic that is gone, another type or key, a new required field, a tighter bound.
     """
+    from stream.settings import Settings
+    from topics import compatibility
+    from topics import contract as contracts
+
     generated = contracts.documents(Settings().partitions)
     try:
         if not allow_breaking:

@@ -1,4 +1,4 @@
-"""Drift of what models are shown, and of how they err: ADWIN (Bifet and Gavaldà, 2007), by river.
+"""Drift of what models are shown, and of how they err: ADWIN (`stream.scorer.adwin`).
 
 ADWIN cuts its window where the means of the two parts differ by more than chance allows. It takes
 its values for independent, so each detector is given one of a cascade: the forecasts of one cascade
@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge
-from river.drift import ADWIN
 
+from stream.scorer.adwin import Adwin
 from stream.scorer.join import increment_log2, own_point
 from stream.settings import Settings
 from topics.records import ForecastScore, PopularityForecast
@@ -33,7 +33,7 @@ class _Detectors:
     def __init__(
         self, of: str, what: str, labels: tuple[str, ...], registry: CollectorRegistry
     ) -> None:
-        self._detectors: dict[tuple[str, ...], ADWIN] = {}
+        self._detectors: dict[tuple[str, ...], Adwin] = {}
         self._drifts = Counter(
             f"tidecast_scorer_{of}_drifts_total", f"Changes found in {what}",
             labels, registry=registry,
@@ -52,11 +52,12 @@ class _Detectors:
                 del self._detectors[oldest]
                 self._drifts.remove(*oldest)
                 self._mean.remove(*oldest)
-            detector = ADWIN(delta=CONFIDENCE)
-        self._detectors[labels] = detector  # the one used longest ago comes first
-        detector.update(value)
-        self._drifts.labels(*labels).inc(detector.drift_detected)
-        self._mean.labels(*labels).set(detector.estimation)
+            detector = Adwin(CONFIDENCE)
+        has_changed = detector.update(value)
+        self._drifts.labels(*labels).inc(has_changed)
+        self._mean.labels(*labels).set(detector.mean)
+        # The one used longest ago comes first. What is usual after a change is learnt from there.
+        self._detectors[labels] = Adwin(CONFIDENCE) if has_changed else detector
 
 
 class InputDrift:

@@ -41,6 +41,10 @@ from stream.sources.process import (
     two_piece,
 )  # fmt: skip
 
+# Typed: numba compiles a kernel for each literal that it is given, and again for the type.
+_FIRST = np.int32(0)
+_NOBODY = np.int32(-1)
+
 
 @numba.njit(cache=True)
 def _spawn(
@@ -120,10 +124,10 @@ def _post(
     state.reproduction[slot] = reshares
     state.shares[slot] = 0
     state.waiting[slot] = 0
-    _note(laws, state, rows, row, random, now, slot, -1, user, -1)
+    _note(laws, state, rows, row, random, now, slot, _NOBODY, user, _NOBODY)
     mean = max(size - 1, 0.0) * (1 - reshares)
     exponent = laws.direct_exponent[population]
-    _spawn(laws, state, random, slot, 0, user, now, mean, scale, exponent)
+    _spawn(laws, state, random, slot, _FIRST, user, now, mean, scale, exponent)
 
 
 @numba.njit(cache=True)
@@ -233,7 +237,7 @@ def advance(
         rows written: fewer than there is room for when `state` has to grow first, or at the end.
     """
     populations = len(laws.birth_rate)
-    row = 0
+    row = np.int64(0)
     while row < len(rows.time):
         if state.counters[PENDING] + MOST_CHILDREN > len(state.heap_time) < most_pending:
             return row

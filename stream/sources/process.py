@@ -164,7 +164,7 @@ def push(state: State, time: float, slot: int, parent: int, user: int) -> None:
             break
         _move(state, above, place)
         place = above
-    _put(state, place, time, slot, parent, user)
+    _put(state, place, time, slot, np.int32(parent), np.int32(user))
 
 
 @numba.njit(cache=True)
@@ -173,7 +173,7 @@ def pop(state: State) -> None:
     state.counters[PENDING] -= 1
     last = state.counters[PENDING]
     time = state.heap_time[last]
-    place = 0
+    place = np.int64(0)  # of one type with those that follow, so that the helpers are compiled once
     while True:
         below = 2 * place + 1
         if below >= last:

@@ -157,7 +157,7 @@ def _open(rules, state, key, time):
     tally = state.tally[0]
     if tally.live >= rules.max_cascades:
         tally.evicted += 1
-        _close(state, tally.oldest)
+        _close(state, np.int32(tally.oldest))  # the type of every slot
     tally.free_slots -= 1
     slot = state.free_slots[tally.free_slots]
     cascade = state.slots[slot]
@@ -380,7 +380,8 @@ def find_slot(state, key):
 @njit(cache=True)
 def pack(state, slot):
     """Packs a cascade's kept events to the front of the packed columns, until `clear`."""
-    emit(state, GROWTH, slot, 0, 0.0, state.slots[slot].count, 0, np.inf)
+    none = np.int64(0)
+    emit(state, GROWTH, np.int32(slot), none, 0.0, state.slots[slot].count, none, np.inf)
 
 
 @njit(cache=True)

@@ -10,7 +10,8 @@ from numba import njit
 
 from stream.tracker.columns import CHUNK
 
-GROWTH, AGE, OUTCOME = range(3)  # kinds of record
+# Kinds of record. Typed: numba compiles a kernel for each literal that it is given.
+GROWTH, AGE, OUTCOME = np.arange(3)
 UNKNOWN = -2  # a parent that is not an index
 
 

@@ -42,10 +42,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,6 +56,9 @@ from stream.tracker.saving import restored, saved
 from stream.workers.event_clock import EventClock
 from topics.hashing import hash_ids
 from topics.records import BIN_EDGES, CascadeOutcome, CascadeSnapshot, SocialEvent
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 
 class Verdict(IntEnum):
@@ -152,6 +154,8 @@ class CascadeStore:
         kernel.pack(state, slot)
         kept = range(int(state.slots[slot]["kept"]))
         published_at = float(state.slots[slot]["published"])
+        import networkx as nx  # only who looks into a store needs it
+
         graph = nx.DiGraph(cascade_id=cascade_id, published_at=published_at)
         for i in kept:
             delay, depth, user = float(state.delay[i]), int(state.depth[i]), int(state.user[i])

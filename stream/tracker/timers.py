@@ -6,6 +6,7 @@ another one.
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 
@@ -37,8 +38,8 @@ def push_timer(state, time, slot):
 def pop_timer(state):
     tally, timers = state.tally[0], state.timers
     tally.timers -= 1
-    _swap(timers, 0, tally.timers)
-    i = 0
+    i = np.int64(0)  # of one type with those that follow, so that the helpers are compiled once
+    _swap(timers, i, tally.timers)
     while True:
         child = 2 * i + 1
         if child >= tally.timers:

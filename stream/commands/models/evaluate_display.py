@@ -59,7 +59,7 @@ def check_sizes(compared: Comparison, tested: Recording, cascades: Sequence[Casc
     """
     from models.cascades.windows import MIN_EVENTS
     from models.data.datasets import count_at
-    from models.judging.metrics import MIN_CASCADES
+    from models.judging.evaluation import MIN_CASCADES
 
     empty = []
     for window, chosen in compared.chosen.items():

@@ -260,7 +260,7 @@ def _train(name: str, told: Options, **options: Any) -> None:
     from models import registry
     from models.data.datasets import split_chronologically
     from models.forecasters.served import Served
-    from models.judging import metrics as evaluation
+    from models.judging import evaluation
     from models.training import MEMBERS, RECIPES
 
     files = [*told.cascades, *told.background]

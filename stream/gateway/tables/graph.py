@@ -5,12 +5,15 @@ from __future__ import annotations
 import statistics
 from bisect import bisect_right
 from collections import defaultdict
+from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.gateway.tables.views import CascadeGraph, GraphNode
+
+if TYPE_CHECKING:  # it takes half a second to import, before which no page would be served
+    import networkx as nx
 
 _ROOT = 0
 
@@ -27,6 +30,8 @@ def cascade_graph(delays: NDArray[np.float32], parents: NDArray[np.int32]) -> nx
         event whose parent is not known hangs on the root; where the root itself has not been
         seen the earliest event stands for it.
     """
+    import networkx as nx
+
     graph = nx.DiGraph()
     graph.add_node(_ROOT, delay=float(delays[_ROOT]) if len(delays) else 0.0, known_parent=True)
     for index in range(1, len(delays)):
@@ -47,6 +52,8 @@ def summarise(graph: nx.DiGraph, total: int, age: float, limit: int) -> CascadeG
         graph: of `cascade_graph`.
         total: events of the cascade at `age`; those past the snapshot's bound are in no graph.
     """
+    import networkx as nx
+
     size = _following(graph)
     order = sorted(graph, key=lambda node: (-size[node], _spread(node)))
 

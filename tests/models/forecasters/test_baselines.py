@@ -8,7 +8,7 @@ from models.cascades.windows import Window, labels
 from models.data.datasets import ROOT, Cascade, snapshot_at
 from models.forecasters import baselines
 from models.interface import LEVELS
-from models.judging.metrics import forecast_window
+from models.judging.evaluation import forecast_window
 from models.training import RECIPES
 
 WINDOW = Window(100.0, 1_000.0)

@@ -20,7 +20,7 @@ from models.forecasters import boosting_training as training
 from models.forecasters.boosting import Boosting
 from models.forecasters.quantiles import expected_increment
 from models.interface import LEVELS
-from models.judging import metrics as evaluation
+from models.judging import evaluation, metrics
 from tests.models.recorded import made
 
 
@@ -115,7 +115,7 @@ def test_training_learns_and_its_intervals_hold(source: Source) -> None:
     found = evaluation.evaluate(model, chosen, window)
     realised = evaluation.labels(chosen, window)
     constant = np.exp2(np.log2(1 + realised).mean()) - 1
-    assert found["msle"] < 0.6 * evaluation.msle(np.full(len(realised), constant), realised)
+    assert found["msle"] < 0.6 * metrics.msle(np.full(len(realised), constant), realised)
     assert 0.8 <= found["coverage_90"] <= 1
 
 
