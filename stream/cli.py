@@ -21,7 +21,7 @@ from stream.commands.models import evaluate, train_ranker
 from stream.commands.models import publish as publish_command
 from stream.commands.models import show as show_command
 from stream.commands.models import train as training
-from stream.commands.traffic import ForceOption, KafkaOption
+from stream.commands.traffic import ForceOption, HoldOption, KafkaOption, StepOption
 from stream.processes import starting
 from stream.settings import Duration, Settings
 from topics.errors import TidecastError
@@ -124,6 +124,14 @@ def up(
         Path, typer.Option(help="Folder that gets a folder of logs for each run.")
     ] = Path("runs"),
     force: ForceOption = False,
+    hold: HoldOption = None,
+    step: StepOption = None,
+    stay: Annotated[
+        bool,
+        typer.Option(
+            "--stay", help="Leave the page up when all has been worked off, until Ctrl-C."
+        ),
+    ] = False,
 ) -> None:
     """Runs the whole stream on this machine: broker, topics, roles, traffic, and a live display.
 
@@ -144,6 +152,9 @@ def up(
         seed=seed,
         logs=logs,
         force=force,
+        hold=hold,
+        step=step,
+        stay=stay,
     )
 
 

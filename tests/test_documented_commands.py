@@ -65,6 +65,8 @@ _CONTRACT = "tests/stream/commands/test_contract.py::"
 RUN_BY: dict[str, str] = {
     "up": _UP + "test_a_run_accounts_for_everything_and_leaves_nothing_behind",
     "up --cascades --requests": _UP + "test_files_are_replayed_to_their_end",
+    "up --cascades --hold --rebase --step": _UP
+    + "test_a_replay_is_held_stepped_on_and_left_standing",
     "broker": "tests/system/test_broker.py::test_it_ends_with_its_server_and_keeps_what_it_holds",
     "doctor": "tests/system/test_doctor.py::test_all_is_well",
     "tracker": _BEATS,

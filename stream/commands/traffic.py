@@ -20,9 +20,11 @@ from stream.settings import Duration
 
 if TYPE_CHECKING:
     from stream.sources.feed import Sent
+    from stream.sources.holding import Hold
     from stream.sources.messages import Source
 
 DRY_RUN_MESSAGES = 10
+_LOOK_SECONDS = 0.1
 
 console = Console(stderr=True, soft_wrap=True, highlight=False)
 replay_app = typer.Typer(
@@ -90,6 +92,25 @@ ForceOption = Annotated[
         help="Send it though it is older than what the broker has: roles drop what comes too late.",
     ),
 ]
+HoldOption = Annotated[
+    Duration | None,
+    typer.Option(
+        "--hold",
+        parser=Duration.parse,
+        metavar="DURATION",
+        help="Stop after so much event time, so that what is forecast then can be looked at; Enter "
+        "goes on.",
+    ),
+]
+StepOption = Annotated[
+    Duration | None,
+    typer.Option(
+        "--step",
+        parser=Duration.parse,
+        metavar="DURATION",
+        help="With --hold: Enter goes on for so much event time, and stops again.",
+    ),
+]
 EdgesOption = Annotated[int, typer.Option(min=1, help="Edges: edge-0, edge-1, ...")]
 
 
@@ -104,6 +125,8 @@ def replay_cascades(
     ],
     kafka: KafkaOption = None,
     speed: SpeedOption = 0,
+    hold: HoldOption = None,
+    step: StepOption = None,
     rebase: Annotated[
         Duration | None,
         typer.Option(
@@ -137,6 +160,7 @@ def replay_cascades(
     if start is not None and rebase is None:
         raise typer.BadParameter("--start moves the window of --rebase; give that too")
     checks.readable(*files)
+    held = hold_of(hold, step)
     in_force = _reached(kafka, dry_run)
     with console.status("reading files"):
         source = CascadeReplay(
@@ -148,7 +172,7 @@ def replay_cascades(
     way_out = (
         None if force else f"Lay it after them with --rebase {rebase or '1h'} --start {{after}}"
     )
-    _run(source, in_force, speed, limit, seconds, way_out)
+    _run(source, in_force, speed, limit, seconds, way_out, held)
 
 
 @replay_app.command("requests")
@@ -156,6 +180,8 @@ def replay_requests(
     file: Annotated[Path, typer.Argument(help="Recorded requests (plain, .gz, .bz2 or .xz).")],
     kafka: KafkaOption = None,
     speed: SpeedOption = 0,
+    hold: HoldOption = None,
+    step: StepOption = None,
     edges: EdgesOption = 4,
     start: Annotated[
         float | None,
@@ -175,11 +201,12 @@ def replay_requests(
     from stream.sources.replay import RequestReplay
 
     checks.readable(file)
+    held = hold_of(hold, step)
     in_force = _reached(kafka, dry_run)
     with console.status("reading the file"):
         source = RequestReplay(file, edges=edges, start=start)
     way_out = None if force else "Lay it after them with --start {after}"
-    _run(source, in_force, speed, limit, seconds, way_out)
+    _run(source, in_force, speed, limit, seconds, way_out, held)
 
 
 def simulate(
@@ -246,6 +273,17 @@ def simulate(
     _run(source, in_force, speed, limit, seconds, way_out)
 
 
+def hold_of(after: float | None, step: float | None) -> Hold | None:
+    """What `--hold` and `--step` ask for; None where nothing is held."""
+    from stream.sources.holding import Hold
+
+    if after is None:
+        if step is not None:
+            raise typer.BadParameter("--step goes on from where --hold stops: give that too")
+        return None
+    return Hold(after, step)
+
+
 def _reached(kafka: str | None, dry_run: bool) -> settings.Settings | None:
     """The settings of a broker that answers and has the topics; None where nothing is sent.
 
@@ -269,12 +307,14 @@ def _run(
     limit: int | None,
     seconds: float | None,
     way_out: str | None,
+    hold: Hold | None = None,
 ) -> None:
     """Prints or sends the messages of a source.
 
     Args:
         in_force: None prints.
         way_out: for a source that would come too late; None sends that too.
+        hold: where it is held; None nowhere.
     """
     from stream.sources.messages import Limited
 
@@ -284,7 +324,7 @@ def _run(
     if limit is not None:
         source = Limited(source, limit)
     began = time.monotonic()
-    sent, stopped = asyncio.run(_send(source, in_force, speed or None, seconds, way_out))
+    sent, stopped = asyncio.run(_send(source, in_force, speed or None, seconds, way_out, hold))
     took = time.monotonic() - began
     counts = ", ".join(f"{count:,} to {topic}" for topic, count in sorted(sent.counts.items()))
     until = "" if sent.latest is None else f"; event time up to {_readable(sent.latest)}"
@@ -300,6 +340,7 @@ async def _send(
     speed: float | None,
     seconds: float | None,
     way_out: str | None,
+    hold: Hold | None,
 ) -> tuple[Sent, bool]:
     """Feeds the source, with a progress bar; True beside the counts if a signal stopped it."""
     from rich import progress
@@ -333,10 +374,31 @@ async def _send(
                 at = "" if sent.latest is None else _readable(sent.latest)
                 display.update(task, completed=sent.total, at=at, rate=rate)
 
-            sent = await feed(source, producer, speed=speed, until=until, stop=stop, on_sent=show)
+            telling = asyncio.create_task(_tell_of(hold))
+            try:
+                sent = await feed(
+                    source, producer, speed=speed, until=until, stop=stop, hold=hold, on_sent=show
+                )
+            finally:
+                telling.cancel()
     finally:
         await producer.stop()
     return sent, stop.is_set()
+
+
+async def _tell_of(hold: Hold | None) -> None:
+    """Says where the source is held each time that it is, and lets it go on at Enter."""
+    if hold is None:
+        return
+    from stream.sources.holding import at_each_line
+
+    at_each_line(hold.go_on)
+    told = None
+    while True:
+        if hold.held_at is not None and hold.held_at != told:
+            told = hold.held_at
+            console.print(f"held at {_readable(told)}, event time. {hold}; Ctrl-C ends.")
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _print(source: Source) -> None:

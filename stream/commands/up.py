@@ -13,9 +13,10 @@ import typer
 from rich.console import Console
 
 from stream.commands import checks
+from stream.commands.traffic import hold_of
 from stream.kafka.progress import READS
 from stream.local.up import Plan, Run, Traffic, UpError
-from stream.settings import Settings
+from stream.settings import Duration, Settings
 from stream.sources.replay import CascadeReplay, RequestReplay
 from stream.sources.simulate import Simulation
 
@@ -42,6 +43,9 @@ def run_up(
     seed: int,
     logs: Path,
     force: bool,
+    hold: Duration | None,
+    step: Duration | None,
+    stay: bool,
 ) -> None:
     """Runs everything, prints the summary, and exits with 1 when something is wrong with it.
 
@@ -51,6 +55,7 @@ def run_up(
     console = Console(stderr=True, highlight=False)
     if rebase is not None and not cascades:
         raise typer.BadParameter("--rebase lays cascades onto a window: give --cascades too")
+    held = hold_of(hold, step)
     checks.readable(*cascades)
     checks.readable(*([] if requests is None else [requests]))
     checks.writable("--json", json_file)
@@ -61,24 +66,27 @@ def run_up(
         raise UpError(
             f"the run's folder {folder} cannot be made ({error.strerror}); name another with --logs"
         ) from error
-    traffic: list[Traffic] = []
-    with console.status("reading files") if cascades or requests else console.status("starting"):
-        if cascades:
-            traffic.append(
-                Traffic(CascadeReplay(cascades, window=rebase), ("tracker", "forecaster", "scorer"))
+    from_files = bool(cascades) or requests is not None
+
+    def traffic() -> list[Traffic]:
+        if not from_files:
+            simulation = Simulation(
+                seed=seed,
+                edges=edges,
+                cascades_per_second=SIMULATED_CASCADES,
+                requests_per_second=SIMULATED_REQUESTS,
             )
+            return [Traffic(simulation, tuple(READS))]
+        found = []
+        if cascades:
+            replay = CascadeReplay(cascades, window=rebase)
+            found.append(Traffic(replay, ("tracker", "forecaster", "scorer")))
         if requests is not None:
-            traffic.append(Traffic(RequestReplay(requests, edges=edges), ("historian", "ranker")))
-    if not traffic:
-        simulation = Simulation(
-            seed=seed,
-            edges=edges,
-            cascades_per_second=SIMULATED_CASCADES,
-            requests_per_second=SIMULATED_REQUESTS,
-        )
-        traffic.append(Traffic(simulation, tuple(READS)))
-        speed = speed or SIMULATED_SPEED
-    plan = Plan(traffic, kafka, speed, seconds, folder, force)
+            found.append(Traffic(RequestReplay(requests, edges=edges), ("historian", "ranker")))
+        return found
+
+    speed = speed if from_files else speed or SIMULATED_SPEED
+    plan = Plan(traffic, kafka, speed, seconds, folder, force, held, stay, from_files)
     run = Run(plan, settings, console)
     summary = asyncio.run(run.go())
     encoded = orjson.dumps(summary, option=orjson.OPT_INDENT_2)

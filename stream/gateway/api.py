@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from starlette.requests import Request
@@ -43,6 +42,14 @@ class NotHeldError(LookupError):
     """The gateway does not hold what was asked for; says why that may be."""
 
 
+class _Ranking(NamedTuple):
+    """Cascades in the order asked for, when they were put so, and whether they are an archive."""
+
+    made: float
+    archive: bool
+    entries: list[Entry]
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """One path: what it takes, what it answers, and the method of `Api` that does."""
@@ -57,7 +64,9 @@ class Endpoint:
 
 ENDPOINTS = (
     Endpoint(
-        "/api/cascades", "Cascades by forecast growth; filter, sort, page.",
+        "/api/cascades",
+        "Cascades by forecast growth, or what was forecast last where none is live; filter, sort, "
+        "page.",
         queries.CascadesQuery, CascadePage, "cascades",
     ),
     Endpoint(
@@ -103,7 +112,7 @@ class Api:
         self._state = state
         self._watch = watch
         self._live = live
-        self._rankings: dict[tuple[str, ...], tuple[float, list[Entry]]] = {}
+        self._rankings: dict[tuple[str, ...], _Ranking] = {}
 
     def routes(self) -> list[Route]:
         """A route for each endpoint, of GET and HEAD alone."""
@@ -135,23 +144,33 @@ class Api:
 
     def _cascades(self, _: Request, query: queries.CascadesQuery) -> CascadePage:
         table = self._state.cascades
-        ranked = self._rank(query)
-        page = ranked[query.offset : query.offset + query.limit]
+        ranking = self._rank(query)
+        page = ranking.entries[query.offset : query.offset + query.limit]
         return CascadePage(
-            len(ranked), len(table), query.offset, table.event_time, [table.row(e) for e in page]
-        )
+            len(ranking.entries), len(table), query.offset, table.event_time, ranking.archive,
+            [table.row(entry) for entry in page],
+        )  # fmt: skip
 
-    def _rank(self, query: queries.CascadesQuery) -> list[Entry]:
+    def _rank(self, query: queries.CascadesQuery) -> _Ranking:
         """The table's ranking; many who look at one page are answered from one."""
         asked = query.sort, query.state, query.q, query.model
         now = time.monotonic()
-        made, ranked = self._rankings.get(asked, (-math.inf, []))
-        if now - made > _RANKED_SECONDS:
+        found = self._rankings.get(asked)
+        if found is None or now - found.made > _RANKED_SECONDS:
             if len(self._rankings) >= _RANKINGS:
                 self._rankings.clear()
-            ranked = self._state.cascades.ranked(*asked)
-            self._rankings[asked] = now, ranked
-        return ranked
+            found = self._rankings[asked] = self._ranking(query, now)
+        return found
+
+    def _ranking(self, query: queries.CascadesQuery, now: float) -> _Ranking:
+        table = self._state.cascades
+        sort, state = query.sort, query.state
+        archive = state == "current" and table.is_archive
+        if state == "current":
+            state = "all" if archive else "live"
+        if sort == "default":
+            sort = "recent" if archive else "growth"
+        return _Ranking(now, archive, table.ranked(sort, state, query.q, query.model))
 
     def _cascade(self, request: Request, query: queries.CascadeQuery) -> Cascade:
         name = request.path_params["cascade_id"]

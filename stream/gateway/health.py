@@ -160,6 +160,7 @@ class Watch:
             checked_wall=self._checked,
             started_wall=self._started,
             cascades=len(state.cascades),
+            archive=state.cascades.is_archive,
             edges=len(state.edges),
             forecasts=state.received[POPULARITY_FORECASTS.name],
             outcomes=state.received[CASCADE_OUTCOMES.name],
@@ -289,11 +290,10 @@ class Watch:
                 "Look at what writes to social.events.",
             )
         if loaded >= 1 and not state.received[POPULARITY_FORECASTS.name]:
-            ages, first = self._settings.snapshot_ages, self._settings.growth_first
             yield Note(
                 "ok",
-                f"No forecast yet. A cascade is forecast when it has {first} events or is "
-                f"{_lasting(ages[0])} old.",
+                f"No forecast yet. A cascade is forecast from {self._settings.growth_first} events "
+                "on.",
             )
         event_time = state.cascades.event_time
         if event_time and abs(now - event_time) > _REPLAY:

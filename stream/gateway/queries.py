@@ -24,13 +24,19 @@ class CascadesQuery(msgspec.Struct, forbid_unknown_fields=True):
     """Which cascades."""
 
     sort: Annotated[
-        Literal["growth", "viral", "count", "recent"],
-        Meta(description="By forecast growth, probability of going viral, count, or news."),
-    ] = "growth"
+        Literal["default", "growth", "viral", "count", "recent"],
+        Meta(
+            description="By forecast growth, probability of going viral, count, or news. The "
+            "default is growth, and news of an archive."
+        ),
+    ] = "default"
     state: Annotated[
-        Literal["live", "closed", "all"],
-        Meta(description="Live: the forecast is fresh and its last horizon still to come."),
-    ] = "live"
+        Literal["current", "live", "closed", "all"],
+        Meta(
+            description="Live: the forecast is fresh and its last horizon still to come. Current: "
+            "those, or all as an archive where none is live."
+        ),
+    ] = "current"
     q: Annotated[Text, Meta(description="Part of the identifier.")] = ""
     model: Annotated[Text, Meta(description="That made the newest forecast.")] = ""
     limit: Limit = 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -14,6 +15,7 @@ from stream.kafka.progress import Position
 from stream.local.observer import EdgeTotals, Observed, ScoreTotals
 from stream.processes.starting import Told
 from stream.scorer.quality import Kind
+from stream.sources.holding import Hold
 from topics.records import PopularityForecast
 
 _ROWS = 10
@@ -34,11 +36,20 @@ class Status:
     kafka: str = ""
     page: str = ""  # address of the live page
     starting: Mapping[str, Told] = field(default_factory=dict)  # what each process is at
+    hold: Hold | None = None
 
     @property
     def seconds(self) -> float:
         """Since the start."""
         return time.monotonic() - self.started
+
+    @property
+    def phase_in_words(self) -> str:
+        """The phase, and where in event time the sources are held if they are."""
+        if self.hold is None or self.hold.held_at is None:
+            return self.phase
+        at = datetime.fromtimestamp(self.hold.held_at, UTC)
+        return f"{self.phase}, held at {at:%Y-%m-%d %H:%M:%S} of event time ({self.hold})"
 
     @property
     def are_ready(self) -> bool:
@@ -114,7 +125,7 @@ def line(status: Status, rates: Rates) -> str:
         for role, position in status.positions.items()
     )
     return (
-        f"{status.seconds:6.1f}s {status.phase}: sent {status.events_sent:,} events "
+        f"{status.seconds:6.1f}s {status.phase_in_words}: sent {status.events_sent:,} events "
         f"{status.requests_sent:,} requests | {roles} | {observed.forecasts:,} forecasts "
         f"({_seconds(p50)} p50, {_seconds(p99)} p99)  {observed.decisions:,} decisions  "
         f"{observed.outcomes:,} outcomes  {observed.dead_letters:,} dead letters"
@@ -127,7 +138,7 @@ def render(status: Status, rates: Rates) -> RenderableType:
     p50, p99 = observed.latency(50, 99)
     head = Text.assemble(
         ("tidecast ", "bold cyan"),
-        (f"{status.phase}  ", "bold"),
+        (f"{status.phase_in_words}  ", "bold"),
         (f"{status.seconds:,.0f} s on {status.kafka}\n", "dim"),
         "live page ",
         (f"{status.page}\n", "underline"),

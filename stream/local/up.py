@@ -43,6 +43,7 @@ from stream.processes.roles import RoleProcess, stop_all
 from stream.processes.stopping import when_told
 from stream.settings import Settings
 from stream.sources.feed import Sent, connect, feed
+from stream.sources.holding import Hold, at_each_line
 from stream.sources.messages import Source
 from stream.sources.too_late import refuse_if_too_late
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS
@@ -78,20 +79,26 @@ class Plan:
     """What to run.
 
     Attributes:
-        traffic: what is fed, each source by a feeder of its own.
+        traffic: makes what is fed, each source by a feeder of its own; files take a while to read,
+            so it is called in a thread, while everything starts.
         kafka: a running broker; None starts the embedded one.
         speed: seconds of event time in a second; None is as fast as the slowest role.
         seconds: of sending; None is to the end of the sources, or to Ctrl-C.
         folder: for logs and the embedded broker's data; a fresh one a run.
         force: sends also what begins before the event time that a running broker has reached.
+        hold: how far in event time the sources may go; None to their end.
+        stay: leaves page and broker up when all has been worked off, until Ctrl-C.
     """
 
-    traffic: Sequence[Traffic]
+    traffic: Callable[[], Sequence[Traffic]]
     kafka: str | None
     speed: float | None
     seconds: float | None
     folder: Path
     force: bool = False
+    hold: Hold | None = None
+    stay: bool = False
+    reads_files: bool = False
 
 
 class Run:
@@ -110,7 +117,7 @@ class Run:
         self._settings = settings
         self._console = console
         self._roles: list[RoleProcess] = []
-        self._status = board.Status()
+        self._status = board.Status(hold=plan.hold)
         self._rates = board.Rates()
         self._words = plan.folder / "starting"  # what each process is at
         self._for_broker = starting.Teller(self._words, "broker")
@@ -131,6 +138,7 @@ class Run:
             TooLateError: a running broker has newer messages than those that are to be sent.
         """
         when_told(self._end)
+        self._reading = asyncio.create_task(self._read())
         with self._broker() as (settings, own):
             self._status.kafka = settings.kafka
             self._status.page = address.url(settings.http_host, settings.http_port)
@@ -182,6 +190,14 @@ class Run:
             self._broker_says("starting")
             yield settings.having(kafka=own.address), own
 
+    async def _read(self) -> Sequence[Traffic]:
+        """What is fed."""
+        teller = starting.Teller(self._words, "traffic")
+        teller.tell("reading files" if self._plan.reads_files else "preparing the simulation")
+        traffic = await asyncio.to_thread(self._plan.traffic)
+        teller.tell("ready", ready=True)
+        return traffic
+
     def _broker_says(self, words: str, ready: bool = False) -> None:
         self._for_broker.tell(words, ready)
 
@@ -189,7 +205,7 @@ class Run:
         """Connects to a running broker: what speaks against it is told before a role starts."""
         await broker.create_topics(settings)
         if not self._plan.force:
-            for traffic in self._plan.traffic:
+            for traffic in await self._reading:
                 await refuse_if_too_late(traffic.source, settings, _WAY_OUT)
         await self._connect()
 
@@ -208,9 +224,10 @@ class Run:
             await _first_of(working, *background)
             return working.result()
         finally:
-            for task in (working, *background):
+            tasks = (working, self._reading, *background)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(working, *background, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _feed_and_drain(self, settings: Settings, own: Embedded | None) -> bool:
         """From the broker's first answer on; true when all that was sent has been worked off."""
@@ -227,7 +244,12 @@ class Run:
             self._status.phase = "draining"
             working = asyncio.create_task(self._drain())
             await _first_of(working, following)
-            return bool(working.result())
+            drained = bool(working.result())
+            if self._plan.stay and not self._interrupted.is_set():
+                self._status.phase = "all is worked off; Ctrl-C ends it"
+                working = asyncio.create_task(self._interrupted.wait())
+                await _first_of(working, following)
+            return drained
         finally:
             for task in (working, following):
                 task.cancel()
@@ -235,10 +257,13 @@ class Run:
 
     async def _feed(self, settings: Settings) -> None:
         """Sends every source, side by side, and then what is left of their batches."""
+        await self._reading
         # What is sent before a role is there waits for it, and would count as its slowness.
         while not await asyncio.to_thread(self._all_have_joined):  # noqa: ASYNC110
             await asyncio.sleep(_TICK)
         self._status.phase = "running"
+        if self._plan.hold is not None:
+            at_each_line(self._plan.hold.go_on)
         producer = await connect(settings, [SOCIAL_EVENTS.name, EDGE_REQUESTS.name])
         seconds = self._plan.seconds
         until = None if seconds is None else time.monotonic() + seconds
@@ -253,9 +278,10 @@ class Run:
                             until=until,
                             stop=self._interrupted,
                             gate=partial(self._may_send, roles),
+                            hold=self._plan.hold,
                             on_sent=self._counter(),
                         )
-                        for source, roles in self._plan.traffic
+                        for source, roles in await self._reading
                     )
                 )
         finally:

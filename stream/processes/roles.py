@@ -33,6 +33,7 @@ class RoleProcess:
 
     Attributes:
         role: its name.
+        settings: what it is given, but for the address of its metrics and its folder.
         metrics_url: where it exposes its metrics.
 
     Args:
@@ -47,6 +48,7 @@ class RoleProcess:
     ) -> None:
         port = free_port()
         self.role = role
+        self.settings = settings
         self._token = read_secret("http_token", settings.http_token, settings.http_token_file)
         self.metrics_url = f"http://127.0.0.1:{port}/metrics"
         self.log = folder / f"{role}.log"

@@ -8,12 +8,14 @@ Modules:
     process: its state
     branching: its branching process, compiled
     feed: sends a source's messages to Kafka
+    holding: holds a source at an event time, and steps it on
     too_late: refuses what begins behind its topic
 """
 
 __all__ = [
     "branching",
     "feed",
+    "holding",
     "messages",
     "parameters",
     "process",

@@ -237,7 +237,7 @@ def advance(
         rows written: fewer than there is room for when `state` has to grow first, or at the end.
     """
     populations = len(laws.birth_rate)
-    row = np.int64(0)
+    row = int(np.int64(0))  # else a literal 0, for which all that it is given to is compiled too
     while row < len(rows.time):
         if state.counters[PENDING] + MOST_CHILDREN > len(state.heap_time) < most_pending:
             return row

@@ -25,6 +25,7 @@ from stream.kafka.broker import BrokerError
 from stream.kafka.partitions import partition_hash
 from stream.kafka.security import connection, why_not
 from stream.settings import Settings
+from stream.sources.holding import Hold
 from stream.sources.messages import Message, Source, SourceError
 from topics.errors import TidecastError
 
@@ -104,6 +105,7 @@ async def feed(
     until: float | None = None,
     stop: asyncio.Event | None = None,
     gate: Callable[[], Awaitable[None]] | None = None,
+    hold: Hold | None = None,
     on_sent: Callable[[Sent], None] | None = None,
 ) -> Sent:
     """Sends the source's messages and waits for the broker to acknowledge every one.
@@ -117,6 +119,7 @@ async def feed(
         until: stops by this `time.monotonic()`, between batches.
         stop: stops when set, between batches.
         gate: awaited before each batch; holds the feeder back while it does not return.
+        hold: how far in event time it may go; the clock of `speed` stands while it is held.
         on_sent: called with the running count after each acknowledged batch.
 
     Raises:
@@ -125,7 +128,8 @@ async def feed(
     """
     if speed is not None and not speed > 0:
         raise SourceError(f"speed: got {speed}; expected more than 0")
-    return await _Feeder(producer, speed, until, stop or asyncio.Event(), gate, on_sent).run(source)
+    feeder = _Feeder(producer, speed, until, stop or asyncio.Event(), gate, hold, on_sent)
+    return await feeder.run(source)
 
 
 class _Feeder:
@@ -138,6 +142,7 @@ class _Feeder:
         until: float | None,
         stop: asyncio.Event,
         gate: Callable[[], Awaitable[None]] | None,
+        hold: Hold | None,
         on_sent: Callable[[Sent], None] | None,
     ) -> None:
         self._producer = producer
@@ -145,6 +150,8 @@ class _Feeder:
         self._until = until
         self._stop = stop
         self._gate = gate
+        self._hold = hold
+        self._first: float | None = None  # event time of the first message
         self._on_sent = on_sent
         self._sent = Sent()
         self._pending: set[asyncio.Future[Any]] = set()
@@ -176,6 +183,8 @@ class _Feeder:
         """Sends a batch, in parts as they fall due. False: it is time to stop."""
         position = 0
         while position < len(batch):
+            if not await self._is_let_on(batch[position].timestamp, stopping):
+                return False
             wait = self._seconds_to(batch[position].timestamp)
             if wait > 0 and not await self._go_on(asyncio.sleep(max(wait, TICK)), stopping):
                 return False
@@ -191,6 +200,17 @@ class _Feeder:
             position = end
         return True
 
+    async def _is_let_on(self, event: float, stopping: asyncio.Future[Any]) -> bool:
+        """Waits where the hold is; False: it is time to stop."""
+        if self._first is None:
+            self._first = event
+        if self._hold is None or event - self._first <= self._hold.reach:
+            return True
+        if not await self._go_on(self._hold.wait(self._first, event), stopping):
+            return False
+        self._began = time.monotonic(), event  # the time that it was held is not to be made up for
+        return True
+
     def _left(self) -> float:
         assert self._until is not None
         return self._until - time.monotonic()
@@ -201,6 +221,8 @@ class _Feeder:
         if self._speed is not None and self._began is not None:
             monotonic, event = self._began
             due = min(due, event + (time.monotonic() - monotonic) * self._speed)
+        if self._hold is not None and self._first is not None:
+            due = min(due, self._first + self._hold.reach)
         return due
 
     def _seconds_to(self, event: float) -> float:

@@ -31,9 +31,11 @@ from stream.secret import Secret
 from stream.settings import Duration, Settings
 from tests.conftest import DATA
 from tests.patience import PATIENCE, until_so
-from tests.stream.gateway.conftest import forecast, score
+from tests.stream.gateway.conftest import forecast, outcome, score, snapshot
 from tests.system.conftest import Cluster
 from topics.catalogue import (
+    CASCADE_OUTCOMES,
+    CASCADE_SNAPSHOTS,
     FORECAST_SCORES,
     POPULARITY_FORECASTS,
     ROLE_NOTICES,
@@ -360,7 +362,7 @@ def test_filters_sorts_and_pages(tab: Tab, stream: Stream) -> None:
     names = page.locator("tbody td.name a")
     expect(names.first).to_have_text(wanted)
     page.get_by_label("Find by name").fill("nobody is called that")
-    expect(page.get_by_text("No cascade has “nobody is called that”")).to_be_visible()
+    expect(page.get_by_text("forecast has “nobody is called that” in its name")).to_be_visible()
     page.get_by_label("Find by name").fill("")
     page.get_by_label("Sort by").select_option("count")
     expect(page.get_by_role("button", name="Next")).to_be_enabled()
@@ -477,6 +479,40 @@ def test_nothing_yet_is_said(browser: Any, tmp_path: Path) -> None:
         expect(page.get_by_text("No edge yet")).to_be_visible()
         page = tab.open("#/models")
         expect(page.get_by_text("No model has answered yet")).to_be_visible()
+        assert tab.errors == []
+        tab.context.close()
+
+
+def test_where_all_is_over_the_page_is_an_archive_and_says_so(browser: Any, tmp_path: Path) -> None:
+    with lone_gateway(tmp_path) as (address, gateway):
+        cluster = Cluster(gateway.settings, tmp_path)
+        caught, missed = forecast("caught", expected=100.0), forecast("missed", expected=100.0)
+        for topic, records in (
+            (CASCADE_SNAPSHOTS, [snapshot("caught"), snapshot("missed")]),
+            (POPULARITY_FORECASTS, [caught, missed]),
+            (CASCADE_OUTCOMES, [
+                outcome("caught", 14_400.0, 190, final=True),
+                outcome("missed", 14_400.0, 999, final=True),
+            ]),
+        ):  # fmt: skip
+            keyed = [(record.cascade_id, topic.codec.encode(record)) for record in records]
+            apart(asyncio.run, cluster.publish(topic, keyed))
+        tab = Tab(browser, address)
+        page = tab.open()
+        expect(page.locator("h1")).to_have_text("What was forecast")
+        expect(page.get_by_text("An archive: nothing that is held here is live")).to_be_visible()
+        expect(page.locator(".state")).to_contain_text("archive")
+        expect(page.locator(".story")).to_contain_text(re.compile(r"it came to\s+(190|999)"))
+        rows = page.locator("section[aria-label='Cascades'] tbody tr")
+        expect(rows.filter(has_text="caught")).to_contain_text("190inside")
+        expect(rows.filter(has_text="missed")).to_contain_text("999outside")
+        expect(page.get_by_text("Archive: latest news")).to_be_visible()
+        for untrue in ("No forecast yet", "Forecast to grow most", "Still to come"):
+            expect(page.get_by_text(untrue, exact=True)).to_have_count(0)
+        page.get_by_label("Show", exact=True).select_option("all")
+        expect(page.get_by_text("All cascades: forecast to grow most")).to_be_visible()
+        page.get_by_label("Find by name").fill("nobody is called that")
+        expect(page.get_by_text("No cascade that was forecast has “nobody")).to_be_visible()
         assert tab.errors == []
         tab.context.close()
 

@@ -11,7 +11,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,6 +52,7 @@ def up(folder: Path, *options: str, **environment: str) -> subprocess.Popen[str]
     return subprocess.Popen(
         [sys.executable, "-m", "stream", "up", "--logs", str(folder), *options],
         env={**inherited(), **QUICK, **environment},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -179,14 +181,52 @@ def test_a_role_that_dies_is_named_with_its_last_lines(tmp_path: Path) -> None:
     assert roles_below(tmp_path) == []
 
 
-def await_line(process: subprocess.Popen[str], pattern: str) -> None:
-    """Reads what it writes until a line has the pattern."""
+def await_line(process: subprocess.Popen[str], pattern: str) -> str:
+    """Reads what it writes until a line has the pattern; what its last group matched."""
     assert process.stdout is not None
     seen = ""
-    while not re.search(pattern, seen):
+    while not (found := re.search(pattern, seen)):
         line = process.stdout.readline()
         assert line, seen
         seen += line
+    return found[found.re.groups]
+
+
+def test_a_replay_is_held_stepped_on_and_left_standing(tmp_path: Path) -> None:
+    events = " ".join(["r:0", *(f"r/u{n}:{20 * n}" for n in range(1, 40))])
+    lines = (f"{c}\tr\t{1_400_000_000 + c}\t40\t{events}\n" for c in range(20))
+    (tmp_path / "weibo.txt").write_text("".join(lines))
+    options = ("--cascades", str(tmp_path / "weibo.txt"), "--rebase", "1h")
+    process = up(
+        tmp_path / "runs", *options, "--hold", "30m", "--step", "20m", "--stay", **QUICK_MODELS
+    )
+    assert process.stdin is not None
+    page = await_line(process, r"live page: (\S+)")
+    await_line(process, r"running, held at 2015-01-01 00:30:00 of event time .*Enter goes on")
+    held = ask_until(f"{page}/api/cascades", lambda found: found["items"])
+    assert not held["archive"] and held["event_time"] <= 1_420_070_400 + 1_800
+    process.stdin.write("\n")
+    process.stdin.flush()
+    await_line(process, r"held at 2015-01-01 00:50:00")
+    process.stdin.write("\n")
+    process.stdin.flush()
+    await_line(process, "all is worked off; Ctrl-C ends it")
+    over = ask_until(f"{page}/api/cascades?state=all", lambda found: found["total"] == 20)
+    assert over["event_time"] > held["event_time"]
+    process.send_signal(signal.SIGINT)
+    code, output = finish(process)
+    assert code == 0, output
+
+
+def ask_until(address: str, enough: Callable[[Any], Any]) -> Any:
+    """The JSON at an address, as soon as it is enough."""
+
+    def found() -> Any:
+        with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
+            told = json.load(answer)
+        return told if enough(told) else None
+
+    return until_so(found, address)
 
 
 def test_ctrl_c_stops_everything_and_still_accounts_for_it(tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ function connection() {
     ? html`<span class="long" title="The newest event's time${pace}">events of ${moment(health.event_time)}${pace.replace(/(\d\d+)\.\d/, "$1")}</span>`
     : html`<span class="long">no events yet</span>`;
   const starts = health.starting.length || !health.ready;
-  return html`<span class="dot ${health.level}"></span>${starts ? "starting" : health.level === "ok" ? "live" : health.level === "warning" ? "live, with a warning" : "in trouble"} ${clock}`;
+  return html`<span class="dot ${health.level}"></span>${starts ? "starting" : health.archive && health.level !== "wrong" ? "archive" : health.level === "ok" ? "live" : health.level === "warning" ? "live, with a warning" : "in trouble"} ${clock}`;
 }
 
 function notices() {
@@ -199,7 +199,7 @@ function starting() {
   if (state.locked || !told.length) return "";
   return html`<section class="card starting" aria-label="Starting"><h2>Starting</h2>
     <dl>${told.map((one) => html`<div><dt>${one.name}</dt>
-      <dd class=${one.ready ? "good" : ""}>${one.words}${one.ready ? "" : html` <span class="quiet small">since ${duration(Math.max(0, state.health.wall_time - one.since_wall))}</span>`}</dd></div>`)}</dl>
+      <dd class=${one.ready ? "good" : ""}>${one.words}${one.ready ? "" : html` <span class="quiet small">for ${duration(Math.max(0, state.health.wall_time - one.since_wall))}</span>`}</dd></div>`)}</dl>
   </section>`;
 }
 

@@ -160,6 +160,13 @@ class CascadeTable:
         for forecast in entry.all_forecasts():
             self._note_due(entry, outcome, forecast)
 
+    @property
+    def is_archive(self) -> bool:
+        """Whether cascades have been forecast, and none of them is live any more."""
+        if any(map(self._is_live, self._entries.values())):
+            return False
+        return any(entry.latest is not None for entry in self._entries.values())
+
     def ranked(self, sort: str, state: str, text: str, model: str) -> list[Entry]:
         """Forecast cascades that the filter lets through, the first first.
 

@@ -67,6 +67,13 @@ class CascadePage(msgspec.Struct, frozen=True):
     kept: Annotated[int, Meta(description="Cascades that the gateway holds.")]
     offset: int
     event_time: Annotated[float, Meta(description="The newest event time seen; 0 before any.")]
+    archive: Annotated[
+        bool,
+        Meta(
+            description="No cascade is live: current ones were asked for, and these are all that "
+            "have been forecast, with what came in `outcomes`."
+        ),
+    ]
     items: list[CascadeRow]
 
 
@@ -288,6 +295,9 @@ class Health(msgspec.Struct, frozen=True):
     checked_wall: Annotated[float | None, Meta(description="When the roles were last looked at.")]
     started_wall: Wall
     cascades: int
+    archive: Annotated[
+        bool, Meta(description="Cascades have been forecast, and none of them is live.")
+    ]
     edges: int
     forecasts: Annotated[int, Meta(description="Received since the start of what is kept.")]
     outcomes: int

@@ -16,7 +16,8 @@ from stream.gateway.api import ENDPOINTS
 from stream.gateway.guard import HEADERS
 from stream.gateway.server import application
 from stream.secret import Secret
-from tests.stream.gateway.conftest import Parts, fill
+from tests.stream.gateway.conftest import Parts, fill, outcome
+from topics.catalogue import CASCADE_OUTCOMES
 
 DOCUMENT = json.loads(json.dumps(openapi.document(importlib.metadata.version("tidecast"))))
 TOKEN = "planted-token-0123456789abcdef"
@@ -92,6 +93,30 @@ def test_what_the_answers_say(filled: TestClient) -> None:
     assert edge["decisions"][0]["reason"] == "expected 3 requests"
     (model,) = filled.get("/api/models").json()["items"]
     assert (model["forecasts"], model["quality"][0]["coverage"]) == (3, 0.5)
+
+
+def test_where_nothing_is_live_what_was_forecast_last_is_shown_and_called_an_archive(
+    parts: Parts,
+) -> None:
+    with client(fill(parts)) as asks:
+        page = asks.get("/api/cascades").json()
+        assert not page["archive"]
+        assert [row["cascade_id"] for row in page["items"]] == ["d", "c/1"], "by growth"
+        assert not asks.get("/api/health").json()["archive"]
+    parts = fill(Parts())
+    parts.take(CASCADE_OUTCOMES, outcome("d", age=14_400.0, final=True))
+    parts.take(CASCADE_OUTCOMES, outcome("c/1", age=14_399.0), outcome("c/1", 14_400.0, final=True))
+    with client(parts) as asks:
+        for question in ("/api/cascades", "/api/cascades?q=1&sort=growth"):
+            answer = asks.get(question)
+            check(answer, "/api/cascades", "200")
+            assert answer.json()["archive"], question
+            row = next(one for one in answer.json()["items"] if one["cascade_id"] == "c/1")
+            assert row["horizons"][-1]["horizon"] == row["outcomes"][-1]["age"] == 14_400.0
+        live = asks.get("/api/cascades?state=live").json()
+        assert (live["items"], live["archive"]) == ([], False), "who asks for live has no other"
+        health = asks.get("/api/health").json()
+        assert health["archive"] and health["cascades"] == 2
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ async def test_what_is_missing_is_said(parts: Parts) -> None:
     assert "Still reading what the topics hold (50%)" in words(health)
     assert "3 messages could not be used" in words(health)
     parts.loaded = 1.0
-    assert "No forecast yet. A cascade is forecast when it has 10" in words(parts.watch.health())
+    assert "No forecast yet. A cascade is forecast from 10 events" in words(parts.watch.health())
 
 
 async def test_silence_and_other_times_are_said(parts: Parts, clock: Clock) -> None:

@@ -17,7 +17,7 @@ from tests.clock import Clock
 
 @pytest.fixture
 def run(tmp_path: Path) -> Any:
-    plan = up.Plan(traffic=(), kafka=None, speed=None, seconds=None, folder=tmp_path)
+    plan = up.Plan(traffic=tuple, kafka=None, speed=None, seconds=None, folder=tmp_path)
     run = up.Run(plan, Settings(), Console())
 
     async def caught_up() -> bool:

@@ -14,10 +14,11 @@ from stream.local.embedded import embedded
 from stream.settings import Settings
 from stream.sources import feed as feed_module
 from stream.sources.feed import FeedError, connect, feed
+from stream.sources.holding import Hold
 from stream.sources.messages import EVENTS, REQUESTS, Message, SourceError
 from stream.sources.simulate import Simulation
 from tests.clock import Clock
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, until
 
 
 class Given:
@@ -206,3 +207,34 @@ async def test_a_missing_broker_or_topic_says_what_to_do(tmp_path):
             await connect(Settings(kafka=kafka), [EVENTS])
         with pytest.raises(BrokerError, match=r"social\.events"):
             await connect(Settings(kafka=kafka), [EVENTS])  # asking did not create it
+
+
+@pytest.mark.system
+async def test_it_goes_no_further_than_the_hold_lets_it(kafka):
+    hold = Hold(9.0, 5.0)
+    totals = []
+    feeding = asyncio.create_task(
+        sent(
+            kafka,
+            Given(messages(20, step=1.0)),
+            hold=hold,
+            on_sent=lambda s: totals.append(s.total),
+        )
+    )
+    await until(lambda: hold.held_at is not None and totals and totals[-1] == 10, "the hold")
+    hold.go_on()
+    await until(lambda: hold.held_at is not None and totals[-1] == 15, "the step")
+    assert hold.held_at == 14.0
+    hold.go_on()
+    assert (await asyncio.wait_for(feeding, PATIENCE)).total == 20
+
+
+@pytest.mark.system
+async def test_one_that_is_held_can_be_stopped(kafka):
+    hold, stop = Hold(4.0), asyncio.Event()
+    feeding = asyncio.create_task(
+        sent(kafka, Given(messages(20, step=1.0)), hold=hold, stop=stop, speed=1_000.0)
+    )
+    await until(lambda: hold.held_at is not None, "the hold")
+    stop.set()
+    assert (await asyncio.wait_for(feeding, PATIENCE)).total == 5

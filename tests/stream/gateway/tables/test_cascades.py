@@ -72,6 +72,19 @@ def test_only_what_may_still_grow_is_live() -> None:
     assert [entry.cascade_id for entry in table.ranked("growth", "live", "", "")] == []
 
 
+def test_it_is_an_archive_once_nothing_that_was_forecast_is_live() -> None:
+    table = CascadeTable(10)
+    assert not table.is_archive
+    table.take_outcome(outcome("never-forecast"))
+    assert not table.is_archive, "there is nothing to show"
+    table.take_forecast(forecast("c"))
+    assert not table.is_archive
+    table.take_outcome(outcome("c", age=14_400.0, final=True))
+    assert table.is_archive
+    table.take_forecast(forecast("d", published_at=PUBLISHED + 1e6, observed_at=PUBLISHED + 1e6))
+    assert not table.is_archive
+
+
 def test_sorts_and_filters() -> None:
     table = CascadeTable(10)
     table.take_forecast(forecast("a", expected=30.0, viral_probability=0.9, observed_count=25))
