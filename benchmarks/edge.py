@@ -97,7 +97,7 @@ class UnixClient:
 def agent_bytes() -> int:
     """Resident memory of the agent's process."""
     for child in psutil.Process().children():
-        if "stream.edge.agent" in child.cmdline():
+        if "edge-agent" in child.cmdline():
             return int(child.memory_info().rss)
     raise RuntimeError("no agent runs")
 

@@ -9,7 +9,6 @@ import pytest
 from aiokafka import ConsumerRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.stream.test_letters import bare, letter_of
 
 from stream.historian.role import EdgePartition
 from stream.letters.reading import Letter
@@ -17,6 +16,7 @@ from stream.letters.redrive import MAX_ROUNDS, objection, still_wrong
 from stream.settings import Settings, load
 from stream.tracker.role import TrackedPartition
 from stream.workers.output import REDRIVEN
+from tests.stream.letters.test_reading import bare, letter_of
 from topics.catalogue import (
     CASCADE_SNAPSHOTS,
     DEAD_LETTERS,

@@ -12,7 +12,6 @@ from datetime import datetime
 
 import pytest
 from prometheus_client import CollectorRegistry
-from tests.stream.test_tracker import message
 
 from stream.telemetry import log_lines
 from stream.telemetry.log_lines import JsonLines, Seldom, TextLines
@@ -21,6 +20,7 @@ from stream.telemetry.traces import trace_id
 from stream.workers.output import dead_letter
 from stream.workers.refusals import Refusals
 from tests.patience import PATIENCE
+from tests.stream.tracker.test_role import message
 
 
 @pytest.fixture
@@ -86,7 +86,8 @@ def test_dead_letters_are_told_with_their_trace_and_place(written: io.StringIO) 
 @pytest.mark.parametrize(("asked", "is_json"), [("", True), ("json", True), ("text", False)])
 def test_a_role_writes_json_unless_a_person_looks(asked: str, is_json: bool) -> None:
     program = (
-        "import logging; from stream import telemetry; from stream.settings import Settings; "
+        "import logging; from stream.settings import Settings; "
+        "from stream.telemetry import setup as telemetry; "
         f"telemetry.setup(Settings(log_format={asked!r}, instance='3'), 'tracker'); "
         "logging.getLogger('x').info('begun', extra={'trace_id': 'ab'})"
     )
@@ -103,7 +104,8 @@ def test_a_role_writes_json_unless_a_person_looks(asked: str, is_json: bool) -> 
 @pytest.mark.parametrize("sink", ["2>&-", "2>/dev/full"])
 def test_a_log_that_cannot_be_written_stops_nothing(sink: str) -> None:
     program = (
-        "import logging; from stream import telemetry; from stream.settings import Settings; "
+        "import logging; from stream.settings import Settings; "
+        "from stream.telemetry import setup as telemetry; "
         "telemetry.setup(Settings(), 'tracker'); logging.getLogger('x').info('begun'); print('on')"
     )
     done = subprocess.run(

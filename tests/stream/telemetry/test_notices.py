@@ -17,7 +17,7 @@ from stream.telemetry.notices import KINDS, NoticeError, Notices
 from topics.catalogue import ROLE_NOTICES
 from topics.records import RoleNotice
 
-RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "runbooks" / "noticed.md"
+RUNBOOK = Path(__file__).resolve().parents[3] / "docs" / "runbooks" / "noticed.md"
 
 
 class Producer:
