@@ -116,6 +116,7 @@ class ReadingForecaster(Forecaster):
         """`forecast_batch`, given what was read of the same batch and horizons."""
 
     def forecast_batch(self, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
+        """Reads a batch and answers it."""
         return self.answer(self.read(batch, horizons), batch, horizons)
 
 

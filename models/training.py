@@ -40,6 +40,7 @@ class Once:
     def __call__(
         self, sources: Sequence[Source], *, seed: int, report: Report = silent, **options: Any
     ) -> Trained:
+        """What the recipe made of these, made once."""
         key = (seed, repr(sorted(options.items())), *(id(source.train) for source in sources))
         if key not in self._made:
             # The sources are held, so that none can come to be under the identity of another.

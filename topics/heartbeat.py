@@ -19,10 +19,12 @@ class Message(Protocol):
     """What of a message tells whether it is a heartbeat."""
 
     @property
-    def key(self) -> bytes | None: ...
+    def key(self) -> bytes | None:
+        """Of the message."""
 
     @property
-    def value(self) -> bytes | None: ...
+    def value(self) -> bytes | None:
+        """Of the message."""
 
 
 def is_heartbeat(message: Message) -> bool:

@@ -33,9 +33,9 @@ _SHOWN = 40  # characters of a value
 
 
 def unwrapped(value: bytes) -> bytes:
-    """A value without what may stand before JSON: a schema registry's header, a byte order mark.
+    r"""A value without what may stand before JSON: a schema registry's header, a byte order mark.
 
-    >>> unwrapped(b'\\x00\\x00\\x00\\x00\\x07{"a":1}')
+    >>> unwrapped(b'\x00\x00\x00\x00\x07{"a":1}')
     b'{"a":1}'
     """
     if value[:1] == b"\0" and _OBJECT.match(value, HEADER_BYTES):

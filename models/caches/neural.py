@@ -48,6 +48,7 @@ class NeuralCache(BlendedCache):
         return f"mixture for a horizon of {HORIZONS[self.mixture]:g} requests"
 
     def replay(self, objects: ArrayLike, sizes: ArrayLike | None = None) -> NDArray[np.bool_]:
+        """Replays requests, and steps the network each time that enough have come."""
         codes, weights = self._requests(objects, sizes)
         every, start = self._network.config.every, 0
         hits = np.zeros(codes.size, np.bool_)

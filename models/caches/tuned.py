@@ -203,6 +203,7 @@ class BlendedCache(TunedCache):
         self._weights[objects] = weights
 
     def log_shares(self, objects: ArrayLike) -> NDArray[np.float64]:
+        """log of the shares of requests that objects are expected to have, by what is in force."""
         if self.mixture is None:
             return super().log_shares(objects)
         codes = np.asarray(objects, np.int64)

@@ -100,7 +100,8 @@ class Workload:
 
     def capacity(self, size: float) -> int:
         """Units of a cache, at least 1: a share of all distinct objects or bytes below 1, rounded
-        down; from 1 on the number of objects or bytes itself."""
+        down; from 1 on the number of objects or bytes itself.
+        """
         if size >= 1:
             return int(size)
         return max(1, int(size * int(self.sizes.sum())))

@@ -80,6 +80,7 @@ class LogPolynomial(WindowForecaster):
         self.residuals = residuals
 
     def answer(self, batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The mean of a polynomial in the log of the count, and quantiles about it."""
         log_mean = np.polyval(self.coefficients, np.log2(np.maximum(batch.counts, 1))).astype(
             np.float64
         )

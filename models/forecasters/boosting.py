@@ -99,6 +99,7 @@ class Boosting(FeatureForecaster):
     def answer(
         self, read: NDArray[np.float64], batch: Batch, horizons: NDArray[np.float64]
     ) -> Increments:
+        """What the trees say of rows of features, corrected."""
         said = predict(self.trees, read.reshape(-1, read.shape[-1]))
         said = said.reshape(*horizons.shape, said.shape[1])
         mean, quantiles = self.calibration.apply(said[..., -1], said[..., :-1], batch, horizons)

@@ -57,9 +57,11 @@ class NeuralForecaster(ReadingForecaster):
         """What the network reads of snapshots, each with horizons of its own, shape (n, h)."""
 
     def read(self, batch: Batch, horizons: NDArray[np.float64]) -> Any:
+        """What the network reads of a batch."""
         return self.observe(batch, horizons)
 
     def answer(self, read: Any, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
+        """The members' mean, calibrated and put in order."""
         mean, quantiles = self.network.predict(read)
         mean, quantiles = self.calibration.apply(mean, quantiles, batch, horizons)
         return settle(quantiles, mean, batch.ages, horizons)
@@ -119,9 +121,11 @@ class SequenceForecaster(NeuralForecaster):
 
     @property
     def reading(self) -> str:  # type: ignore[override]
+        """What it reads, by name: models that read alike share the reading."""
         return "jumps and structure" if self.network.structured else "jumps"
 
     def observe(self, batch: Batch, horizons: NDArray[np.float64]) -> concat.Observed:
+        """A batch as the network takes it."""
         rows = np.arange(len(batch.ages))
         return concat.observe(
             batch, rows, batch.ages, batch.counts, horizons, self.network.structured
@@ -129,6 +133,7 @@ class SequenceForecaster(NeuralForecaster):
 
     @classmethod
     def reads(cls) -> list[str]:
+        """The names of the inputs, in order."""
         return [*FEATURES, *CONTEXT, *HORIZON]
 
 
@@ -156,11 +161,13 @@ class MLP(FeatureForecaster, NeuralForecaster):
     _trained_as: ClassVar[tuple[str, str]] = ("models.forecasters.networks.mlp", "MLPNetwork")
 
     def observe(self, batch: Batch, horizons: NDArray[np.float64]) -> NDArray[np.float32]:
+        """A batch as the network takes it."""
         return self._table(features_of(batch, horizons))
 
     def answer(
         self, read: NDArray[np.float64], batch: Batch, horizons: NDArray[np.float64]
     ) -> Increments:
+        """The members' mean, calibrated and put in order."""
         return NeuralForecaster.answer(self, self._table(read), batch, horizons)
 
     @staticmethod
@@ -169,6 +176,7 @@ class MLP(FeatureForecaster, NeuralForecaster):
 
     @classmethod
     def reads(cls) -> list[str]:
+        """The names of the inputs, in order."""
         return [*NAMES, *HORIZON_NAMES]
 
 

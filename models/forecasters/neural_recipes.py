@@ -71,6 +71,7 @@ class SequenceMaterial:
         return -(-len(self.replays) // _BLOCK)
 
     def blocks(self, rng: np.random.Generator) -> Iterator[Block]:
+        """Blocks of observations, in an order that is drawn."""
         for chosen in self.replays.blocks(rng, _BLOCK):
             observed, targets = self.block(rng, chosen)
             # The latest cascades may have nothing left of the recording to ask for.
@@ -125,6 +126,7 @@ class TableMaterial:
         return -(-len(self._table) // self.size)
 
     def blocks(self, rng: np.random.Generator) -> Iterator[Block]:
+        """Blocks of observations, in an order that is drawn."""
         order = rng.permutation(len(self._table))
         for begin in range(0, len(order), self.size):
             chosen = order[begin : begin + self.size]

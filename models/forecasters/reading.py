@@ -16,4 +16,5 @@ class FeatureForecaster(ReadingForecaster):
     reading = "features"
 
     def read(self, batch: Batch, horizons: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Hand features of a batch, a row for each snapshot and horizon."""
         return features_of(batch, horizons)

@@ -137,6 +137,7 @@ class Seismic(Forecaster):
         (folder / CONSTANTS).write_bytes(content + b"\n")
 
     def forecast_batch(self, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
+        """Increments by the closed form, each snapshot by itself."""
         c = self.constants
         answers, direct = _memory_of(
             batch, horizons, c.plateau, c.exponent, c.prior_weight, c.prior_mean

@@ -92,6 +92,7 @@ class Served(Forecaster):
         return [model for model, _ in self.members] + others
 
     def forecast_batch(self, batch: Batch, horizons: NDArray[np.float64]) -> Increments:
+        """The members' weighted mean, calibrated; those that read alike read once."""
         mean: NDArray[np.float64] = np.zeros(horizons.shape)
         quantiles: NDArray[np.float64] | float = 0.0
         readings: dict[str, Any] = {}

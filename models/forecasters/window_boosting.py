@@ -57,6 +57,7 @@ class WindowBoosting(WindowForecaster):
         self.quantiles = list(quantiles)
 
     def answer(self, batch: Batch) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What the trees say for the one window."""
         if not len(batch.ages):
             return np.empty((0, len(LEVELS))), np.empty(0)
         rows = features_of(batch, np.full((len(batch.ages), 1), self.window.horizon))[:, 0]

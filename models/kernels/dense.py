@@ -54,6 +54,7 @@ def encode(values, low, scale, out):
 
 @njit(inline="always", **VECTORISES)
 def silu(values):
+    """x sigmoid(x), in place."""
     for index in range(len(values)):
         values[index] *= sigmoid(values[index])
 

@@ -30,6 +30,7 @@ class MemberLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(members, 1, outputs))
 
     def forward(self, inputs: Tensor) -> Tensor:
+        """Each member by its own weights."""
         return torch.baddbmm(self.bias, inputs, self.weight)
 
     if TYPE_CHECKING:

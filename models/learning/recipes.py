@@ -114,6 +114,7 @@ class AnyTimeRecipe(Recipe):
         window: Window | None = None,
         **options: Any,
     ) -> tuple[Forecaster, dict[str, Any]]:
+        """Makes one."""
         made = self.train(sources, seed=seed, report=report, **options)
         return made.model, made.found
 
@@ -135,6 +136,7 @@ class WindowRecipe(Recipe):
         window: Window | None = None,
         **options: Any,
     ) -> tuple[Forecaster, dict[str, Any]]:
+        """Makes one."""
         if window is None:
             raise ValueError(
                 f"got no window; this is for one window alone ({self.description}), so it has to "

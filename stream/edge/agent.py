@@ -54,7 +54,8 @@ class EdgeError(TidecastError):
 class Part(Protocol):
     """What runs for as long as the agent does."""
 
-    async def run(self) -> None: ...
+    async def run(self) -> None:
+        """Runs until it is cancelled."""
 
 
 def unix_socket(path: Path, mode: int) -> socket.socket:

@@ -28,11 +28,11 @@ class Target(NamedTuple):
 
 
 def target(object_id: str) -> Target | None:
-    """The target that an object's id is, if it is one.
+    r"""The target that an object's id is, if it is one.
 
     >>> target("/v/17.mp4?hd=1"), target("a.example/v/17.mp4")
     (Target(host='', path='/v/17.mp4?hd=1'), Target(host='a.example', path='/v/17.mp4'))
-    >>> target("17"), target("/a b"), target("/a\\r\\nb"), target("/a#b"), target("b@a.example/")
+    >>> target("17"), target("/a b"), target("/a\r\nb"), target("/a#b"), target("b@a.example/")
     (None, None, None, None, None)
     """
     found = _OBJECT.fullmatch(object_id)

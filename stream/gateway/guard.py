@@ -39,6 +39,7 @@ class Guard:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Bounds a request, and adds headers to its answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

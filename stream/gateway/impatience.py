@@ -27,11 +27,13 @@ class Impatient(H11Protocol):
     patience = 10.0
 
     def connection_made(self, transport: Any) -> None:
+        """Begins to look at a connection now and then."""
         super().connection_made(transport)
         self._seen: object = None
         self._look: asyncio.TimerHandle = self.loop.call_later(self.patience, self._look_again)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Looks no more."""
         self._look.cancel()
         super().connection_lost(exc)
 

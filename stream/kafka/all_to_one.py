@@ -21,6 +21,7 @@ class AllToOne(AbstractPartitionAssignor):
     def assign(
         cls, cluster: object, members: Mapping[str, ConsumerProtocolMemberMetadata]
     ) -> dict[str, ConsumerProtocolMemberAssignment]:
+        """Gives all partitions to one member."""
         first = min(members)
         topics = sorted({topic for member in members.values() for topic in member.subscription})
         everything = [
@@ -36,6 +37,7 @@ class AllToOne(AbstractPartitionAssignor):
 
     @classmethod
     def metadata(cls, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
+        """What a member says of itself: its topics."""
         return ConsumerProtocolMemberMetadata(cls.version, list(topics), b"")
 
     @classmethod

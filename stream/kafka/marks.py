@@ -21,11 +21,16 @@ class Message(Protocol):
     """What tells a record from any other."""
 
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int:
+        """Its place in the partition."""
+
     @property
-    def timestamp(self) -> int: ...
+    def timestamp(self) -> int:
+        """Its Kafka timestamp, in milliseconds."""
+
     @property
-    def value(self) -> bytes | None: ...
+    def value(self) -> bytes | None:
+        """Its bytes."""
 
 
 class Mark(NamedTuple):

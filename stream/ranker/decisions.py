@@ -156,7 +156,8 @@ class EdgeDecisions:
         gone: NDArray[np.bool_],
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """What is decided and what is returned as readers see it, who see none while it stands
-        down."""
+        down.
+        """
         stood_down, self._standing_down = self._standing_down, not self._shadows.gaining
         nothing = np.zeros_like(chosen)
         if self._standing_down:

@@ -34,10 +34,12 @@ class Model(Protocol):
     """What is told of a version."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Of the model."""
 
     @property
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """Of the model."""
 
 
 class Ready(Protocol):
@@ -48,10 +50,12 @@ class Ready(Protocol):
     """
 
     @property
-    def model(self) -> Model: ...
+    def model(self) -> Model:
+        """What answers."""
 
     @property
-    def digest(self) -> str: ...
+    def digest(self) -> str:
+        """Of the version's card."""
 
 
 R = TypeVar("R", bound=Ready)

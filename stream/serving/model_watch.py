@@ -20,9 +20,11 @@ log = logging.getLogger(__name__)
 class Taker(Protocol):
     """Who is told of updates, in the watch's thread."""
 
-    def take(self, update: ModelUpdate) -> None: ...
+    def take(self, update: ModelUpdate) -> None:
+        """An update that names the model."""
 
-    def refuse(self, reason: str) -> None: ...
+    def refuse(self, reason: str) -> None:
+        """An update that cannot be read, and why."""
 
 
 class ModelWatch:

@@ -156,6 +156,7 @@ def two_piece(random: np.random.Generator, law: NDArray[np.float64]) -> float:
 
 @numba.njit(cache=True)
 def push(state: State, time: float, slot: int, parent: int, user: int) -> None:
+    """Puts a share that is to come into the heap."""
     place = state.counters[PENDING]
     state.counters[PENDING] += 1
     while place > 0:

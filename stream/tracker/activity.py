@@ -7,6 +7,7 @@ from numba import njit
 
 @njit(cache=True)
 def link_newest(state, slot):
+    """Makes a slot the newest."""
     tally, slots = state.tally[0], state.slots
     slots[slot].older = tally.newest
     slots[slot].newer = -1
@@ -19,6 +20,7 @@ def link_newest(state, slot):
 
 @njit(cache=True)
 def unlink(state, slot):
+    """Takes a slot out."""
     tally, slots = state.tally[0], state.slots
     older, newer = slots[slot].older, slots[slot].newer
     if older >= 0:

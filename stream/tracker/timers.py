@@ -24,6 +24,7 @@ def _swap(timers, a, b):
 
 @njit(cache=True)
 def push_timer(state, time, slot):
+    """Sets a timer of a slot."""
     tally, timers = state.tally[0], state.timers
     i = tally.timers
     timers[i].time = time
@@ -36,6 +37,7 @@ def push_timer(state, time, slot):
 
 @njit(cache=True)
 def pop_timer(state):
+    """Takes the earliest timer off."""
     tally, timers = state.tally[0], state.timers
     tally.timers -= 1
     i = np.int64(0)  # of one type with those that follow, so that the helpers are compiled once

@@ -43,7 +43,8 @@ class Timed(Protocol):
     """A message with its Kafka timestamp in milliseconds."""
 
     @property
-    def timestamp(self) -> int: ...
+    def timestamp(self) -> int:
+        """Of the message, in milliseconds."""
 
 
 def dead_letter(record: ConsumerRecord, role: str, error: str, message: str) -> Output:

@@ -26,16 +26,19 @@ class CacheMambaNetwork(RankerNetwork):
         self.blocks = nn.ModuleList(_Residual(config) for _ in range(config.layers))
 
     def body(self, hidden: Tensor, offsets: NDArray[np.int64], elapsed: Tensor) -> Tensor:
+        """The blocks over whole histories, each with its residual."""
         for block in self._each():
             hidden = hidden + block.mamba.ragged(block.norm(hidden), offsets, elapsed)
         return hidden
 
     def start(self, objects: int) -> list[Tensor]:
+        """The memory of objects that nobody asked for yet."""
         return [tensor for block in self._each() for tensor in block.mamba.start(objects)]
 
     def advance(
         self, hidden: Tensor, memory: list[Tensor], elapsed: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
+        """One step of each object: what comes out, and the memory after it."""
         stepped: list[Tensor] = []
         for number, block in enumerate(self._each()):
             state = State(*memory[2 * number : 2 * number + 2])

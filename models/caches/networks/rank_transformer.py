@@ -39,6 +39,7 @@ class TransformerNetwork(RankerNetwork):
         )
 
     def body(self, hidden: Tensor, offsets: NDArray[np.int64], elapsed: Tensor) -> Tensor:
+        """Attention over whole histories, each step to those within its reach."""
         # Blocks of as many steps as are seen; each attends to itself and to the one before it.
         size = self.config.history
         lengths = np.diff(offsets)
@@ -73,6 +74,7 @@ class TransformerNetwork(RankerNetwork):
         return self._finish(hidden, attended.flatten(0, 1)[rows])
 
     def start(self, objects: int) -> list[Tensor]:
+        """The memory of objects that nobody asked for yet."""
         like, size, width = self.slope, self.config.history, self.config.width
         return [
             like.new_zeros(objects, size, width),  # keys, the latest last
@@ -83,6 +85,7 @@ class TransformerNetwork(RankerNetwork):
     def advance(
         self, hidden: Tensor, memory: list[Tensor], elapsed: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
+        """One step of each object: what comes out, and the memory after it."""
         query, key, value = self.project(self.before_attention(hidden))[:, None].chunk(3, -1)
         keys = torch.cat([memory[0][:, 1:], key], 1)
         values = torch.cat([memory[1][:, 1:], value], 1)

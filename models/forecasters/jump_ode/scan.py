@@ -40,6 +40,7 @@ def forward(
     inputs, clock, start, rate, level, slope, recurrent, bias,
     before, after, gates, hidden,
 ):  # fmt: skip
+    """The states before and after each jump into `before` and `after`; `gates` for the way back."""
     width = start.shape[1]
     product = np.empty(3 * width, np.float32)
     for member in range(inputs.shape[0]):
@@ -68,6 +69,7 @@ def backward(
     before, after, gates, hidden,
     d_inputs, d_gates, d_flow,
 ):  # fmt: skip
+    """The gradients of all that `forward` was given, into what is named after it."""
     width = start.shape[1]
     one = np.float32(1)
     d_state = np.empty(width, np.float32)

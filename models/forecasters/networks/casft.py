@@ -145,6 +145,7 @@ class CasFTNetwork(Network):
 
     @torch.no_grad()
     def point(self, observed: Observed) -> NDArray[np.float64]:
+        """The mean increments, without sampling trends for quantiles."""
         return self._answer(observed)[0]
 
     def _answer(self, observed: Observed) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -64,11 +64,13 @@ class AffineFlow(Flow):
         self.slope = nn.Parameter(torch.zeros(members, width))
 
     def derivative(self, clock: Tensor, state: Tensor) -> Tensor:
+        """How fast the state changes, shaped as it is."""
         slope = self.slope[:, None]
         line = self.level[:, None] + slope * clock[:, None]
         return slope - self.log_rate.exp()[:, None] * (state - line)
 
     def forward(self, state: Tensor, since: Tensor, until: Tensor) -> Tensor:
+        """The state at `until`, from that at `since`."""
         elapsed = (until - since).clamp_min(0)[:, None]
         slope = self.slope[:, None]
         line = self.level[:, None] + slope * since[:, None]
@@ -85,10 +87,12 @@ class NeuralFlow(Flow):
         self.outer = MemberLinear(members, hidden or width, width, gain=0.1)
 
     def derivative(self, clock: Tensor, state: Tensor) -> Tensor:
+        """How fast the state changes, shaped as it is."""
         time = clock[None, :, None].expand(len(state), -1, 1)
         return self.outer(torch.tanh(self.inner(torch.cat([state, time], -1)))) - 0.1 * state
 
     def forward(self, state: Tensor, since: Tensor, until: Tensor) -> Tensor:
+        """The state at `until`, from that at `since`."""
         step = (until - since).clamp_min(0)
         half, by = step / 2, step[:, None]
         first = self.derivative(since, state)
@@ -111,9 +115,11 @@ class Adaptive(Flow):
         self.solve = torchdiffeq.odeint_adjoint if adjoint else torchdiffeq.odeint
 
     def derivative(self, clock: Tensor, state: Tensor) -> Tensor:
+        """How fast the state changes, shaped as it is."""
         return self.flow.derivative(clock, state)
 
     def forward(self, state: Tensor, since: Tensor, until: Tensor) -> Tensor:
+        """The state at `until`, from that at `since`."""
         elapsed = (until - since).clamp_min(0)
 
         # Every row has a gap of its own: all are solved at once over [0, 1].

@@ -30,12 +30,14 @@ class NothingToTestError(TidecastError, ValueError):
 
 
 def names(data: Sequence[DataSet]) -> list[str]:
+    """Files of data sets, each once."""
     return list(dict.fromkeys(one.file for one in data))
 
 
 def announce(
     tested: Recording, part: bool, cascades: int, split: str, learnt_from: list[str]
 ) -> None:
+    """Says what is tested on, and what models have learnt from."""
     told = f"{cascades} of {tested.data.cascades} cascades of {tested.data.file}"
     trained_on = ", ".join(learnt_from)
     if part:
@@ -90,6 +92,7 @@ def check_sizes(compared: Comparison, tested: Recording, cascades: Sequence[Casc
 
 
 def line(candidate: Candidate, errors: Mapping[Window, float]) -> str:
+    """One model and its errors, as it comes."""
     seed = "" if candidate.seed is None else f", seed {candidate.seed}"
     took = "" if candidate.seconds is None else f" trained in {candidate.seconds:.1f} s;"
     found = ", ".join(f"{error:.3f} in {window}" for window, error in errors.items())
@@ -97,6 +100,7 @@ def line(candidate: Candidate, errors: Mapping[Window, float]) -> str:
 
 
 def write(path: Path, told: dict[str, Any], results: Sequence[Result]) -> None:
+    """Writes the results as JSON."""
     import msgspec
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,6 +109,7 @@ def write(path: Path, told: dict[str, Any], results: Sequence[Result]) -> None:
 
 
 def table(results: Sequence[Result]) -> Table:
+    """All results side by side."""
     table = Table(box=None)
     for column in ("observe", "horizon", "model"):
         table.add_column(column)

@@ -52,6 +52,7 @@ class Bars:
         self._progress.stop()
 
     def __call__(self, stage: str, done: int, total: int, loss: float | None = None) -> None:
+        """Moves the bar of a stage, or begins the next."""
         if stage != self._stage:
             if self._stage is not None:
                 self._progress.remove_task(self._task)
