@@ -83,36 +83,42 @@ THROUGH = {
     ),
     # models: caches
     "models.caches.classical": ("models/judging/test_cache_policies.py", "as in their papers"),
-    "models.caches.networks.cachemamba": ("models/test_ranker_networks.py", "both networks"),
+    "models.caches.networks.cachemamba": ("models/caches/networks/test_ranker.py", "both networks"),
     "models.caches.networks.rank_transformer": (
-        "models/test_ranker_networks.py",
+        "models/caches/networks/test_ranker.py",
         "both networks",
     ),
     "models.caches.networks.selective_scan_kernel": (
         "models/caches/networks/test_selective_scan.py",
         "the kernel beside its slow twin",
     ),
-    "models.caches.mamba_step": ("models/test_ranker_networks.py", "the kernel beside its network"),
-    "models.caches.stepper": ("models/test_ranker_networks.py", "what each network keeps to"),
+    "models.caches.mamba_step": (
+        "models/caches/networks/test_ranker.py",
+        "the kernel beside its network",
+    ),
+    "models.caches.stepper": (
+        "models/caches/networks/test_ranker.py",
+        "what each network keeps to",
+    ),
     "models.extras": ("system/test_core_alone.py", "what is missing, by its extra"),
     "models.kernels.threads": (
         "models/forecasters/networks/test_jump_ode.py",
         "the same on one thread and on more",
     ),
     "models.learning.weights": ("models/forecasters/test_neural.py", "weights that do not fit"),
-    "models.caches.model": ("models/test_ranker_networks.py", "saved and read again"),
-    "models.caches.networks.material": ("models/test_ranker_networks.py", "what is trained on"),
-    "models.caches.networks.ranker": ("models/test_ranker_networks.py", "both networks"),
-    "models.caches.networks.training": ("models/test_ranker_networks.py", "trained there"),
-    "models.caches.neural": ("models/test_ranker_networks.py", "steps through histories"),
+    "models.caches.model": ("models/caches/networks/test_ranker.py", "saved and read again"),
+    "models.caches.networks.material": (
+        "models/caches/networks/test_ranker.py",
+        "what is trained on",
+    ),
+    "models.caches.training": ("models/caches/networks/test_ranker.py", "trained there"),
+    "models.caches.neural": ("models/caches/networks/test_ranker.py", "steps through histories"),
     # models: training and judging
-    "models.forecasters.neural_recipes": ("models/test_neural_training.py", "each recipe learns"),
-    "models.learning.checkpoint": ("models/test_neural_training.py", "trainings interrupted"),
-    "models.learning.loop": ("models/test_neural_training.py", "a loss that is worked out"),
-    "models.training": ("models/test_neural_training.py", "each is run once"),
+    "models.learning.checkpoint": ("models/learning/test_loop.py", "trainings interrupted"),
+    "models.training": ("models/forecasters/test_neural_recipes.py", "each is run once"),
     "models.judging.caching_plot": ("models/judging/test_caching.py", "a picture, looked at"),
     "models.judging.candidates": ("models/judging/test_comparison.py", "kept and found again"),
-    "models.judging.plot": (
+    "models.judging.comparison_plot": (
         "stream/commands/models/test_evaluate.py",
         "a picture, drawn by the command",
     ),

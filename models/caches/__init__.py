@@ -10,7 +10,8 @@ Modules:
     stepper: what steps the objects of such a cache
     mamba_step: CacheMamba's step as a compiled kernel
     model: a trained ranker as a model of the registry
-    networks: the neural rankers, and their training
+    networks: the neural rankers
+    training: how a network learns to rank, from requests
     classical: the policies that other people use, by libcachesim
     belady: what a cache could do at most that knew all requests to come
 """
@@ -26,6 +27,7 @@ __all__ = [
     "request_history",
     "scorecache",
     "stepper",
+    "training",
     "tuned",
     "workload",
 ]

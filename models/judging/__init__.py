@@ -5,7 +5,7 @@ Modules:
     evaluation: how good a model's forecasts of recorded cascades are
     comparison: several models on the same cascades
     candidates: the models that are to be compared, kept from one run to the next
-    plot: a picture of that comparison
+    comparison_plot: a picture of that comparison
     prequential: forecasts of recorded cascades as a stream makes them
     conformal: corrections by what came of earlier forecasts
     confidence: a test whether one is better, that may be looked at at any time
@@ -21,11 +21,11 @@ __all__ = [
     "caching_plot",
     "candidates",
     "comparison",
+    "comparison_plot",
     "confidence",
     "conformal",
     "evaluation",
     "metrics",
-    "plot",
     "prequential",
     "ranking",
 ]

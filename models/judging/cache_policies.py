@@ -100,7 +100,7 @@ def neural(model: RankerModel) -> Policy:
 def _learnt(name: str) -> TrainedPolicy:
     # Imported when it is asked for: PyTorch takes seconds to import, and most policies need none.
     def train(workload: Workload, seed: int, report: Report) -> Policy:
-        from models.caches.networks.training import train_ranker
+        from models.caches.training import train_ranker
 
         return neural(train_ranker(name, [workload.objects], seed, report=report)[0])
 

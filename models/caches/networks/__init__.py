@@ -8,7 +8,6 @@ Modules:
     selective_scan: a recurrence whose step size, input and output follow the input
     selective_scan_kernel: the same over ragged sequences as a compiled kernel
     material: what a ranker learns from
-    training: its training
 """
 
 __all__ = [
@@ -19,5 +18,4 @@ __all__ = [
     "ranker",
     "selective_scan",
     "selective_scan_kernel",
-    "training",
 ]

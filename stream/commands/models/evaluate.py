@@ -194,7 +194,7 @@ def evaluate_cascades(
     if json_file:
         console.print(f"figures written to {json_file}")
     if picture and first:
-        from models.judging.plot import draw
+        from models.judging.comparison_plot import draw
 
         title = f"{file.name}, {told['tested_on']}"
         draw(picture, title, list(first.values()), compared.chosen, cascades, tested.end)

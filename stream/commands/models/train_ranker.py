@@ -69,8 +69,8 @@ def train_cachemamba(
     import torch
 
     from models import registry
-    from models.caches.networks.training import SCHEDULE, train_ranker
     from models.caches.stepper import Config
+    from models.caches.training import SCHEDULE, train_ranker
     from models.caches.workload import workload
     from models.data.requests import read_requests
     from models.files import DataSet, digest

@@ -13,10 +13,10 @@ from models.caches.networks.cachemamba import CacheMambaNetwork
 from models.caches.networks.material import Histories, RankerMaterial
 from models.caches.networks.rank_transformer import TransformerNetwork
 from models.caches.networks.ranker import RankerNetwork, TorchStepper, _missed
-from models.caches.networks.training import train_ranker
 from models.caches.neural import NeuralCache
 from models.caches.request_history import TAUS, WIDTH, RequestHistory
 from models.caches.stepper import HORIZONS, Config, Stepper
+from models.caches.training import train_ranker
 from models.caches.workload import TooFewRequestsError, workload
 from models.data.datasets import RequestTrace
 from models.judging import ranking
