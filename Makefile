@@ -10,8 +10,8 @@ CORE := .venv/.core
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test kernels soak fuzz drill lint format docs contract \
-  bench audit lock packages
+.PHONY: help setup run test kernels mutants soak fuzz drill lint format docs \
+  contract bench audit lock packages
 
 help: ## Lists what there is to make
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -49,6 +49,9 @@ test: $(STAMP) ## Runs every check: format, lint, types, tests
 
 kernels: $(STAMP) # Compiles what the tests would compile, each process by itself
 	@OMP_NUM_THREADS=1 $(BIN)/python deploy/compile_kernels.py
+
+mutants: $(STAMP) ## Makes faults on purpose, and says which tests notice: make mutants ARGS="NAME"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants $(ARGS)
 
 soak: $(STAMP) ## Kills and freezes at random, then compares: make soak ARGS="--seed 7 --minutes 20"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.system.soak $(ARGS)

@@ -120,3 +120,9 @@ def test_an_end_that_is_moved_in_stops_at_the_median() -> None:
     inwards, none = np.array(-5.0), np.array(0.0)
     assert correct(own, none, none, inwards).tolist() == [1.0, 2.0, 3.0, 3.0, 3.0]
     assert correct(own, none, inwards, none).tolist() == [3.0, 3.0, 3.0, 4.0, 5.0]
+
+
+def test_quantiles_are_shifted_the_way_that_the_shift_says() -> None:
+    own, none = np.array([1.0, 2.0, 3.0, 4.0, 5.0]), np.array(0.0)
+    assert correct(own, np.array(0.5), none, none).tolist() == [1.5, 2.5, 3.5, 4.5, 5.5]
+    assert correct(own, np.array(-2.5), none, none).tolist() == [0.0, 0.0, 0.5, 1.5, 2.5]

@@ -138,6 +138,14 @@ def test_a_repeat_gives_the_same_scores_whatever_it_says() -> None:
     assert (scored.repeats, scored.entries) == (2, 2)
 
 
+def test_of_two_forecasts_of_one_id_the_first_is_scored() -> None:
+    scored = partition()
+    feed(scored, outcome("c", 3600.0))
+    first = feed(scored, forecast("c", 300.0)).scores
+    other = [HorizonForecast(3600.0, 500.0, Quantiles(400.0, 450.0, 500.0, 550.0, 600.0), 500.0)]
+    assert feed(scored, forecast("c", 300.0, horizons=other)).scores == first
+
+
 def test_the_ledger_restores_what_was_held() -> None:
     records = [forecast("a", 300.0), outcome("a", 3600.0), forecast("b", 300.0),
                forecast("b", 300.0, model="seismic")]  # fmt: skip
