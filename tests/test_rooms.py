@@ -74,3 +74,22 @@ def test_a_table_is_read_as_it_stands() -> None:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_whoever_imports_a_package_gets_its_types(package: str) -> None:
     assert (ROOT / package / "py.typed").exists()  # package data: tests/deploy/test_package.py
+
+
+PAGES = sorted(
+    page
+    for folder in (ROOT, ROOT / "docs")
+    for page in folder.glob("*.md" if folder == ROOT else "**/*.md")
+    if page.name != "CHANGELOG.md"
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_pages_name_files_that_there_are(page: Path) -> None:
+    named = re.findall(r"`((?:topics|models|stream|tests)/[\w/]+\.py)", page.read_text())
+    # Promises name their tests from tests/ on.
+    assert [
+        path
+        for path in named
+        if "NAME" not in path and not any((at / path).exists() for at in (ROOT, ROOT / "tests"))
+    ] == []
