@@ -23,7 +23,7 @@ from stream.processes.children import Child
 from stream.secret import read_secret
 from stream.settings import PREFIX, Settings
 
-_STOP_SECONDS = 60.0
+_STOP_SECONDS = 180.0  # a busy machine takes its time; a second Ctrl-C of `up` does not wait
 _ANSWER_SECONDS = 30.0
 _TAIL = 12
 

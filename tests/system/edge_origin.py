@@ -104,11 +104,12 @@ class TellingOrigin:
             request.send_header(name, value)
         if status != 304:
             request.send_header("Content-Length", str(len(body)))
-        request.end_headers()
-        time.sleep(told.pause)
         if request.command == "HEAD":
             body = b""
+        # Before anything is sent: who has the answer may look at once.
         self.asked.append(Asked(request.command, target, headers, len(body)))
+        request.end_headers()
+        time.sleep(told.pause)
         try:
             request.wfile.write(body)
         except ConnectionError:
