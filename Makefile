@@ -28,7 +28,16 @@ $(CORE): pyproject.toml
 	    "Install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; \
 	  exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	@$(BIN)/python .ci/patiently "installing what tidecast needs" \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	@touch $@
+
+# Touched when the kernels of what `run` starts are in numba's cache; older than one of the modules
+# that define some, those are compiled again.
+KERNELS := .venv/.kernels
+$(KERNELS): $(CORE) $(wildcard deploy/compile_kernels.py) \
+  $(shell grep -rl --include='*.py' njit models stream 2>/dev/null)
+	@OMP_NUM_THREADS=1 $(BIN)/python deploy/compile_kernels.py
 	@touch $@
 
 $(STAMP): $(CORE)
@@ -36,7 +45,7 @@ $(STAMP): $(CORE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-run: $(CORE) ## Runs the whole stream on this machine: make run ARGS="--for 60"
+run: $(KERNELS) ## Runs the whole stream on this machine: make run ARGS="--for 60"
 	@$(BIN)/tidecast up $(ARGS)
 
 # One thread a process: the tests run many processes, and their tensors are small. Those that start
@@ -48,7 +57,7 @@ test: $(STAMP) ## Runs every check: format, lint, types, tests
 	$(PYTEST) -m system $(ARGS) || test $$? -eq 5
 
 kernels: $(STAMP) # Compiles what the tests would compile, each process by itself
-	@OMP_NUM_THREADS=1 $(BIN)/python deploy/compile_kernels.py
+	@OMP_NUM_THREADS=1 $(BIN)/python deploy/compile_kernels.py --all
 
 mutants: $(STAMP) ## Makes faults on purpose, and says which tests notice: make mutants ARGS="NAME"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants $(ARGS)

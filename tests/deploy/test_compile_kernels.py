@@ -18,7 +18,9 @@ from numba.core.registry import CPUDispatcher
 
 for role in ("tracker", "historian", "forecaster", "ranker"):
     importlib.import_module(f"stream.{role}")
-runpy.run_path(sys.argv[1], run_name="__main__")
+script = runpy.run_path(sys.argv[1])
+for part in script["SERVING"] + script["REST"]:
+    part(script["SETTINGS"])
 kernels = {
     (found.py_func.__module__, found.py_func.__qualname__): found
     for name, module in list(sys.modules.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,16 @@ def test_a_package_that_is_not_known_is_refused_with_those_that_are(tmp_path: Pa
     done = packages(tmp_path, "kcat", "apache2")
     assert done.returncode == 2
     assert "unknown package 'apache2'; known are chromium, kcat, libgomp1, nginx" in done.stderr
+
+
+def test_a_command_that_takes_its_time_is_told_of(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "patiently", "waiting", "sh", "-c",
+         "echo one; sleep 5; echo two; exit 3"],
+        capture_output=True, text=True, timeout=PATIENCE,
+    )  # fmt: skip
+    assert told.returncode == 3
+    lines = told.stdout.splitlines()
+    assert {"one", "two", "waiting ..."} <= set(lines)
+    between = lines[lines.index("one") + 1 : lines.index("two")]
+    assert any(line.endswith("s waiting ...") for line in between)
