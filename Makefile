@@ -27,9 +27,9 @@ $(CORE): pyproject.toml
 	  echo "'$(PYTHON)' cannot make virtual environments: its module venv or ensurepip is missing." \
 	    "Install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; \
 	  exit 1; }
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) .ci/patiently "making an environment in .venv" $(PYTHON) -m venv .venv
 	@$(BIN)/python .ci/patiently "installing what tidecast needs" \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	  $(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --editable '.[demo]'
 	@touch $@
 
 # Touched when the kernels of what `run` starts are in numba's cache; older than one of the modules
