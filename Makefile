@@ -30,6 +30,8 @@ $(CORE): pyproject.toml
 	@$(PYTHON) .ci/patiently "making an environment in .venv" $(PYTHON) -m venv .venv
 	@$(BIN)/python .ci/patiently "installing what tidecast needs" \
 	  $(BIN)/python -m pip install --no-compile --quiet --disable-pip-version-check --editable '.[demo]'
+	@$(BIN)/python .ci/patiently "compiling its modules, on all cores" \
+	  $(BIN)/python -m compileall -q -j 0 .venv/lib topics models stream
 	@touch $@
 
 # Touched when the kernels of what `run` starts are in numba's cache; older than one of the modules
