@@ -102,7 +102,7 @@ def forecasters(settings: Settings) -> None:
 
 
 # Those that take longest begin first.
-SERVING = (simulator, forecaster, tracker, ranker, historian)
+SERVING = (forecaster, simulator, tracker, ranker, historian)
 REST = (forecasters, decayed)
 
 

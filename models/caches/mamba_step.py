@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.caches.request_history import TAUS, WIDTH
 from models.caches.stepper import FEATURE_LIMIT, HORIZONS, LIMIT, Config, Memory
-from models.kernels.dense import add_product, silu
+from models.kernels.dense import add_product, copy, silu
 from models.kernels.vector_math import VECTORISES, exp, sigmoid, softplus, tanh
 from models.learning.weights import Shapes, Weights, named, verified, within
 
@@ -151,7 +151,7 @@ def _enter(features, mean, scale, embed, bias, hidden):
     for row in range(len(features)):
         for i in range(len(scaled)):
             scaled[i] = min(max((features[row, i] - mean[i]) * scale[i], -limit), limit)
-        hidden[row] = bias
+        copy(bias, hidden[row])
         add_product(scaled, embed, hidden[row])
 
 
@@ -195,7 +195,7 @@ def _block(
         silu(x)
         chosen[:] = 0
         add_product(x, select, chosen)
-        paces[:] = pace_bias
+        copy(pace_bias, paces)
         add_product(chosen[:rank], pace, paces)
         for channel in range(inner):
             dt = softplus(paces[channel])
@@ -218,7 +218,7 @@ def _leave(hidden, norm, correct, bias, prior, weights):
     limit = np.float32(LIMIT)
     for row in range(len(hidden)):
         _normalise(hidden[row], norm, normed)
-        weights[row] = bias
+        copy(bias, weights[row])
         add_product(normed, correct, weights[row])
         for i in range(len(prior)):
             weights[row, i] = prior[i] + limit * tanh(weights[row, i] / limit)

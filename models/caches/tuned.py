@@ -244,7 +244,8 @@ def _replay(
     rows = taus.size + mixtures
     # The row of scores that each cache goes by: of a shadow its own.
     row_of = np.arange(heaps.shape[0])
-    row_of[rows:] = follows
+    for cache in range(follows.size):
+        row_of[rows + cache] = follows[cache]
     everything = norms(clock[0], taus)
     for position in range(objects.size):
         item = objects[position]
@@ -290,8 +291,8 @@ def _replay(
             lately[:] = 0.0
             before = row_of.copy()
             _choose(trailing, standing, taus.size, row_of[rows:])
-            follows[:] = row_of[rows:]
             for cache in range(rows, row_of.size):
+                follows[cache - rows] = row_of[cache]
                 if row_of[cache] != before[cache]:
                     row = scores[row_of[cache]]
                     heap.reorder(heaps[cache], places[cache], row, size, fills[cache])

@@ -22,6 +22,13 @@ _OUTPUTS = 6  # of a head: the mean, the median, two steps down and two up
 
 
 @njit(inline="always", **VECTORISES)
+def copy(values, out):
+    """out = values, of one shape (n,). An assignment of slices takes numba seconds to compile."""
+    for index in range(len(out)):
+        out[index] = values[index]
+
+
+@njit(inline="always", **VECTORISES)
 def add_product(vector, matrix, out):
     """out += vector @ matrix, for shapes (n,), (n, m), (m,)."""
     whole = len(vector) - len(vector) % _UNROLL
@@ -110,18 +117,18 @@ def head(
         same -= same % _UNROLL
         for member in range(members):
             matrix = first[member]
-            shared[:] = first_bias[member, 0]
+            copy(first_bias[member, 0], shared)
             add_product(states[member, row], matrix[:width], shared)
             add_product(encoded[0, :same], matrix[begin : begin + same], shared)
             for question in range(questions):
-                one[:] = shared
+                copy(shared, one)
                 add_product(encoded[question, same:], matrix[begin + same :], one)
                 add_product(beside[member, row, question], matrix[width:begin], one)
                 silu(one)
-                two[:] = second_bias[member, 0]
+                copy(second_bias[member, 0], two)
                 add_product(one, second[member], two)
                 silu(two)
-                raw[:] = last_bias[member, 0]
+                copy(last_bias[member, 0], raw)
                 add_product(two, last[member], raw)
                 answer = out[row, question]
                 median = float(raw[1])

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.kernels.dense import add_product
+from models.kernels.dense import add_product, copy
 from models.kernels.threads import in_threads
 from models.kernels.vector_math import VECTORISES, exp, tanh
 from models.learning.weights import Weights, affine, named, within
@@ -122,7 +122,7 @@ def _encode(
                 for i in range(WIDTH):
                     x[step, i] = read_bias[member, 0, i] + added[begin + step, i]
                 add_product(source[begin + step], read[member], x[step])
-                y[step] = attention_bias[member, 0]
+                copy(attention_bias[member, 0], y[step])
             _add_products(x, attention[member], y)
             for step in range(n):
                 _attend(y[step], step, keys, values, weights, z[step])
@@ -131,7 +131,7 @@ def _encode(
             _add_products(z, output[member], x)
             for step in range(n):
                 _normalise(x[step], norm, norm_bias, lanes, x[step])
-                h[step] = inner_bias[member, 0]
+                copy(inner_bias[member, 0], h[step])
             _add_products(x, inner[member], h)
             for step in range(n):
                 _gelu(h[step])
@@ -142,7 +142,7 @@ def _encode(
                 _normalise(x[step], second_norm, second_norm_bias, lanes, out[member, begin + step])
 
 
-@njit(inline="always", **VECTORISES)
+@njit(**VECTORISES)
 def _add_products(rows, matrix, out):
     """out += rows @ matrix, two rows at a time: so the matrix is loaded half as often."""
     n, depth = rows.shape
@@ -160,7 +160,7 @@ def _add_products(rows, matrix, out):
         add_product(rows[n - 1], matrix, out[n - 1])
 
 
-@njit(inline="always", **VECTORISES)
+@njit(**VECTORISES)
 def _attend(asked, step, keys, values, weights, out):
     """Attention of one step to itself and those before, whose keys and values it joins."""
     total = np.empty(_VALUE, np.float32)
@@ -183,7 +183,7 @@ def _attend(asked, step, keys, values, weights, out):
             out[begin + i] = total[i] / total[_HEAD]
 
 
-@njit(inline="always", **VECTORISES)
+@njit(**VECTORISES)
 def _gelu(values):
     half, one = np.float32(0.5), np.float32(1)
     for i in range(FEED_FORWARD):
@@ -191,7 +191,7 @@ def _gelu(values):
         values[i] = half * x * (one + tanh(_GELU_LINEAR * (x + _GELU_CUBIC * x * x * x)))
 
 
-@njit(inline="always", **VECTORISES)
+@njit(**VECTORISES)
 def _normalise(values, weight, bias, lanes, out):
     """LayerNorm of one row; `lanes` is room for `_LANES` numbers."""
     lanes[:] = 0
@@ -208,7 +208,7 @@ def _normalise(values, weight, bias, lanes, out):
         out[i] = (values[i] - mean) * scale * weight[i] + bias[i]
 
 
-@njit(inline="always", **VECTORISES)
+@njit(**VECTORISES)
 def _total(lanes):
     total = np.float32(0)
     for lane in range(_LANES):

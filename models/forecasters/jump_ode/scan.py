@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from models.kernels.dense import add_product
+from models.kernels.dense import add_product, copy
 from models.kernels.vector_math import VECTORISES, exp, sigmoid, tanh
 
 
@@ -55,7 +55,7 @@ def forward(
                 x = inputs[member, jump]
                 flow_on(state, now, elapsed, k, a, b, pre)
                 now += elapsed
-                product[:] = u
+                copy(u, product)
                 add_product(pre, matrix, product)
                 hidden[member, jump] = product[2 * width :]
                 step(x, product, pre, gate, post)

@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from models.forecasters.jump_ode.scan import flow_on, step
-from models.kernels.dense import add_product
+from models.kernels.dense import add_product, copy
 from models.kernels.threads import in_threads
 from models.kernels.vector_math import VECTORISES
 from models.learning.weights import Weights, affine, named
@@ -114,7 +114,7 @@ def _states(
     for member in range(len(start)):
         k, a, b = rate[member], level[member], slope[member]
         for sequence in range(first, last):
-            state[:] = start[member]
+            copy(start[member], state)
             now = zero
             # The observations before the first jump, of whatever sequence, come with the first.
             begin = offsets[sequence] if sequence else -1
@@ -126,10 +126,10 @@ def _states(
                     elapsed = max(clock[jump] - now, zero)
                     flow_on(state, now, elapsed, k, a, b, before)
                     now += elapsed
-                    x[:] = weight_bias[member, 0]
+                    copy(weight_bias[member, 0], x)
                     add_product(inputs[jump], weight[member, :shared], x)
                     add_product(encoded[member, jump], weight[member, shared:], x)
-                    product[:] = bias[member]
+                    copy(bias[member], product)
                     add_product(before, recurrent[member], product)
                     step(x, product, before, gate, state)
                 while at < end and jumps[at] == jump:

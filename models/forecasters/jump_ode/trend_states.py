@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from models.forecasters.jump_ode.scan import flow_on
 from models.forecasters.jump_ode.states import JumpWeights
-from models.kernels.dense import add_product, encode, silu
+from models.kernels.dense import add_product, copy, encode, silu
 from models.kernels.vector_math import VECTORISES, softplus
 from models.learning.weights import Weights, affine, named
 
@@ -137,7 +137,7 @@ def _ahead(
                         state, until[row], elapsed, rate[member], level[member], slope[member],
                         ahead,
                     )  # fmt: skip
-                    hidden[:] = inner_bias[member, 0]
+                    copy(inner_bias[member, 0], hidden)
                     add_product(ahead, inner[member], hidden)
                     events = outer_bias[member, 0, 0]
                     for index in range(len(hidden)):
@@ -146,19 +146,20 @@ def _ahead(
                         events += hidden[index] * outer[member, index, 0]
                     events = max(softplus(events), np.float32(LEAST))
                     expected[part] = math.log1p(events * span / parts)
-                one[:] = condition_bias[member, 0] + first[member, 0]
+                for index in range(len(one)):
+                    one[index] = condition_bias[member, 0, index] + first[member, 0, index]
                 matrix = condition[member]
                 add_product(state, matrix[:width], one)
                 add_product(expected, matrix[width : width + parts], one)
                 add_product(encoded, matrix[width + parts :], one)
                 silu(one)
-                two[:] = second_bias[member, 0]
+                copy(second_bias[member, 0], two)
                 add_product(one, second[member], two)
                 silu(two)
-                one[:] = third_bias[member, 0]
+                copy(third_bias[member, 0], one)
                 add_product(two, third[member], one)
                 silu(one)
-                trend[:] = last_bias[member, 0]
+                copy(last_bias[member, 0], trend)
                 add_product(one, last[member], trend)
                 for part in range(parts):
                     trend[part] *= strength
