@@ -41,7 +41,7 @@ class Models(Domain):
     )
     model_threads: int = setting(
         1,
-        "of a model on torch; roles share a machine, and threads that spin stall the others",
+        "of a model; roles share a machine, and threads that spin stall the others",
         positive=True,
     )
 
