@@ -165,6 +165,15 @@ def test_a_decision_that_stands_is_sent_again_only_near_its_expiry() -> None:
     assert sent == {0: 5.0, 3: 8.0, 6: 11.0, 9: 14.0}
 
 
+def test_a_decision_is_void_from_the_moment_that_it_names() -> None:
+    for epoch, hits in ((4, 0.0), (5, 0.5)):
+        decisions = machine(dataclasses.replace(SETTINGS, cache_objects=1))
+        (admitted, _) = decisions.step(window(0, ["a"] * 5), 1.0)
+        assert admitted.record.expires_at == 5 * LENGTH
+        # While it is in force nothing else is stored; where it is void the second is a hit.
+        assert closing_hits(decisions, epoch, ["b", "b"]) == hits
+
+
 def test_an_object_that_leaves_is_returned_to_the_default() -> None:
     decisions = machine(dataclasses.replace(SETTINGS, cache_objects=1))
     (admitted, _) = decisions.step(window(0, ["a"] * 5), 1.0)
