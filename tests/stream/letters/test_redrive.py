@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stream.historian.role import EdgePartition
 from stream.letters.reading import Letter
-from stream.letters.redrive import MAX_ROUNDS, objection, still_wrong
+from stream.letters.redrive import MAX_ROUNDS, Redriven, _cleared, objection, still_wrong
 from stream.settings import Settings, load
 from stream.tracker.role import TrackedPartition
 from stream.workers.output import REDRIVEN
@@ -58,6 +58,14 @@ def test_what_is_good_now_may_go_and_what_is_not_says_what_is_wrong() -> None:
     assert "would fail again: " in objected(letter_of(on(SOCIAL_EVENTS, b"{")))
     assert "null" in objected(letter_of(on(SOCIAL_EVENTS, None)))
     assert "`$.kind`" in objected(letter_of(on(SOCIAL_EVENTS, event(kind="like"))))
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_was_sent_back_is_not_sent_again(force: bool) -> None:
+    letter, done = letter_of(on(SOCIAL_EVENTS, event())), Redriven()
+    assert _cleared(letter, SETTINGS, set(), force, done)
+    assert not _cleared(letter, SETTINGS, {letter.place}, force, done)
+    assert (done.already, done.refused) == (1, {})
 
 
 def test_a_setting_that_was_mended_lets_a_large_one_go() -> None:

@@ -29,6 +29,7 @@ class Producer:
 
     def __init__(self) -> None:
         self.sent: list[tuple[bytes, asyncio.Future[None]]] = []
+        self.partitions: dict[str, int] = {}
 
     async def partitions_for(self, _: str) -> set[int]:
         return {0, 1}
@@ -39,6 +40,7 @@ class Producer:
     async def send_batch(self, builder: Builder, *_: Any, partition: int) -> asyncio.Future[None]:
         future = asyncio.get_running_loop().create_future()
         self.sent += [(value, future) for value in builder.values]
+        self.partitions |= {value.decode(): partition for value in builder.values}
         return future
 
     def names(self) -> list[str]:
@@ -130,6 +132,18 @@ async def test_a_later_batch_waits_for_an_earlier_one_of_its_partition(
     await on_its_way.drain()
     assert consumer.commits[-1] == {0: 20}
     assert on_its_way.committed(ZERO) == 20
+
+
+async def test_outputs_go_to_the_partition_of_their_number(
+    on_its_way: Delivery, producer: Producer
+) -> None:
+    outputs = [output("a0"), output("b1"), output("c5")]
+    await on_its_way.begin(outputs, {ZERO: Point(1), ONE: Point(1)})
+    await pause()
+    assert producer.partitions == {"a0": 0, "b1": 1, "c5": 1}, "modulo the topic's partitions"
+    for name in producer.names():
+        producer.acknowledge(name)
+    await on_its_way.drain()
 
 
 async def test_so_many_batches_are_in_flight_and_no_more(
