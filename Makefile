@@ -39,6 +39,7 @@ $(CORE): pyproject.toml
 KERNELS := .venv/.kernels
 $(KERNELS): $(CORE) $(wildcard deploy/compile_kernels.py) \
   $(shell grep -rl --include='*.py' njit models stream 2>/dev/null)
+	@echo "kernels: compiling those of the roles, once"
 	@OMP_NUM_THREADS=1 $(BIN)/python deploy/compile_kernels.py
 	@touch $@
 
