@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 
 from stream.edge.table import EdgeTable
+from stream.telemetry.families import Families
 from stream.workers.heartbeats import Passed
 
 
@@ -16,12 +17,8 @@ class Metrics:
     def __init__(self, registry: CollectorRegistry, table: EdgeTable) -> None:
         self.registry = registry
 
-        def counter(name: str, what: str) -> Counter:
-            return Counter(f"tidecast_edge_agent_{name}_total", what, registry=registry)
-
-        def gauge(name: str, what: str) -> Gauge:
-            return Gauge(f"tidecast_edge_agent_{name}", what, registry=registry)
-
+        families = Families("edge_agent", registry)
+        counter, gauge = families.counter, families.gauge
         self.heartbeats = Passed("edge-agent", registry)
         self.records = counter("records", "Records about this edge taken in")
         self.bad_records = counter("bad_records", "Records about this edge that do not decode")

@@ -14,7 +14,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from stream.forecaster.answers import Answers, Call, output
 from stream.forecaster.corrections import Corrections
@@ -22,6 +22,7 @@ from stream.forecaster.snapshots import Asked, decode
 from stream.serving.loading import Loaded, load_known
 from stream.settings import Settings
 from stream.telemetry import spans, traces
+from stream.telemetry.families import Families
 from stream.telemetry.log_lines import Seldom
 from stream.workers.agents import Received, passed_by_partition
 from stream.workers.heartbeats import parted
@@ -34,21 +35,14 @@ log = logging.getLogger(__name__)
 ROLE = "forecaster"
 FALL_BACK = "seismic"
 _SLOW = 5  # times the deadline; a call of one long snapshot, or one that others hold up, is above 1
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 
 class Metrics:
     """What batches export."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def counter(name: str, what: str) -> Counter:
-            return Counter(f"tidecast_forecaster_{name}_total", what, registry=registry)
-
-        def histogram(name: str, what: str) -> Histogram:
-            return Histogram(
-                f"tidecast_forecaster_{name}_seconds", what, registry=registry, buckets=_SECONDS
-            )
-
+        families = Families("forecaster", registry)
+        counter, seconds = families.counter, families.seconds
         self.snapshots = counter("snapshots", "Snapshots read")
         self.events = counter("events", "Events that they describe")
         self.forecasts = counter("forecasts", "Forecasts made")
@@ -57,14 +51,14 @@ class Metrics:
         )
         self.past_horizon = counter("past_horizon", "Snapshots past the last horizon")
         self.dead_letters = counter("dead_letters", "Snapshots that could not be used")
-        self.compute = histogram("compute", "Time to answer a batch")
-        self.call = histogram("call", "Time of a call of the served model")
-        self.queue = histogram("queue", "From the event's Kafka timestamp to the batch's start")
-        self.cost = Gauge(
-            "tidecast_forecaster_cost_seconds",
+        self.compute = seconds("compute", "Time to answer a batch")
+        self.call = seconds("call", "Time of a call of the served model")
+        self.queue = seconds("queue", "From the event's Kafka timestamp to the batch's start")
+        self.cost = families.gauge(
+            "cost_seconds",
             "What a call of the served model takes by itself, a snapshot and an event of it",
-            ["of"], registry=registry,
-        )  # fmt: skip
+            ["of"],
+        )
 
 
 class ForecastBatch:

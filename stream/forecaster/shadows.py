@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
 from stream.forecaster.answers import Answers, Call, output
 from stream.forecaster.batch import ROLE
@@ -21,6 +22,7 @@ from stream.forecaster.corrections import Corrections
 from stream.forecaster.snapshots import Asked, decode
 from stream.serving.loading import Loaded, load_known
 from stream.settings import Settings
+from stream.telemetry.families import Families
 from stream.workers.agents import Received
 from stream.workers.heartbeats import parted
 from stream.workers.output import Output
@@ -46,11 +48,8 @@ class Shadows:
         registry: CollectorRegistry,
         corrections: Corrections | None = None,
     ) -> None:
-        def counter(name: str, what: str) -> Counter:
-            return Counter(
-                f"tidecast_forecaster_shadow_{name}_total", what, ["shadow"], registry=registry
-            )
-
+        families = Families("forecaster_shadow", registry)
+        counter = partial(families.counter, labels=["shadow"])
         self._served = served
         self._settings = settings
         self._answers = Answers(settings, corrections)

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from stream.ranker.decisions import Change
 from stream.settings import Settings
+from stream.telemetry.families import Families
 from topics.records import EdgeEpoch
-
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 
 class Metrics:
     """What the ranker exports."""
 
     def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
-        def counter(name: str, what: str) -> Counter:
-            return Counter(f"tidecast_ranker_{name}_total", what, registry=registry)
-
-        def histogram(name: str, what: str) -> Histogram:
-            return Histogram(
-                f"tidecast_ranker_{name}_seconds", what, registry=registry, buckets=_SECONDS
-            )
-
+        families = Families("ranker", registry)
+        counter, gauge, seconds = families.counter, families.gauge, families.seconds
         self.windows = counter("windows", "Windows read, parts each for themselves")
         self.requests = counter("requests", "Requests in closed epochs")
         self.decisions = counter("decisions", "Decisions published, renewals included")
@@ -39,19 +32,17 @@ class Metrics:
         self.decayed_hits = counter(
             "decayed_hits", "Requests that a decayed count of equal size would have answered"
         )
-        self.gained = Gauge(
-            "tidecast_ranker_hit_ratio_gained",
+        self.gained = gauge(
+            "hit_ratio_gained",
             "Hit ratio of obeying caches less that of LRU, over the latest epoch of every edge",
-            registry=registry,
         )
-        self.standing_down = Gauge(
-            "tidecast_ranker_edges_standing_down",
+        self.standing_down = gauge(
+            "edges_standing_down",
             "Edges that get no decisions because obeying them gained nothing lately",
-            registry=registry,
         )
-        self.compute = histogram("compute", "Time to answer a batch")
-        self.queue = histogram("queue", "From the request's Kafka timestamp to the batch's start")
-        self.edges = Gauge("tidecast_ranker_edges", "Edges known", registry=registry)
+        self.compute = seconds("compute", "Time to answer a batch")
+        self.queue = seconds("queue", "From the request's Kafka timestamp to the batch's start")
+        self.edges = gauge("edges", "Edges known")
         self._max_edges = settings.max_edges
         self._latest: dict[str, EdgeEpoch] = {}  # of each edge, the one silent longest first
 

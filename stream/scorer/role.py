@@ -29,7 +29,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Sequence
 
 from aiokafka import ConsumerRecord
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from stream.kafka import broker
 from stream.kafka.past import END, TakeIn, reread
@@ -38,6 +38,7 @@ from stream.scorer.drift import InputDrift
 from stream.scorer.join import ScoredPartition, Taken, awaited
 from stream.settings import Settings
 from stream.telemetry import setup as telemetry
+from stream.telemetry.families import Families
 from stream.workers import agents
 from stream.workers.agents import Received, passed_by_partition
 from stream.workers.heartbeats import parted
@@ -59,7 +60,6 @@ ROLE = "scorer"
 MESSAGES_A_BATCH = 1_000
 READ = (POPULARITY_FORECASTS, SHADOW_FORECASTS, CASCADE_OUTCOMES)
 _TOPICS = {topic.name: topic for topic in READ}
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 
 # Gives the ledger of a partition to a function, and says how many entries there were.
 ReadLedger = Callable[[int, TakeIn], int]
@@ -73,12 +73,9 @@ class Metrics:
     """What batches export."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        def counter(name: str, what: str) -> Counter:
-            return Counter(f"tidecast_scorer_{name}_total", what, registry=registry)
-
-        self.read = Counter(
-            "tidecast_scorer_records_total", "Records read", ["topic"], registry=registry
-        )
+        families = Families("scorer", registry)
+        counter, seconds = families.counter, families.seconds
+        self.read = counter("records", "Records read", ["topic"])
         self.scored = counter("scored", "Scores published, repeats included")
         self.repeats = counter("repeats", "Forecasts and outcomes read again")
         self.refused = counter("refused", "Forecasts and outcomes that found no room")
@@ -86,18 +83,9 @@ class Metrics:
         self.unmatched = counter("unmatched", "Horizons that no outcome came for")
         self.rebuilt = counter("rebuilt_entries", "Entries of the ledger read to rebuild state")
         self.dead_letters = counter("dead_letters", "Records that could not be used")
-        self.awaited = Gauge(
-            "tidecast_scorer_awaited", "Forecasts and outcomes that are held", registry=registry
-        )
-        self.compute = Histogram(
-            "tidecast_scorer_compute_seconds", "Time to answer a batch",
-            registry=registry, buckets=_SECONDS,
-        )  # fmt: skip
-        self.queue = Histogram(
-            "tidecast_scorer_queue_seconds",
-            "From the record's Kafka timestamp to the batch's start",
-            registry=registry, buckets=_SECONDS,
-        )  # fmt: skip
+        self.awaited = families.gauge("awaited", "Forecasts and outcomes that are held")
+        self.compute = seconds("compute", "Time to answer a batch")
+        self.queue = seconds("queue", "From the record's Kafka timestamp to the batch's start")
 
 
 class ScoreBatch:

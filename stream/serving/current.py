@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry
 
 from models.registry import BrokenModelError, list_versions
 from stream.serving.loading import Loaded, load, load_update
 from stream.settings import Settings
+from stream.telemetry.families import Families
 from topics.records import ModelUpdate
 
 log = logging.getLogger(__name__)
@@ -87,17 +88,14 @@ class Serving(Generic[R]):
         updates: Sequence[ModelUpdate],
         registry: CollectorRegistry,
     ) -> None:
-        def counter(name: str, what: str) -> Counter:
-            return Counter(f"tidecast_{role}_{name}_total", what, registry=registry)
-
+        families = Families(role, registry)
         self._name = name
         self._follow = follow
-        self._swaps = counter("swaps", "Versions replaced by others")
-        self._failed = counter("failed_swaps", "Updates that could not be followed")
-        self._info = Gauge(
-            f"tidecast_{role}_model_info", "1 for the version that is served",
-            ["name", "version"], registry=registry,
-        )  # fmt: skip
+        self._swaps = families.counter("swaps", "Versions replaced by others")
+        self._failed = families.counter("failed_swaps", "Updates that could not be followed")
+        self._info = families.gauge(
+            "model_info", "1 for the version that is served", ["name", "version"]
+        )
         found = next(filter(None, map(self._load, reversed(updates))), None)
         self._current = found or self._newest(versions, load)
         self._announce()

@@ -3,6 +3,7 @@
 Modules:
     setup: all of it, for one role
     log_lines: records of the log as lines
+    families: metrics of one part, named and told alike
     metrics_server: /metrics, in a thread of its own
     spans: OpenTelemetry, where it is asked for
     traces: the trace that a message belongs to
@@ -10,4 +11,13 @@ Modules:
     noticed: the reader's side of that, in words
 """
 
-__all__ = ["log_lines", "metrics_server", "noticed", "notices", "setup", "spans", "traces"]
+__all__ = [
+    "families",
+    "log_lines",
+    "metrics_server",
+    "noticed",
+    "notices",
+    "setup",
+    "spans",
+    "traces",
+]
