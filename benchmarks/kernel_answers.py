@@ -34,7 +34,7 @@ from models.data.cascades import read_cascades
 from models.data.datasets import count_at, snapshot_at
 from models.data.requests import read_requests
 from models.forecasters.neural import CasFT, NeuralForecaster
-from models.learning.weights import single
+from models.learning.weights import filled, single
 
 AGES = (600.0, 3_600.0, 86_400.0)
 HORIZONS = np.array([3_600.0, 14_400.0, 86_400.0, 172_800.0, 1_296_000.0])
@@ -55,10 +55,7 @@ def batches(paths: list[Path], first: int | None) -> Iterator[Batch]:
 
 def torch_of(model: NeuralForecaster) -> Any:
     """The PyTorch module of a model that was loaded to be served."""
-    network = model.network_class()(model.network.config)
-    weights = single(model._weights or {})
-    network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
-    return network.eval()
+    return filled(model.network_class()(model.network.config), single(model._weights or {}))
 
 
 @torch.no_grad()
@@ -102,8 +99,7 @@ def forecasters(
 def ranker(paths: list[Path], first: int | None, console: Console) -> dict[str, float]:
     """Steps of objects, and the largest difference of a log weight."""
     model: RankerModel = registry.load_ranker("cachemamba")
-    network = CacheMamba.untrained(model.config, 0)
-    network.load_state_dict({name: torch.from_numpy(v) for name, v in model.weights.items()})
+    network = filled(CacheMamba.untrained(model.config, 0), model.weights)
     steppers = model.stepper, TorchStepper(network)
     asked, worst = 0, 0.0
     for path in paths:

@@ -157,8 +157,7 @@ def load_ranker(
     if card.kind not in RANKERS:
         raise UnknownModelError(f"got model {name!r}, which forecasts; expected a ranker")
     try:
-        kind = getattr(importlib.import_module(KINDS[card.kind]), card.kind)
-        model: RankerModel = kind.load(folder, card.version)
+        model: RankerModel = _class_of(card, folder, ()).load(folder, card.version)
         return model
     except (OSError, ValueError, RecursionError) as error:
         raise BrokenModelError(f"{folder}: the model cannot be read: {error}") from error

@@ -6,12 +6,9 @@ by compiled kernels; the Transformer that it is compared with by PyTorch (extra 
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any, ClassVar, Self
-
-import numpy as np
-from numpy.typing import NDArray
 
 from models.caches.mamba_step import CompiledCacheMamba
 from models.caches.neural import NeuralCache, NeuralRanker
@@ -21,7 +18,7 @@ from models.caches.stepper import HORIZONS, Config, Stepper
 from models.caches.tuned import Objective
 from models.extras import needed
 from models.learning.network_files import load_network, save_network
-from models.learning.weights import Weights, single
+from models.learning.weights import Weights, filled, single, weights_of
 
 
 class RankerModel:
@@ -42,7 +39,7 @@ class RankerModel:
     """
 
     name: ClassVar[str]
-    trained_as: ClassVar[tuple[str, str]]  # module and class of the PyTorch module
+    trained_as: ClassVar[str]  # module:Class of the PyTorch module
 
     def __init__(self, config: Config, weights: Weights, version: str = "0") -> None:
         self.config = config
@@ -56,16 +53,12 @@ class RankerModel:
         import torch
 
         torch.manual_seed(seed)
-        module, name = cls.trained_as
-        return getattr(importlib.import_module(module), name)(config)
+        return resolve_name(cls.trained_as)(config)
 
     @classmethod
     def of(cls, network: Any, version: str = "0") -> Self:
         """The model of a network that was trained."""
-        weights: dict[str, NDArray[np.float32]] = {
-            name: value.detach().numpy() for name, value in network.state_dict().items()
-        }
-        return cls(network.config, weights, version)
+        return cls(network.config, weights_of(network), version)
 
     def ranker(
         self, cache_objects: int = 0, cache_share: float = 0.05, max_objects: int = 200_000
@@ -106,20 +99,15 @@ class RankerModel:
 
     def _stepper(self) -> Stepper:
         with needed(f"{self.name} answers by PyTorch"):
-            import torch
-
             from models.caches.networks.ranker import TorchStepper
-        network = self.untrained(self.config, 0)
-        tensors = {name: torch.from_numpy(value) for name, value in self.weights.items()}
-        network.load_state_dict(tensors)
-        return TorchStepper(network)
+        return TorchStepper(filled(self.untrained(self.config, 0), self.weights))
 
 
 class CacheMamba(RankerModel):
     """The selective state space; see `models.caches.networks.cachemamba`."""
 
     name = "cachemamba"
-    trained_as = "models.caches.networks.cachemamba", "CacheMambaNetwork"
+    trained_as = "models.caches.networks.cachemamba:CacheMambaNetwork"
 
     def _stepper(self) -> Stepper:
         return CompiledCacheMamba(self.config, self.weights)
@@ -129,7 +117,7 @@ class RankTransformer(RankerModel):
     """The Transformer beside it; see `models.caches.networks.rank_transformer`."""
 
     name = "transformer"
-    trained_as = "models.caches.networks.rank_transformer", "TransformerNetwork"
+    trained_as = "models.caches.networks.rank_transformer:TransformerNetwork"
 
 
 RANKERS: dict[str, type[RankerModel]] = {kind.name: kind for kind in (CacheMamba, RankTransformer)}

@@ -25,7 +25,7 @@ from models.cascades.sequences import CONTEXT, HORIZON
 from models.forecasters import concat
 from models.forecasters.concat import CompiledFront, Observed
 from models.forecasters.jump_ode.trend_states import TrendWeights, denoiser_shapes, trends_ahead
-from models.learning.weights import Shapes, Weights, named, verified, within
+from models.learning.weights import Shapes, Weights, named, within
 
 TRENDS = ("diffusion", "regression")
 
@@ -54,7 +54,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"got trend {self.trend!r}; expected one of {', '.join(TRENDS)}")
 
 
-class CompiledCasFT:
+class Compiled:
     """A trained network as its kernels have it: its point, and with regression its quantiles.
 
     Args:
@@ -83,15 +83,6 @@ class CompiledCasFT:
 def compiles(config: Config) -> bool:
     """Whether compiled kernels answer for a whole network of this configuration."""
     return config.base.flow == "affine" and config.trend == "regression"
-
-
-def compiled(config: Config, weights: Weights) -> CompiledCasFT:
-    """A trained network as its kernels have it.
-
-    Raises:
-        ValueError: the weights are not those of such a network.
-    """
-    return CompiledCasFT(config, verified(weights, shapes(config)))
 
 
 def shapes(config: Config) -> Shapes:

@@ -40,7 +40,7 @@ from models.cascades.sequences import (
 from models.forecasters.jump_ode import encoder_states
 from models.forecasters.jump_ode.states import JumpWeights, jump_shapes, states_at
 from models.kernels import dense
-from models.learning.weights import Shapes, Weights, affine, named, verified, within
+from models.learning.weights import Shapes, Weights, affine, named, within
 
 COMPONENTS = ("structure", "users", "encoder", "likelihood")
 SUMMARISED = FEATURES.index("summarised")
@@ -156,7 +156,7 @@ def observe(
     )
 
 
-class CompiledConCat:
+class Compiled:
     """A trained network as its kernels have it.
 
     Args:
@@ -245,15 +245,6 @@ class CompiledFront:
 def compiles(config: Config) -> bool:
     """Whether compiled kernels answer for a whole network of this configuration."""
     return config.flow == "affine" and "likelihood" not in config.components
-
-
-def compiled(config: Config, weights: Weights) -> CompiledConCat:
-    """A trained network as its kernels have it.
-
-    Raises:
-        ValueError: the weights are not those of such a network.
-    """
-    return CompiledConCat(config, verified(weights, shapes(config)))
 
 
 def shapes(config: Config, extra: int = 0) -> Shapes:

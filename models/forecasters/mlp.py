@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.cascades.features import HORIZON_NAMES, NAMES
 from models.kernels import dense
-from models.learning.weights import Shapes, Weights, named, verified, within
+from models.learning.weights import Shapes, Weights, named, within
 
 COLUMNS = (*NAMES, *HORIZON_NAMES)
 
@@ -33,7 +33,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dropout: float = 0.35
 
 
-class CompiledMLP:
+class Compiled:
     """A trained network as its kernels have it.
 
     Args:
@@ -62,15 +62,6 @@ class CompiledMLP:
 def compiles(config: Config) -> bool:
     """Compiled kernels answer for all of them."""
     return True
-
-
-def compiled(config: Config, weights: Weights) -> CompiledMLP:
-    """A trained network as its kernels have it.
-
-    Raises:
-        ValueError: the weights are not those of such a network.
-    """
-    return CompiledMLP(config, verified(weights, shapes(config)))
 
 
 def shapes(config: Config) -> Shapes:

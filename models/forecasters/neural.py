@@ -9,9 +9,9 @@ trained, PyTorch does (extra `train`).
 
 from __future__ import annotations
 
-import importlib
 from abc import abstractmethod
 from pathlib import Path
+from pkgutil import resolve_name
 from types import ModuleType
 from typing import Any, ClassVar, Self
 
@@ -29,20 +29,21 @@ from models.forecasters.quantiles import settle
 from models.forecasters.reading import FeatureForecaster
 from models.interface import Increments, ReadingForecaster
 from models.learning.network_files import Stored, load_network, save_network
-from models.learning.weights import single
+from models.learning.weights import filled, single, verified
 
 
 class NeuralForecaster(ReadingForecaster):
     """A network that answers for the members' mean.
 
     Attributes:
-        kind: the module of its configuration and its kernels.
+        kind: the module of its configuration and its kernels: `Config`, `Compiled`, `compiles`, and
+            `shapes`.
         network: compiled kernels, or the PyTorch module in evaluation mode.
         calibration: of its answers.
     """
 
     kind: ClassVar[ModuleType]
-    _trained_as: ClassVar[tuple[str, str]]  # module and class of the PyTorch module
+    _trained_as: ClassVar[str]  # module:Class of the PyTorch module
 
     def __init__(
         self, network: Any, calibration: Calibration | None = None, version: str = "0"
@@ -87,20 +88,17 @@ class NeuralForecaster(ReadingForecaster):
 
     @classmethod
     def _ready(cls, stored: Stored) -> Any:
-        if cls.kind.compiles(stored.config):
-            return cls.kind.compiled(stored.config, single(stored.weights))
+        kind, weights = cls.kind, single(stored.weights)
+        if kind.compiles(stored.config):
+            return kind.Compiled(stored.config, verified(weights, kind.shapes(stored.config)))
         with needed(f"{cls.name} with these parts answers by PyTorch"):
-            import torch
-
             network = cls.network_class()(stored.config)
-        network.load_state_dict({k: torch.from_numpy(v) for k, v in single(stored.weights).items()})
-        return network.eval()
+        return filled(network, weights)
 
     @classmethod
     def network_class(cls) -> type[Any]:
         """The PyTorch module that is trained."""
-        module, name = cls._trained_as
-        found: type[Any] = getattr(importlib.import_module(module), name)
+        found: type[Any] = resolve_name(cls._trained_as)
         return found
 
     def save(self, folder: Path) -> None:
@@ -142,7 +140,7 @@ class ConCat(SequenceForecaster):
 
     name = "concat"
     kind: ClassVar[ModuleType] = concat
-    _trained_as: ClassVar[tuple[str, str]] = ("models.forecasters.networks.concat", "ConCatNetwork")
+    _trained_as: ClassVar[str] = "models.forecasters.networks.concat:ConCatNetwork"
 
 
 class CasFT(SequenceForecaster):
@@ -150,7 +148,7 @@ class CasFT(SequenceForecaster):
 
     name = "casft"
     kind: ClassVar[ModuleType] = casft
-    _trained_as: ClassVar[tuple[str, str]] = ("models.forecasters.networks.casft", "CasFTNetwork")
+    _trained_as: ClassVar[str] = "models.forecasters.networks.casft:CasFTNetwork"
 
 
 class MLP(FeatureForecaster, NeuralForecaster):
@@ -158,7 +156,7 @@ class MLP(FeatureForecaster, NeuralForecaster):
 
     name = "mlp"
     kind: ClassVar[ModuleType] = mlp
-    _trained_as: ClassVar[tuple[str, str]] = ("models.forecasters.networks.mlp", "MLPNetwork")
+    _trained_as: ClassVar[str] = "models.forecasters.networks.mlp:MLPNetwork"
 
     def observe(self, batch: Batch, horizons: NDArray[np.float64]) -> NDArray[np.float32]:
         """A batch as the network takes it."""

@@ -7,6 +7,7 @@ no bounds, so weights are held to the shapes of their configuration before any i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,23 @@ def verified(weights: Weights, shapes: Shapes) -> Weights:
         if weights[name].shape != shape:
             raise ValueError(f"{name}: got shape {weights[name].shape}; expected {shape}")
     return weights
+
+
+def weights_of(network: Any) -> dict[str, NDArray[np.float32]]:
+    """Those of a PyTorch module, sharing its memory."""
+    return {name: value.detach().numpy() for name, value in network.state_dict().items()}
+
+
+def filled(network: Any, weights: Mapping[str, NDArray[Any]]) -> Any:
+    """The PyTorch module with weights of its shapes, in evaluation mode.
+
+    Raises:
+        RuntimeError: they are not those of such a network.
+    """
+    import torch
+
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    return network.eval()
 
 
 def single(weights: Mapping[str, NDArray[np.floating]]) -> dict[str, NDArray[np.float32]]:

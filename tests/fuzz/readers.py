@@ -27,10 +27,9 @@ from models.caches.networks.ranker import Config
 from models.cascades.recordings import read_recording
 from models.data.requests import read_requests
 from models.data.text import DataFormatError
-from models.forecasters.networks.concat import weights_of
 from models.forecasters.seismic import CONSTANTS
 from models.learning.network_files import CONFIG, WEIGHTS, load_network, save_network
-from models.learning.weights import single
+from models.learning.weights import single, weights_of
 from stream.checkpoints import content as checkpoint_file
 from stream.checkpoints.content import CheckpointError
 from stream.ranker.edges import RankedPartition, usable

@@ -11,20 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.forecasters.casft import CompiledCasFT, Config
+from models.forecasters import casft
+from models.forecasters.casft import Config
 from models.forecasters.concat import Observed
 from models.forecasters.jump_ode.trend_states import STEPS
-from models.forecasters.networks.concat import (
-    ConCatNetwork,
-    Targets,
-    point_loss,
-    tensors,
-    weights_of,
-)
+from models.forecasters.networks.concat import ConCatNetwork, Targets, point_loss, tensors
 from models.forecasters.networks.diffusion import Denoiser
 from models.forecasters.networks.intensity import Intensity
 from models.interface import LEVELS
 from models.learning.loop import Network
+from models.learning.weights import weights_of
 
 _SEED = 409_16619
 
@@ -56,7 +52,7 @@ class CasFTNetwork(Network):
 
     def fit_inputs(self, observed: Observed, targets: Targets) -> None:
         """Sets the scales of inputs and trends from training data."""
-        self.front.fit_inputs(tensors(observed), targets)
+        self.front.fit_inputs(observed, targets)
         trends = targets.trend.flatten(0, 1)
         self.trend_mean.copy_(trends.mean(0))
         self.trend_scale.copy_(trends.std(0).clamp_min(0.1))
@@ -151,7 +147,7 @@ class CasFTNetwork(Network):
     def _answer(self, observed: Observed) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The head's mean, shape (n, horizons), and quantiles, means over members."""
         if isinstance(observed.table, np.ndarray) and self.config.base.flow == "affine":
-            return CompiledCasFT(self.config, weights_of(self)).predict(observed)
+            return casft.Compiled(self.config, weights_of(self)).predict(observed)
         condition, read, _ = self.conditions(observed)
         read = torch.cat([read, self._mean_trend(condition)], -1)
         mean, quantiles = self.front.answer(read, tensors(observed).table)

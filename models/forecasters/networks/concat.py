@@ -28,6 +28,7 @@ from models.forecasters.networks.intensity import Intensity
 from models.forecasters.networks.jump_ode import JumpODE
 from models.learning.layers import Head, MemberLinear, PiecewiseLinear, pinball
 from models.learning.loop import Network
+from models.learning.weights import weights_of
 
 SUMMARISED = FEATURES.index("summarised")
 LEAST_DEVIATION = 0.1
@@ -207,11 +208,6 @@ def tensors(observed: Observed) -> Observed:
         if name != "offsets" and isinstance(value, np.ndarray)
     }
     return observed._replace(**found)
-
-
-def weights_of(network: nn.Module) -> dict[str, NDArray[np.float32]]:
-    """A network's weights by name, as compiled kernels take them."""
-    return {name: value.detach().numpy() for name, value in network.state_dict().items()}
 
 
 def point_loss(mean: Tensor, quantiles: Tensor, targets: Targets) -> Tensor:

@@ -7,10 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.forecasters.mlp import COLUMNS, CompiledMLP, Config
-from models.forecasters.networks.concat import Targets, point_loss, weights_of
+from models.forecasters import mlp
+from models.forecasters.mlp import COLUMNS, Config
+from models.forecasters.networks.concat import Targets, point_loss
 from models.learning.layers import Head, PiecewiseLinear
 from models.learning.loop import Network
+from models.learning.weights import weights_of
 
 
 class MLPNetwork(Network):
@@ -47,6 +49,6 @@ class MLPNetwork(Network):
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean over members of the means, shape (n, horizons), and of the quantiles."""
         if isinstance(table, np.ndarray):
-            return CompiledMLP(self.config, weights_of(self)).predict(table)
+            return mlp.Compiled(self.config, weights_of(self)).predict(table)
         mean, quantiles = self(table)
         return mean.mean(0).double().cpu().numpy(), quantiles.mean(0).double().cpu().numpy()

@@ -17,10 +17,11 @@ from models.data.datasets import UNKNOWN_PARENT, Cascade, snapshot_at
 from models.forecasters import casft, concat, mlp
 from models.forecasters.concat import COMPONENTS
 from models.forecasters.networks.casft import CasFTNetwork
-from models.forecasters.networks.concat import ConCatNetwork, Targets, tensors, weights_of
+from models.forecasters.networks.concat import ConCatNetwork, Targets, tensors
 from models.forecasters.networks.mlp import MLPNetwork
 from models.forecasters.neural import MLP, CasFT, ConCat, NeuralForecaster
 from models.learning.network_files import CONFIG, WEIGHTS
+from models.learning.weights import weights_of
 from tests.models.recorded import made
 from tests.models.strategies import cascades
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.forecasters.networks.concat import weights_of
 from models.kernels import dense
 from models.learning.layers import OUTPUTS, Head, PiecewiseLinear
+from models.learning.weights import weights_of
 
 MEMBERS, COLUMNS, BINS = 3, 5, 4
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from models.forecasters.jump_ode.encoder_states import WIDTH, encodings, shapes
-from models.forecasters.networks.concat import weights_of
 from models.forecasters.networks.encoder import Encoder
 from models.kernels import threads as kernel_threads
+from models.learning.weights import weights_of
 
 MEMBERS, INPUTS, USERS = 2, 6, 3
 OFFSETS = np.array([0, 7, 7, 8, 20])

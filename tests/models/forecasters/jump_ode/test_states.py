@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.forecasters.jump_ode.states import JumpWeights, jump_shapes, states_at
-from models.forecasters.networks.concat import weights_of
 from models.forecasters.networks.jump_ode import JumpODE
 from models.kernels import threads as kernel_threads
 from models.learning.layers import MemberLinear
+from models.learning.weights import weights_of
 
 MEMBERS, WIDTH, INPUTS, ENCODED = 2, 6, 5, 3
 
