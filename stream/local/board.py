@@ -113,7 +113,12 @@ class Lines:
 
 def _waiting(told: Told) -> str:
     """What a process that starts is at, and since when."""
-    return f"{told.name}: {told.words}, for {_seconds(max(0.0, time.time() - told.since))}"
+    return f"{told.name}: {told.words}, for {_since(told)}"
+
+
+def _since(told: Told) -> str:
+    """How long ago a process said what it is at."""
+    return _seconds(max(0.0, time.time() - told.since))
 
 
 def line(status: Status, rates: Rates) -> str:
@@ -172,7 +177,7 @@ def _starting(status: Status) -> Table:
     table.add_column("")
     table.add_column("for", justify="right")
     for told in status.starting.values():
-        since = "" if told.ready else _seconds(max(0.0, time.time() - told.since))
+        since = "" if told.ready else _since(told)
         table.add_row(told.name, Text(told.words, style="green" if told.ready else ""), since)
     return table
 

@@ -88,6 +88,7 @@ class Plan:
         force: sends also what begins before the event time that a running broker has reached.
         hold: how far in event time the sources may go; None to their end.
         stay: leaves page and broker up when all has been worked off, until Ctrl-C.
+        reads_files: whether the traffic is read from files, for the words while it is.
     """
 
     traffic: Callable[[], Sequence[Traffic]]
@@ -187,7 +188,7 @@ class Run:
             yield settings.having(kafka=self._plan.kafka), None
             return
         with started(self._plan.folder / "broker") as own:
-            self._broker_says("starting")
+            self._for_broker.tell("starting")
             yield settings.having(kafka=own.address), own
 
     async def _read(self) -> Sequence[Traffic]:
@@ -197,9 +198,6 @@ class Run:
         traffic = await asyncio.to_thread(self._plan.traffic)
         teller.tell("ready", ready=True)
         return traffic
-
-    def _broker_says(self, words: str, ready: bool = False) -> None:
-        self._for_broker.tell(words, ready)
 
     async def _connect_to_theirs(self, settings: Settings) -> None:
         """Connects to a running broker: what speaks against it is told before a role starts."""
@@ -233,9 +231,9 @@ class Run:
         """From the broker's first answer on; true when all that was sent has been worked off."""
         if own is not None:
             await asyncio.to_thread(own.wait)
-            self._broker_says("making the topics")
+            self._for_broker.tell("making the topics")
             await broker.create_topics(settings, bounded=True)
-            self._broker_says("up", ready=True)
+            self._for_broker.tell("up", ready=True)
             await self._connect()
         following = asyncio.create_task(self._observer.follow())
         working: asyncio.Task[Any] = asyncio.create_task(self._feed(settings))

@@ -7,7 +7,7 @@ kept, so a window of n values takes O(log n). Every `_EVERY` values each bound b
 is tried as a cut, by the test that the paper gives for a normal approximation.
 
 River has the same (`river.drift.ADWIN`, which the tests hold this to, value by value), and brings
-SciPy and pandas along: more to install and to import than all the rest of a scorer.
+SciPy along: more to install and to import than all the rest of a scorer.
 """
 
 from __future__ import annotations

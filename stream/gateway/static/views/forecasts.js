@@ -80,9 +80,14 @@ export function forecasts(_, { draw, ask }) {
       enough has happened to it. As soon as one is, its curve and its forecast stand here.</p></div>`;
   }
 
+  /** By what the list is sorted: where nothing was chosen, as the gateway does. */
+  function order(archive) {
+    return asked.sort === "default" ? (archive ? "recent" : "growth") : asked.sort;
+  }
+
   /** What the list holds, in words that are true of any choice. */
   function heading({ archive }) {
-    const sort = asked.sort === "default" ? (archive ? "recent" : "growth") : asked.sort;
+    const sort = order(archive);
     const which = archive ? "Archive" : STATES.find(([state]) => state === asked.state)[1];
     if (asked.state === "current" && !archive) return HEADINGS[sort];
     return `${which === "all" ? "All cascades" : which === "closed" ? "Closed cascades" : which}: ${HEADINGS[sort].toLowerCase()}`;
@@ -99,7 +104,7 @@ export function forecasts(_, { draw, ask }) {
   }
 
   function controls({ archive }) {
-    const sort = asked.sort === "default" ? (archive ? "recent" : "growth") : asked.sort;
+    const sort = order(archive);
     const states = archive ? [["current", "the archive"], ...STATES.slice(1)] : STATES;
     return html`<div class="controls" role="search">
       <input type="search" placeholder="Find by name" aria-label="Find by name" maxlength="100" .value=${asked.q}
