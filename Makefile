@@ -51,13 +51,14 @@ $(STAMP): $(CORE)
 run: $(KERNELS) ## Runs the whole stream on this machine: make run ARGS="--for 60"
 	@$(BIN)/tidecast up $(ARGS)
 
-# One thread a process: the tests run many processes, and their tensors are small. Those that start
-# none of their own run two at a time; 5 says that none of a kind was asked for.
+# One thread a process: the tests run many processes, and their tensors are small. Two run at a
+# time; of those that start processes of their own a file stays together, as its tests share what
+# they start. 5 says that none of a kind was asked for.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 test: $(STAMP) ## Runs every check: format, lint, types, tests
 	@$(MAKE) --no-print-directory --jobs 3 packages lint kernels
 	$(PYTEST) -m "not system" --numprocesses 2 $(ARGS) || test $$? -eq 5
-	$(PYTEST) -m system $(ARGS) || test $$? -eq 5
+	$(PYTEST) -m system --numprocesses 2 --dist loadfile $(ARGS) || test $$? -eq 5
 
 kernels: $(STAMP) # Compiles what the tests would compile, each process by itself
 	@OMP_NUM_THREADS=1 $(BIN)/python deploy/compile_kernels.py --all
