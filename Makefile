@@ -67,13 +67,13 @@ mutants: $(STAMP) ## Makes faults on purpose, and says which tests notice: make 
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants $(ARGS)
 
 soak: $(STAMP) ## Kills and freezes at random, then compares: make soak ARGS="--seed 7 --minutes 20"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.system.soak $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.system.crashes.soak $(ARGS)
 
 fuzz: $(STAMP) ## Searches every decoder and reader for input that breaks it
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz $(ARGS)
 
 drill: $(STAMP) packages ## Causes every alert, follows its page: make drill ARGS="--list"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.system.alert_drill $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.system.drill $(ARGS)
 
 packages: # System packages that tests use; without them those tests skip and say so
 	@PYTHON=$(PYTHON) .ci/packages chromium kcat nginx libnginx-mod-http-lua lua-cjson \

@@ -41,10 +41,10 @@ from stream.local.embedded import embedded
 from stream.settings import Settings
 from tests.stream.edge.records import decision, epoch
 from tests.system.conftest import Cluster
-from tests.system.edge_http import Client, Origin
-from tests.system.edge_replay import Edge, until
-from tests.system.edge_servers import NGINX, VARNISH, Nginx, Varnish
-from tests.system.edge_traffic import EDGE
+from tests.system.edge.http import Client, Origin
+from tests.system.edge.replay import Edge, until
+from tests.system.edge.servers import NGINX, VARNISH, Nginx, Varnish
+from tests.system.edge.traffic import EDGE
 from topics.catalogue import CACHE_DECISIONS, decision_key
 
 WARM_UP = 200

@@ -36,8 +36,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from inference_flow import GOAL_DIFFERENCE, GOALS, measure_flow
-from inference_models import (
+from parts.inference_flow import GOAL_DIFFERENCE, GOALS, measure_flow
+from parts.inference_models import (
     BATCHES,
     CLOCKS,
     GOAL_BATCHES,
@@ -46,7 +46,7 @@ from inference_models import (
     measure_parts,
     models_of,
 )
-from inference_timing import KINDS, Call, Report, in_turns, snapshot_of
+from parts.inference_timing import KINDS, Call, Report, in_turns, snapshot_of
 from rich.console import Console
 from rich.table import Table
 

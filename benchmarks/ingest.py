@@ -8,8 +8,8 @@ the other core and reads the log from its beginning as fast as it can:
     getmany            a bare `AIOKafkaConsumer.getmany` loop that decodes nothing: the yardstick
     tracker            the role as in production: events decoded, state kept, snapshots and outcomes
                        published and acknowledged, offsets committed, metrics counted
-    faust_table        the tracker's work as a plain Faust agent (`faust_tracker.py`), over the
-                       first events only, while cascades are small, which favours it
+    faust_table        the tracker's work as a plain Faust agent (`parts/faust_tracker.py`), over
+                       the first events only, while cascades are small, which favours it
     getmany_requests   the bare loop over requests
     historian          the role as in production, over the same
 
@@ -22,8 +22,8 @@ the ratios within a round.
 The embedded broker saves all that it holds every second or two while anything is written, which
 keeps its core busy. So events and requests have a broker each, and outputs are bounded.
 
-Memory is what a process grows by (`cascade_memory.py`). An event is what 10,000 cascades of 400
-take beyond as many of 8; a cascade is what a million of 5 take beyond the price of their events.
+Memory is what a process grows by (`parts/cascade_memory.py`). An event is what 10,000 cascades of
+400 take beyond as many of 8; a cascade is what a million of 5 take beyond the price of theirs.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS, Topic
 
 PATIENCE = 120.0  # seconds for any one step, after which the benchmark fails
 FAUST_EVENTS = 10_000  # enough at its pace
-HERE = Path(__file__).parent
+PARTS = Path(__file__).parent / "parts"
 
 Report = dict[str, Any]
 
@@ -156,7 +156,7 @@ def run(name: str, script: str, *arguments: object, of: Settings | None = None) 
         of: settings for its environment.
     """
     environment = {**os.environ, **(of.environment() if of else {})}
-    command = [sys.executable, str(HERE / script), *map(str, arguments)]
+    command = [sys.executable, str(PARTS / script), *map(str, arguments)]
     try:
         done = subprocess.run(
             command, env=environment, stdout=subprocess.PIPE, timeout=PATIENCE, check=True

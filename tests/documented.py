@@ -19,7 +19,7 @@ PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*
 _ROOMS = ("stream", "models", "topics", "benchmarks", "deploy", "docs", "examples", "tests/fuzz")
 SOURCES = [
     *(path for room in _ROOMS for path in ROOT.glob(f"{room}/**/*.py")),
-    *(path for path in ROOT.glob("tests/system/*.py") if not path.name.startswith("test_")),
+    *(path for path in ROOT.glob("tests/system/**/*.py") if not path.name.startswith("test_")),
 ]
 CONFIGURATIONS = [*ROOT.glob("deploy/**/*.conf"), *ROOT.glob("deploy/**/*.vcl"),
                   ROOT / "docker-compose.yml", ROOT / "deploy" / "Dockerfile"]  # fmt: skip

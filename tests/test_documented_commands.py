@@ -49,9 +49,10 @@ RUN_HERE: dict[str, int] = {
     "dead-letters redrive --dry-run": 0,
     "dead-letters redrive": 0,
 }
-_UP = "tests/system/test_up.py::"
+_UP = "tests/system/whole/test_up.py::"
 _BEATS = (
-    "tests/system/test_heartbeats.py::test_they_pass_every_stage_and_the_one_that_dies_is_named"
+    "tests/system/roles/test_heartbeats.py"
+    "::test_they_pass_every_stage_and_the_one_that_dies_is_named"
 )
 _TRAFFIC = "tests/stream/commands/test_traffic.py::"
 _EVALUATE = "tests/stream/commands/models/test_evaluate.py::"
@@ -67,13 +68,15 @@ RUN_BY: dict[str, str] = {
     "up --cascades --requests": _UP + "test_files_are_replayed_to_their_end",
     "up --cascades --hold --rebase --step": _UP
     + "test_a_replay_is_held_stepped_on_and_left_standing",
-    "broker": "tests/system/test_broker.py::test_it_ends_with_its_server_and_keeps_what_it_holds",
-    "doctor": "tests/system/test_doctor.py::test_all_is_well",
+    "broker": (
+        "tests/system/kafka/test_broker.py::test_it_ends_with_its_server_and_keeps_what_it_holds"
+    ),
+    "doctor": "tests/system/whole/test_doctor.py::test_all_is_well",
     "tracker": _BEATS,
-    "forecaster": "tests/system/test_examples.py::test_a_model_of_ones_own_is_served",
+    "forecaster": "tests/system/whole/test_examples.py::test_a_model_of_ones_own_is_served",
     "gateway": _BEATS,
     "heart": _BEATS,
-    "edge-agent --edge": "tests/system/test_metrics.py"
+    "edge-agent --edge": "tests/system/whole/test_metrics.py"
     "::test_what_is_exported_is_told_of_and_what_is_told_of_is_exported",
     "replay cascades --speed": _TRAFFIC + "test_an_interrupt_stops_it_cleanly",
     "replay requests": _TRAFFIC + "test_what_was_sent_is_told",
@@ -104,7 +107,7 @@ RUN_BY: dict[str, str] = {
 MAKE_BY: dict[str, str] = {
     "help": "tests/deploy/test_makefile.py::test_make_alone_lists_what_there_is",
     "run": _UP + "test_a_run_accounts_for_everything_and_leaves_nothing_behind",
-    "drill": "tests/system/test_alert_drill.py::test_an_alert_fires_and_goes_quiet",
+    "drill": "tests/system/drill/test_drill.py::test_an_alert_fires_and_goes_quiet",
     "fuzz": "tests/test_fuzzing.py::test_no_reader_breaks",
     "contract": _CONTRACT + "test_documents_that_are_written_pass_the_check",
     "docs": "tests/docs/test_site.py::test_the_strict_build_passes",
@@ -115,13 +118,13 @@ MAKE_BY: dict[str, str] = {
 # What is not tidecast's own, and why none of it is run here.
 FOREIGN = {
     "curl": "asks a gateway or an agent that runs; tests ask the same addresses by HTTP",
-    "kcat": "reads a broker that runs; tests/system/test_up.py does so where it is installed",
+    "kcat": "reads a broker that runs; tests/system/whole/test_up.py does so where it is installed",
     "docker": "needs an engine; tests/deploy/test_compose.py reads the services it names",
     "kubectl": "needs a cluster; tests/deploy builds the manifests it applies",
     "kind": "needs a cluster",
     "pip": "installs; make setup does it",
-    "nginx": "needs root; tests/system/test_edge_nginx.py runs it by its configuration",
-    "varnishd": "needs root; tests/system/test_edge_varnish.py runs it by its configuration",
+    "nginx": "needs root; tests/system/edge/test_nginx.py runs it by its configuration",
+    "varnishd": "needs root; tests/system/edge/test_varnish.py runs it by its configuration",
 }
 
 

@@ -31,20 +31,21 @@ SLEEPERS = {"asyncio", "time"}
 MAY = {
     "patience.py": "waits for what is to become so",
     "clock.py": "sleeps on a clock that only its test moves",
-    "system/stage.py": "draws the moments before a blow, and holds workers still for so long",
-    "system/soak.py": "sends at a rate, as long as it is told to",
-    "system/drill_cases.py": "sends at a rate",
-    "system/drill_traffic.py": "sends at a rate, by a clock of events",
-    "system/drill_watch.py": "looks at Prometheus now and then, and tells how long alerts took",
-    "system/drill_site.py": "looks whether a role answers, now and then",
-    "system/edge_origin.py": "an origin that takes its time",
-    "system/test_edge_answers.py::test_what_must_be_revalidated_is_not_served_without_the_origin": (
+    "system/crashes/stage.py": "draws the moments before a blow, and holds workers still",
+    "system/crashes/soak.py": "sends at a rate, as long as it is told to",
+    "system/drill/cases.py": "sends at a rate",
+    "system/drill/traffic.py": "sends at a rate, by a clock of events",
+    "system/drill/watch.py": "looks at Prometheus now and then, and tells how long alerts took",
+    "system/drill/site.py": "looks whether a role answers, now and then",
+    "system/edge/origin.py": "an origin that takes its time",
+    "system/edge/test_answers.py::test_what_must_be_revalidated_is_not_served_without_the_origin": (
         "what may be kept for a second grows old"
     ),
-    "system/edge_http.py": "an origin that takes its time",
-    "system/test_edge_failures.py": "asks at a rate, and says what is decided now and then",
-    "system/test_replaced_logs.py::grown_old": "what was looked at grows old",
-    "system/test_crashes.py::test_roles_wait_for_a_broker_that_is_away_and_health_says_so": (
+    "system/edge/http.py": "an origin that takes its time",
+    "system/edge/test_failures.py": "asks at a rate, and says what is decided now and then",
+    "system/kafka/test_replaced_logs.py::grown_old": "what was looked at grows old",
+    "system/crashes/test_crashes.py"
+    "::test_roles_wait_for_a_broker_that_is_away_and_health_says_so": (
         "a minute is what they are to outlast"
     ),
 }

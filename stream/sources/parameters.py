@@ -1,6 +1,6 @@
 """Parameters of the simulator: typed, bounded, and read from the file that the fit writes.
 
-`simulator.json` beside this module was written by `benchmarks/fit_simulator.py`;
+`simulator.json` beside this module was written by `benchmarks/simulator/fit.py`;
 docs/simulator.md says how each number was estimated and how well the result matches.
 """
 

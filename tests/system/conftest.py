@@ -22,7 +22,7 @@ from tests.patience import PATIENCE, until
 from topics.catalogue import Topic
 
 if TYPE_CHECKING:
-    from tests.system.stage import Worker
+    from tests.system.crashes.stage import Worker
 
 
 class Cluster:
@@ -49,8 +49,8 @@ class Cluster:
         return process
 
     def start_mortal(self, role: str) -> Worker:
-        """Starts a worker with traps: see `tests.system.mortal_role`."""
-        from tests.system.stage import Worker  # which uses this module
+        """Starts a worker with traps: see `tests.system.crashes.mortal_role`."""
+        from tests.system.crashes.stage import Worker  # which uses this module
 
         self._mortals.append(Worker(role, "0", self.settings, self.folder))
         return self._mortals[-1]

@@ -1,6 +1,6 @@
 """Which checkpoints a worker takes its state from: none beyond what is committed, none of others.
 
-`tests/system/test_recovery.py` has the rest, with real roles on a real broker.
+`tests/system/roles/test_recovery.py` has the rest, with real roles on a real broker.
 """
 
 from __future__ import annotations
