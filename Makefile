@@ -10,7 +10,7 @@ CORE := .venv/.core
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test kernels mutants soak fuzz drill lint format docs \
+.PHONY: help setup run test kernels kafka mutants soak fuzz drill lint format docs \
   contract bench audit lock packages
 
 help: ## Lists what there is to make
@@ -62,6 +62,9 @@ test: $(STAMP) ## Runs every check: format, lint, types, tests
 
 kernels: $(STAMP) # Compiles what the tests would compile, each process by itself
 	@OMP_NUM_THREADS=1 $(BIN)/python deploy/compile_kernels.py --all
+
+kafka: $(STAMP) ## Runs Apache Kafka on this machine, by Java and Maven: make kafka ARGS="--brokers 3"
+	@$(BIN)/python -m deploy.apache_kafka $(ARGS)
 
 mutants: $(STAMP) ## Makes faults on purpose, and says which tests notice: make mutants ARGS="NAME"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants $(ARGS)

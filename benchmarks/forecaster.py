@@ -24,7 +24,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from rich.progress import Progress
 
 from stream.kafka.broker import create_topics
@@ -80,13 +80,11 @@ async def send(settings: Settings, values: list[bytes], first: int, rate: float)
 async def reader(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
     """Reads the forecasts from their beginning."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka, auto_offset_reset="earliest", fetch_max_wait_ms=100
-    )
+        POPULARITY_FORECASTS.name, bootstrap_servers=settings.kafka,
+        auto_offset_reset="earliest", fetch_max_wait_ms=100,
+    )  # fmt: skip
     pace_fetches(consumer)  # the processor is the forecaster's
     async with consumer:
-        await consumer.topics()
-        numbers = consumer.partitions_for_topic(POPULARITY_FORECASTS.name)
-        consumer.assign([TopicPartition(POPULARITY_FORECASTS.name, n) for n in numbers])
         yield consumer
 
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from rich.console import Console
 from rich.table import Table
 
@@ -54,12 +54,8 @@ Forecasts = dict[tuple[str, float], PopularityForecast]
 async def read_forecasts(kafka: str) -> Forecasts:
     """The forecasts at set ages, by cascade and age, of a topic that nobody writes to any more."""
     found: Forecasts = {}
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka)
-    async with consumer:
-        await consumer.topics()
-        numbers = consumer.partitions_for_topic(POPULARITY_FORECASTS.name)
-        partitions = [TopicPartition(POPULARITY_FORECASTS.name, number) for number in numbers]
-        consumer.assign(partitions)
+    async with AIOKafkaConsumer(POPULARITY_FORECASTS.name, bootstrap_servers=kafka) as consumer:
+        partitions = sorted(consumer.assignment())
         await consumer.seek_to_beginning()
         ends = await consumer.end_offsets(partitions)
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):

@@ -7,7 +7,7 @@ python examples/forecasts_in_a_dataframe.py 127.0.0.1:9092
 import asyncio
 import sys
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
 from topics.catalogue import POPULARITY_FORECASTS as FORECASTS
 from topics.records import PopularityForecast
@@ -21,11 +21,8 @@ except ImportError as error:
 async def forecasts(kafka: str) -> list[PopularityForecast]:
     """All that the topic holds now."""
     found = []
-    async with AIOKafkaConsumer(bootstrap_servers=kafka) as consumer:
-        await consumer.topics()
-        numbers = consumer.partitions_for_topic(FORECASTS.name) or set()
-        places = [TopicPartition(FORECASTS.name, number) for number in sorted(numbers)]
-        consumer.assign(places)
+    async with AIOKafkaConsumer(FORECASTS.name, bootstrap_servers=kafka) as consumer:
+        places = sorted(consumer.assignment())  # all of them, for it is in no group
         await consumer.seek_to_beginning()
         for place, end in (await consumer.end_offsets(places)).items():
             while await consumer.position(place) < end:

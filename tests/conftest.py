@@ -18,8 +18,14 @@ settings.load_profile("unhurried")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The option by which tests are asked for that take minutes."""
+    """The options by which more is asked of the tests."""
     parser.addoption("--long", action="store_true", help="also run the tests that take minutes")
+    parser.addoption(
+        "--broker",
+        choices=("embedded", "apache"),
+        default="embedded",
+        help="the broker of the tests marked system; apache needs Java and Maven",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

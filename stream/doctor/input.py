@@ -6,10 +6,10 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Iterable, Sequence
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
 
-from stream.kafka.broker import BrokerError, configured
+from stream.kafka.broker import BrokerError, configured, partitions
 from stream.kafka.reader import reader
 from stream.settings import Settings
 from stream.telemetry.noticed import lately
@@ -126,16 +126,13 @@ async def newest(
 
     Raises:
         KafkaError: they cannot be read.
+        BrokerError: no broker answers, or the topic is missing.
     """
+    sources = await partitions(settings, [topic.name])
     consumer = reader(settings, auto_offset_reset="earliest")
     found: dict[int, list[ConsumerRecord]] = defaultdict(list)
     deadline = time.monotonic() + _SECONDS
     async with consumer:
-        await consumer.topics()
-        numbers = consumer.partitions_for_topic(topic.name) or ()
-        sources = [TopicPartition(topic.name, number) for number in sorted(numbers)]
-        if not sources:
-            return {}
         consumer.assign(sources)
         ends = await consumer.end_offsets(sources)
         for source, first in (await consumer.beginning_offsets(sources)).items():

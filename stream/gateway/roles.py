@@ -10,17 +10,11 @@ import asyncio
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.protocol.admin import (
-    DescribeGroupsRequest_v0,
-    DescribeGroupsRequest_v1,
-    DescribeGroupsRequest_v2,
-)
-from aiokafka.protocol.api import Request
 
+from stream.kafka import groups
 from stream.kafka.broker import connect_admin, partitions
 from stream.kafka.reader import position, reader
 from stream.settings import Settings
@@ -30,21 +24,6 @@ from topics.catalogue import CATALOGUE, DEAD_LETTERS
 ROLES = ("tracker", "historian", "forecaster", "ranker", "scorer")
 _FETCH_SECONDS = 2.0
 NOTHING = 1 << 64  # a timestamp that no message can have
-_Described: TypeAlias = (
-    DescribeGroupsRequest_v0 | DescribeGroupsRequest_v1 | DescribeGroupsRequest_v2
-)
-
-
-class _DescribeGroups(Request[_Described]):
-    """Asks who is in a group, in a version whose answer every broker here words alike."""
-
-    API_KEY = 15
-
-    def __init__(self, group: str) -> None:
-        self._group = group
-
-    def build(self, request_struct_class: type[_Described]) -> _Described:
-        return request_struct_class([self._group])
 
 
 def reads(role: str) -> list[str]:
@@ -136,29 +115,23 @@ class Roles:
         ends: Mapping[TopicPartition, int],
     ) -> Standing:
         group = self._settings.group(role)
-        listed = await admin.list_consumer_group_offsets(group)
+        listed = await groups.committed(admin, group)
         places = {}
         committed = False
         for place in (place for name in reads(role) for place in self._partitions[name]):
-            known = listed.get(place)
-            offset = known.offset if known is not None else -1
+            offset = listed.get(place, -1)
             committed = committed or offset >= 0
             places[place] = max(offset, begins[place])  # what was trimmed unread is no lag
         behind = {place: at for place, at in places.items() if at < ends[place]}
         oldest = await self._oldest(consumer, behind, ends)
         waiting = {place: at for place, at in behind.items() if oldest.get(place) != NOTHING}
         return Standing(
-            await self._members(admin, group),
+            await groups.members(admin, group),
             committed,
             sum(places.values()),
             sum(ends[place] - at for place, at in waiting.items()),
             _waited(waiting, oldest),
         )
-
-    async def _members(self, admin: AIOKafkaAdminClient, group: str) -> int:
-        coordinator = await admin.find_coordinator(group)
-        answer = await admin._client.send(coordinator, _DescribeGroups(group))
-        return sum(len(described[-1]) for described in answer.groups)
 
     async def _oldest(
         self,

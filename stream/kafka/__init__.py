@@ -8,6 +8,7 @@ Modules:
     wire: fetched bytes as records
     partitions: the partition of a key
     pacing: fetches that leave an idle broker alone
+    groups: what a broker knows of a consumer group
     all_to_one: a group of which one member works
     resuming: where a group goes on
     marks: by which a place in a log is recognised
@@ -23,6 +24,7 @@ __all__ = [
     "all_to_one",
     "broker",
     "follow",
+    "groups",
     "logs",
     "marks",
     "oauth",

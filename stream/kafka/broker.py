@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 _FIRST_SECONDS = 0.25  # between two looks for a broker; it doubles, for one that starts is soon up
 _RETRY_SECONDS = 2.0
+_LEADER_SECONDS = 60.0
 _BOUNDED_BYTES = 16 << 20
 
 
@@ -57,6 +58,8 @@ def may_pass(error: KafkaError) -> bool:
 async def create_topics(settings: Settings, bounded: bool = False) -> list[str]:
     """Creates the topics of the catalogue that are missing, and returns their names.
 
+    They can be written to by then: a broker says that a topic is made before it has heard so.
+
     Args:
         bounded: for the embedded broker, which holds everything in memory and saves it whole
             every second or two: each topic keeps its newest few megabytes only.
@@ -76,9 +79,35 @@ async def create_topics(settings: Settings, bounded: bool = False) -> list[str]:
                 raise BrokerError(
                     f"topic {name!r} was refused: {for_code(code).__name__} {message}"
                 )
+        await _await_leaders(admin, [topic.name for topic in missing])
     finally:
         await admin.close()
     return [topic.name for topic in missing]
+
+
+async def _await_leaders(admin: AIOKafkaAdminClient, topics: list[str]) -> None:
+    """Returns once each partition of new topics has a leader.
+
+    Raises:
+        BrokerError: one has none in `_LEADER_SECONDS`.
+    """
+    deadline = time.monotonic() + _LEADER_SECONDS
+    while topics:
+        described = await admin.describe_topics(topics)
+        without = [topic["topic"] for topic in described if not _is_led(topic)]
+        if not without:
+            return
+        if time.monotonic() > deadline:
+            raise BrokerError(
+                f"no broker leads all partitions of {', '.join(without)}, {_LEADER_SECONDS:g} s "
+                "after they were made; see whether enough brokers are up"
+            )
+        await asyncio.sleep(_FIRST_SECONDS)
+
+
+def _is_led(described: dict[str, Any]) -> bool:
+    partitions = described["partitions"]
+    return bool(partitions) and all(one["leader"] >= 0 for one in partitions)
 
 
 async def connect_admin(settings: Settings) -> AIOKafkaAdminClient:

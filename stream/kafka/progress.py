@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from stream.kafka import groups
 from stream.kafka.broker import partitions
 from stream.kafka.reader import reader
 from stream.kafka.security import connection
@@ -98,12 +99,11 @@ class Progress:
     async def _offsets(self, role: str) -> tuple[int, int]:
         """Sums of what has been reached and of end offsets."""
         own = [tp for topic in self._roles[role] for tp in self._partitions[topic]]
-        listed = await self._admin.list_consumer_group_offsets(self._settings.group(role))
+        listed = await groups.committed(self._admin, self._settings.group(role))
         begins = await self._consumer.beginning_offsets(own)
         ends = await self._consumer.end_offsets(own)
         committed = 0
         for partition in own:
-            known = listed.get(partition)
-            offset = -1 if known is None else known.offset
+            offset = listed.get(partition, -1)
             committed += reached(offset, begins[partition], ends[partition])
         return committed, sum(ends.values())

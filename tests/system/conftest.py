@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
-from stream.kafka.broker import create_topics_now
+from stream.kafka.broker import create_topics_now, partitions
 from stream.kafka.pacing import pace_fetches
-from stream.local.embedded import embedded
 from stream.processes.roles import RoleProcess
 from stream.settings import Settings
 from tests.patience import PATIENCE, until
+from tests.system.brokers import APACHE, BROKERS
 from topics.catalogue import Topic
 
 if TYPE_CHECKING:
@@ -105,18 +105,18 @@ class Cluster:
         Raises:
             TimeoutError: it does not become enough.
         """
+        places = await partitions(self.settings, [topic.name])
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.settings.kafka, auto_offset_reset="earliest"
         )
         pace_fetches(consumer)
         async with consumer:
-            partitions = await self._partitions(consumer, topic)
-            consumer.assign(partitions)
+            consumer.assign(places)
             records: list[ConsumerRecord] = []
 
             async def found() -> bool:
-                ends = await consumer.end_offsets(partitions)
-                while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
+                ends = await consumer.end_offsets(places)
+                while any([await consumer.position(tp) < ends[tp] for tp in places]):
                     for fetched in (await consumer.getmany(timeout_ms=200)).values():
                         records.extend(fetched)
                 if enough is None or enough(records):
@@ -149,15 +149,9 @@ class Cluster:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.settings.kafka, group_id=self.settings.group(role)
         )
+        places = await partitions(self.settings, [topic.name])
         async with consumer:
-            partitions = await self._partitions(consumer, topic)
-            return {tp.partition: await consumer.committed(tp) or 0 for tp in partitions}
-
-    async def _partitions(self, consumer: AIOKafkaConsumer, topic: Topic) -> list[TopicPartition]:
-        await consumer.topics()
-        numbers = consumer.partitions_for_topic(topic.name)
-        assert numbers, f"{topic.name} was not created"
-        return [TopicPartition(topic.name, number) for number in sorted(numbers)]
+            return {tp.partition: await consumer.committed(tp) or 0 for tp in places}
 
 
 async def died(worker: Worker) -> None:
@@ -166,11 +160,30 @@ async def died(worker: Worker) -> None:
     assert worker.process.returncode == -signal.SIGKILL, worker.tail()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Says which broker the tests of this folder run on."""
+    BROKERS.kind = config.getoption("--broker")
+
+
+def pytest_unconfigure() -> None:
+    """Ends the broker that they shared."""
+    BROKERS.close()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what is about the embedded broker, or about none, where another is asked for."""
+    if config.getoption("--broker") != APACHE:
+        return
+    left = [item for item in items if item.get_closest_marker("embedded")]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if not item.get_closest_marker("embedded")]
+
+
 @pytest.fixture
-def bare_cluster(tmp_path: Path) -> Iterator[Cluster]:
+def bare_cluster(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A broker without topics."""
-    with embedded(tmp_path / "broker") as (address, _):
-        cluster = Cluster(Settings(kafka=address, data_dir=tmp_path / "data"), tmp_path)
+    with BROKERS.empty(tmp_path_factory.mktemp("broker")) as settings:
+        cluster = Cluster(settings.having(data_dir=tmp_path / "data"), tmp_path)
         try:
             yield cluster
         finally:

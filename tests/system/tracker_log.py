@@ -11,12 +11,12 @@ import numpy as np
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from stream.kafka.broker import connect_admin, create_topics
-from stream.local.embedded import embedded
 from stream.settings import Settings
 from stream.sources.messages import Message
 from stream.sources.simulate import Simulation
 from stream.tracker.store import CascadeStore
 from tests.patience import PATIENCE, until
+from tests.system.brokers import BROKERS
 from tests.system.conftest import Cluster
 from topics.catalogue import CASCADE_SNAPSHOTS, EDGE_REQUESTS, SOCIAL_EVENTS, STAMPED_BY, Topic
 from topics.records import CascadeSnapshot
@@ -48,8 +48,8 @@ def snapshots_of(log: Iterable[bytes], least: int = 200) -> dict[str, bytes]:
 
 @asynccontextmanager
 async def cluster_of(folder: Path, **settings: Any) -> AsyncIterator[Cluster]:
-    with embedded(folder / "broker") as (address, _):
-        cluster = Cluster(Settings(kafka=address, data_dir=folder).having(**settings), folder)
+    with BROKERS.empty(folder / "broker") as given:
+        cluster = Cluster(given.having(data_dir=folder, **settings), folder)
         await create_topics(cluster.settings)
         try:
             yield cluster

@@ -10,7 +10,7 @@ import time
 import msgspec
 import pytest
 import typer
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from typer.testing import CliRunner
 
 from stream.commands.traffic import moment, replay_app, simulate
@@ -201,11 +201,8 @@ async def write(kafka, values):
 
 
 async def messages_on(kafka):
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka)
-    async with consumer:
-        await consumer.topics()
-        numbers = consumer.partitions_for_topic(EVENTS)
-        ends = await consumer.end_offsets([TopicPartition(EVENTS, number) for number in numbers])
+    async with AIOKafkaConsumer(EVENTS, bootstrap_servers=kafka) as consumer:
+        ends = await consumer.end_offsets(consumer.assignment())
         return sum(ends.values())
 
 

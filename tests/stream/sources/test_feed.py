@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.partitioner import DefaultPartitioner
 
 from stream.http.listening import free_port
@@ -49,14 +49,10 @@ def kafka(tmp_path_factory):
 
 async def read(kafka, topic):
     """(key, value) pairs of each partition, in order."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=kafka, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        await consumer.topics()
-        partitions = [
-            TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)
-        ]
-        consumer.assign(partitions)
+        partitions = sorted(consumer.assignment())
         ends = await consumer.end_offsets(partitions)
         found = {partition.partition: [] for partition in partitions}
         while any([await consumer.position(tp) < ends[tp] for tp in partitions]):

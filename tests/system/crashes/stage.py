@@ -22,14 +22,16 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.group import LeaveGroupRequest
 
-from stream.gateway.roles import ROLES, _DescribeGroups, reads
+from stream.gateway.roles import ROLES, reads
+from stream.kafka import groups
 from stream.kafka.broker import connect_admin, create_topics
+from stream.kafka.groups import DescribeGroups
 from stream.kafka.pacing import pace_fetches
-from stream.local.embedded import embedded
 from stream.scorer.calibrator import GROUP as CALIBRATOR
 from stream.settings import Duration, Settings
 from stream.sources.messages import Message
 from tests.patience import PATIENCE
+from tests.system.brokers import BROKERS
 from tests.system.crashes.mortal_role import POINTS, Traps
 from tests.system.crashes.scenario import (
     Abort,
@@ -410,18 +412,17 @@ class Stage:
 
     async def _worked_off(self) -> dict[str, tuple[int, int]]:
         admin = await self._connected()
-        groups = {role: (role, reads(role)) for role in ROLES}
-        groups["calibrator"] = (CALIBRATOR, [FORECAST_SCORES.name])
-        names = {name for _, topics in groups.values() for name in topics}
+        theirs_to_read = {role: (role, reads(role)) for role in ROLES}
+        theirs_to_read["calibrator"] = (CALIBRATOR, [FORECAST_SCORES.name])
+        names = {name for _, topics in theirs_to_read.values() for name in topics}
         ends = await self.ends(names)
         done = {}
-        for role, (group, topics) in groups.items():
+        for role, (group, topics) in theirs_to_read.items():
             if not any(worker.role == role for worker in self.workers) and role in ROLES:
                 continue
             if role == "calibrator" and "scorer" not in done:
                 continue
-            listed = await admin.list_consumer_group_offsets(self.settings.group(group))
-            committed = {tp: max(at.offset, 0) for tp, at in listed.items()}
+            committed = await groups.committed(admin, self.settings.group(group))
             theirs = {tp: end for tp, end in ends.items() if tp.topic in topics}
             reached = sum(committed.get(tp, 0) for tp in theirs)
             # What is committed beyond the end is of a log that is not there any more.
@@ -465,7 +466,7 @@ class Stage:
         for name in groups:
             group = self.settings.group(name)
             coordinator = await admin.find_coordinator(group)
-            described = await admin._client.send(coordinator, _DescribeGroups(group))
+            described = await admin._client.send(coordinator, DescribeGroups(group))
             client = f"{self.settings.group(name)}.{worker.instance}"
             for answer in described.groups:
                 for member, client_id, *_ in answer[-1]:
@@ -504,7 +505,7 @@ async def _still(process: subprocess.Popen[bytes], seconds: float) -> None:
 @asynccontextmanager
 async def opened(settings: Settings, folder: Path, seed: int = 0) -> AsyncIterator[Stage]:
     """A stage with a broker of its own and nobody on it yet."""
-    with embedded(folder / "broker") as (address, broker):
+    with BROKERS.own(folder / "broker") as (address, broker):
         checkpoints = str(folder / "checkpoints")
         settings = settings.having(kafka=address, data_dir=folder, checkpoint_url=checkpoints)
         await create_topics(settings)

@@ -18,6 +18,7 @@ from tests.system.edge.origin import SIZE, TAG, Answer, TellingOrigin
 from tests.system.edge.servers import NGINX, VARNISH, EdgeServer, Nginx, Varnish
 
 pytestmark = [
+    pytest.mark.embedded,
     pytest.mark.system,
     pytest.mark.skipif(
         NGINX is None or VARNISH is None,

@@ -14,9 +14,9 @@ import pytest
 
 from stream.http.listening import free_port
 from stream.kafka.broker import create_topics
-from stream.local.embedded import embedded
 from stream.settings import Settings
 from tests.stream.edge.records import LENGTH, decision
+from tests.system.brokers import BROKERS
 from tests.system.conftest import Cluster
 from tests.system.edge.http import Client, Origin
 from tests.system.edge.replay import WINDOW, Edge, until
@@ -84,7 +84,7 @@ class Load:
 @asynccontextmanager
 async def running_broker(folder: Path, port: int) -> AsyncIterator[subprocess.Popen[bytes]]:
     """A broker with the topics, on a port of the test's choice."""
-    with embedded(folder, port) as (address, process):
+    with BROKERS.own(folder, port) as (address, process):
         await create_topics(Settings(kafka=address))
         yield process
 

@@ -21,6 +21,7 @@ from tests.system.edge.traffic import EDGE, traffic
 from topics.catalogue import EDGE_REQUESTS
 
 pytestmark = [
+    pytest.mark.embedded,
     pytest.mark.system,
     pytest.mark.skipif(
         NGINX is None,

@@ -23,6 +23,7 @@ from tests.system.edge.traffic import EDGE
 from topics.catalogue import EDGE_REQUESTS
 
 pytestmark = [
+    pytest.mark.embedded,
     pytest.mark.system,
     pytest.mark.skipif(
         NGINX is None or VARNISH is None,

@@ -21,6 +21,7 @@ from tests.system.edge.servers import VARNISH, Varnish
 from tests.system.edge.traffic import EDGE, traffic
 
 pytestmark = [
+    pytest.mark.embedded,
     pytest.mark.system,
     pytest.mark.skipif(VARNISH is None, reason="Varnish is missing; `make packages` installs it"),
 ]

@@ -25,7 +25,7 @@ from tests.patience import PATIENCE, until
 from tests.system.conftest import Cluster
 from topics.catalogue import SOCIAL_EVENTS
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.embedded]
 
 
 async def test_without_a_broker_a_role_waits_but_not_for_ever(

@@ -27,7 +27,7 @@ from tests.system.kafka.front import Front
 from tests.token_server import TokenServer
 from topics.catalogue import CASCADE_SNAPSHOTS, EDGE_REQUESTS, POPULARITY_FORECASTS, SOCIAL_EVENTS
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.embedded]
 
 PASSWORD = "correct-horse-battery-staple"
 WRONG = "planted-wrong-password"

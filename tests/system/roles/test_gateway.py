@@ -17,13 +17,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from stream.gateway.address import bind, with_free_port
 from stream.http.listening import ListenError, free_port
 from stream.kafka.broker import create_topics
-from stream.local.embedded import embedded
 from stream.processes import starting
 from stream.processes.roles import RoleProcess
 from stream.settings import Settings
 from stream.telemetry.notices import KINDS
 from tests.patience import PATIENCE, until
 from tests.stream.gateway.conftest import decision, epoch, forecast, outcome, snapshot
+from tests.system.brokers import BROKERS
 from tests.system.conftest import Cluster
 from topics.catalogue import (
     CACHE_DECISIONS,
@@ -210,7 +210,7 @@ async def test_its_page_is_there_before_the_broker_and_fills_once_that_is(tmp_pa
             }  # fmt: skip
             assert "app.js" in (await asks.get("/")).text
             assert (await asks.get("/api/ready")).status_code == 503
-            with embedded(tmp_path / "broker", kafka):
+            with BROKERS.own(tmp_path / "broker", kafka):
                 await create_topics(settings)
                 await running.until("/api/ready", lambda told: told["ready"])
                 starting.Teller(tmp_path / "starting", "ranker").tell("joined", ready=True)

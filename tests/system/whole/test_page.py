@@ -47,6 +47,7 @@ from topics.records import RoleNotice
 CHROMIUM = shutil.which("chromium")
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright (pip)")
 pytestmark = [
+    pytest.mark.embedded,
     pytest.mark.system,
     pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (apt-get install chromium)"),
 ]

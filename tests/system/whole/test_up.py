@@ -30,7 +30,7 @@ from tests.patience import PATIENCE, until_so
 from tests.system.conftest import Cluster
 from topics.catalogue import CACHE_DECISIONS, CATALOGUE, FORECAST_SCORES
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.embedded]
 
 EDGES = 4  # that `tidecast up` simulates
 CONTRACT = Path(__file__).parents[3] / "docs" / "contract"
