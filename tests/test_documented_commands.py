@@ -108,6 +108,7 @@ MAKE_BY: dict[str, str] = {
     "help": "tests/deploy/test_makefile.py::test_make_alone_lists_what_there_is",
     "run": _UP + "test_a_run_accounts_for_everything_and_leaves_nothing_behind",
     "drill": "tests/system/drill/test_drill.py::test_an_alert_fires_and_goes_quiet",
+    "kafka": "tests/system/kafka/test_fresh.py::test_a_person_has_brokers_until_ctrl_c",
     "fuzz": "tests/test_fuzzing.py::test_no_reader_breaks",
     "contract": _CONTRACT + "test_documents_that_are_written_pass_the_check",
     "docs": "tests/docs/test_site.py::test_the_strict_build_passes",

@@ -18,7 +18,7 @@ from stream.kafka.pacing import pace_fetches
 from stream.processes.roles import RoleProcess
 from stream.settings import Settings
 from tests.patience import PATIENCE, until
-from tests.system.brokers import APACHE, BROKERS
+from tests.system.brokers import APACHE, BROKERS, EMBEDDED
 from topics.catalogue import Topic
 
 if TYPE_CHECKING:
@@ -171,12 +171,11 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what is about the embedded broker, or about none, where another is asked for."""
-    if config.getoption("--broker") != APACHE:
-        return
-    left = [item for item in items if item.get_closest_marker("embedded")]
+    """Leaves out what is about the other broker than the one that is asked for."""
+    other = EMBEDDED if config.getoption("--broker") == APACHE else APACHE
+    left = [item for item in items if item.get_closest_marker(other)]
     config.hook.pytest_deselected(items=left)
-    items[:] = [item for item in items if not item.get_closest_marker("embedded")]
+    items[:] = [item for item in items if not item.get_closest_marker(other)]
 
 
 @pytest.fixture
