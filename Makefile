@@ -57,7 +57,7 @@ run: $(KERNELS) ## Runs the whole stream on this machine: make run ARGS="--for 6
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 test: $(STAMP) ## Runs every check: format, lint, types, tests
 	@$(MAKE) --no-print-directory --jobs 3 packages lint kernels
-	$(PYTEST) -m "not system" --numprocesses 2 $(ARGS) || test $$? -eq 5
+	$(PYTEST) -m "not system" --numprocesses 2 --dist worksteal $(ARGS) || test $$? -eq 5
 	$(PYTEST) -m system --numprocesses 2 --dist loadfile $(ARGS) || test $$? -eq 5
 
 kernels: $(STAMP) # Compiles what the tests would compile, each process by itself
@@ -99,7 +99,7 @@ contract: $(STAMP) ## Writes docs/contract from the records and topics
 	@$(BIN)/tidecast contract $(ARGS)
 
 bench: $(STAMP) ## Measures ingest against its yardsticks
-	@$(BIN)/python benchmarks/ingest.py $(ARGS)
+	@$(BIN)/python -m benchmarks.ingest $(ARGS)
 
 audit: $(STAMP) ## Asks whether anything in requirements.lock is known to be vulnerable
 	@$(BIN)/python -m deploy.audit $(ARGS)

@@ -25,7 +25,7 @@ _TAIL = 12
 _SHORT_LIVED = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 
 
-@dataclass
+@dataclass(eq=False)
 class Broker:
     """One broker: formatted once, then started, stopped, killed and started again.
 

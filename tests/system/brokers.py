@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Coroutine, Iterator
+import signal
+from collections.abc import Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -20,6 +22,57 @@ from stream.processes.children import Child
 from stream.settings import Settings
 
 EMBEDDED, APACHE = "embedded", "apache"
+
+
+class Broker(Protocol):
+    """One broker of a test's own."""
+
+    @property
+    def address(self) -> str:
+        """Where clients find it."""
+
+    @property
+    def process(self) -> Child | None:
+        """It."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process is there."""
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+
+    def start(self) -> None:
+        """Starts it again, with what it had on disk."""
+
+
+@dataclass(frozen=True)
+class _Embedded:
+    address: str
+    process: Child
+
+    @property
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def start(self) -> None:
+        raise NotImplementedError("the embedded broker keeps what it has in memory")
+
+
+@dataclass(frozen=True)
+class Own:
+    """Brokers that nobody else uses.
+
+    Attributes:
+        address: where clients begin.
+        brokers: each of them.
+    """
+
+    address: str
+    brokers: Sequence[Broker]
 
 
 class Brokers:
@@ -39,14 +92,15 @@ class Brokers:
         self._number = itertools.count()
 
     @contextmanager
-    def own(self, folder: Path, port: int | None = None) -> Iterator[tuple[str, Child]]:
-        """A broker that nobody else uses, to be stopped and killed: its address and process."""
+    def own(self, folder: Path, port: int | None = None, count: int = 1) -> Iterator[Own]:
+        """Brokers to be stopped and killed: one, or a cluster of Apache Kafka."""
         if self.kind == EMBEDDED:
+            assert count == 1, "the embedded broker makes no cluster"
             with embedded(folder, port) as (address, process):
-                yield address, process
+                yield Own(address, [_Embedded(address, process)])
             return
-        with _apache(folder, port) as (address, process):
-            yield address, process
+        with _apache(folder, port, count) as own:
+            yield own
 
     @contextmanager
     def empty(self, folder: Path) -> Iterator[Settings]:
@@ -56,7 +110,7 @@ class Brokers:
                 yield Settings(kafka=address)
             return
         if self._shared is None:
-            self._shared, _ = self._stack.enter_context(_apache(folder))
+            self._shared = self._stack.enter_context(_apache(folder)).address
         # Groups of their own: members that a test killed are still counted in theirs for a while.
         settings = Settings(kafka=self._shared, group_prefix=f"test-{next(self._number)}")
         try:
@@ -73,12 +127,10 @@ BROKERS = Brokers()
 
 
 @contextmanager
-def _apache(folder: Path, port: int | None = None) -> Iterator[tuple[str, Child]]:
+def _apache(folder: Path, port: int | None = None, count: int = 1) -> Iterator[Own]:
     try:
-        with running(folder, port=port) as cluster:
-            process = cluster.brokers[0].process
-            assert process is not None
-            yield cluster.address, process
+        with running(folder, count, port=port) as cluster:
+            yield Own(cluster.address, cluster.brokers)
     except UnavailableError as error:
         pytest.skip(f"Apache Kafka: {error}")
 

@@ -38,11 +38,19 @@ class Recreate:
 
 @dataclass(frozen=True)
 class Kill:
-    """Kills a worker as a power cut would: at once, or at the point that it comes to next."""
+    """Kills a worker as a power cut would: at once, or at the point that it comes to next.
+
+    A broker of a cluster likewise, by its number; it is there again after a while.
+    """
 
     role: str
     instance: str = "0"
     at: str | None = None
+
+
+@dataclass(frozen=True)
+class Roll:
+    """Restarts the brokers of a cluster one by one, the next once the last has caught up."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +73,8 @@ class Start:
 class Freeze:
     """Stops a worker's clock (SIGSTOP) until it is woken; the group expels it as after a timeout.
 
-    The embedded broker expels nobody by itself, so it is told on the member's behalf that the
-    member leaves, when Kafka would have noticed: the other workers take its partitions.
+    The embedded broker expels nobody by itself, so that one is told on the member's behalf that
+    the member leaves, when Kafka would have noticed: the other workers take its partitions.
     """
 
     role: str
@@ -84,15 +92,15 @@ class Wake:
 
 @dataclass(frozen=True)
 class Pause:
-    """Lets the broker, or a worker, stand still (SIGSTOP) for so many seconds."""
+    """Lets a broker, or a worker, stand still (SIGSTOP) for so many seconds."""
 
     whom: str
     seconds: float
     instance: str = "0"
 
 
-Step = Events | Abort | Recreate | Kill | Stop | Start | Freeze | Wake | Pause
+Step = Events | Abort | Recreate | Kill | Roll | Stop | Start | Freeze | Wake | Pause
 
 events, abort, recreate = Events, Abort, Recreate
-kill, stop, start = Kill, Stop, Start
+kill, roll, stop, start = Kill, Roll, Stop, Start
 freeze, wake, pause = Freeze, Wake, Pause

@@ -1,10 +1,12 @@
 """A soak: misfortunes at random for so many minutes, then the account and an undisturbed run.
 
     make soak ARGS="--seed 7 --minutes 20"
+    make soak ARGS="--brokers 3"               on a cluster of Apache Kafka (Java and Maven)
 
 Two workers of each role on a broker on loopback get simulated traffic while they are killed
 anywhere and at points of a batch, frozen past their session, held still, stopped and added, and
-while the broker stands still for seconds, once for a minute. Some senders compress, by any codec,
+while the broker stands still for seconds, once for a minute. Of a cluster's brokers one is
+killed now and then, and they are restarted one by one. Some senders compress, by any codec,
 some have clocks that are days ahead or a year behind, some take back what they sent in a
 transaction, and once the topic of events is deleted and made again. Then the log is ended, and all
 that was sent has to be accounted for by the outputs: counted once, a repeat, or a dead letter.
@@ -36,6 +38,7 @@ from rich.table import Table
 
 from stream.gateway.roles import ROLES
 from stream.settings import Settings
+from tests.system.brokers import APACHE, BROKERS, EMBEDDED
 from tests.system.crashes.mortal_role import POINTS
 from tests.system.crashes.sameness import SHOWN, accounts, differences
 from tests.system.crashes.scenario import (
@@ -46,6 +49,7 @@ from tests.system.crashes.scenario import (
     kill,
     pause,
     recreate,
+    roll,
     start,
     stop,
     wake,
@@ -57,7 +61,7 @@ console = Console(soft_wrap=True, highlight=False)
 _TELL_SECONDS = 30.0
 
 
-def misfortunes(seed: int, workers: int) -> Iterator[list[Step]]:
+def misfortunes(seed: int, workers: int, brokers: int) -> Iterator[list[Step]]:
     """Without end: some events, then something that goes wrong, and what ends it."""
     chance = random.Random(seed)
     minute, anew = chance.sample(range(5, 15), 2)  # the broker is away; the topic is made again
@@ -74,10 +78,12 @@ def misfortunes(seed: int, workers: int) -> Iterator[list[Step]]:
         if number == anew:
             yield [few, recreate(), more]
             continue
-        kind = chance.choices(
-            ["kill", "kill at", "freeze", "freeze at", "still", "stop", "broker", "codec", "abort"],
-            [5, 5, 2, 2, 1, 2, 1, 2, 2],
-        )[0]
+        kinds = {
+            "kill": 5, "kill at": 5, "freeze": 2, "freeze at": 2, "still": 1, "stop": 2,
+            "broker": 1, "codec": 2, "abort": 2,
+        } | ({"broker killed": 4, "roll": 1} if brokers > 1 else {})  # fmt: skip
+        broker = str(chance.randrange(brokers)) if brokers > 1 else "0"
+        kind = chance.choices([*kinds], [*kinds.values()])[0]
         codec = chance.choice(["gzip", "snappy", "lz4", "zstd"])
         yield {
             "kill": [few, kill(role, instance)],
@@ -91,7 +97,9 @@ def misfortunes(seed: int, workers: int) -> Iterator[list[Step]]:
             ],
             "still": [few, pause(role, chance.uniform(0.5, 4), instance)],
             "stop": [few, stop(role, instance), more, start(role, instance)],
-            "broker": [few, pause("broker", chance.uniform(1, 10))],
+            "broker": [few, pause("broker", chance.uniform(1, 10), broker)],
+            "broker killed": [few, kill("broker", broker), more],
+            "roll": [few, roll(), more],
             "codec": [kill(role, instance), events(chance.randrange(50, 300), codec)],
             "abort": [few, abort(chance.randrange(1, 50)), kill(role, instance), more],
         }[kind]
@@ -101,13 +109,13 @@ async def disturb(
     options: argparse.Namespace, settings: Settings, sent: SentLog, folder: Path
 ) -> Played:
     """The run that everything happens to."""
-    async with opened(settings, folder, options.seed) as stage:
+    async with opened(settings, folder, options.seed, options.brokers) as stage:
         for role in ROLES:
             for instance in range(options.workers):
                 stage.start(role, str(instance))
         async with feeding(stage) as senders:
             began = told = time.monotonic()
-            for steps in misfortunes(options.seed, options.workers):
+            for steps in misfortunes(options.seed, options.workers, options.brokers):
                 for step in steps:
                     await stage.take(step, sent, senders)
                     if time.monotonic() - told > _TELL_SECONDS:
@@ -149,6 +157,8 @@ def summary(
         "seed": options.seed,
         "minutes": options.minutes,
         "workers_a_role": options.workers,
+        "broker": BROKERS.kind,
+        "brokers": options.brokers,
         "steps": disturbed.steps,
         "misfortunes": dict(sorted(disturbed.kills.items())),
         "restarts": disturbed.restarts,
@@ -215,6 +225,12 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=20.0, help="default: 20")
     parser.add_argument("--workers", type=int, default=2, help="of each role; default: 2")
     parser.add_argument(
+        "--broker", choices=(EMBEDDED, APACHE), default=EMBEDDED, help="default: embedded"
+    )
+    parser.add_argument(
+        "--brokers", type=int, choices=(1, 3), default=1, help="3: a cluster of Apache Kafka"
+    )
+    parser.add_argument(
         "--rate", type=float, default=150.0, help="messages a second at most; default: 150"
     )
     parser.add_argument("--forecaster", default="boosting", help="model; default: boosting")
@@ -230,6 +246,7 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     """One soak."""
     options = parsed()
+    BROKERS.kind = APACHE if options.brokers > 1 else options.broker
     console.print(f"seed {options.seed}, {options.minutes:g} minutes; --seed repeats it")
     logging.basicConfig(level=logging.ERROR)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the broker is away on purpose

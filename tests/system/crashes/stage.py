@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +24,14 @@ from aiokafka.protocol.group import LeaveGroupRequest
 
 from stream.gateway.roles import ROLES, reads
 from stream.kafka import groups
-from stream.kafka.broker import connect_admin, create_topics
+from stream.kafka.broker import BrokerError, connect_admin, create_topics, describe
 from stream.kafka.groups import DescribeGroups
 from stream.kafka.pacing import pace_fetches
 from stream.scorer.calibrator import GROUP as CALIBRATOR
 from stream.settings import Duration, Settings
 from stream.sources.messages import Message
-from tests.patience import PATIENCE
-from tests.system.brokers import BROKERS
+from tests.patience import PATIENCE, until
+from tests.system.brokers import BROKERS, EMBEDDED, Broker
 from tests.system.crashes.mortal_role import POINTS, Traps
 from tests.system.crashes.scenario import (
     Abort,
@@ -40,6 +40,7 @@ from tests.system.crashes.scenario import (
     Kill,
     Pause,
     Recreate,
+    Roll,
     Start,
     Step,
     Stop,
@@ -61,6 +62,7 @@ log = logging.getLogger(__name__)
 MORTAL = Path(__file__).with_name("mortal_role.py")
 MOST_BEHIND = 4_000  # messages that may wait before more are sent
 _LOOK_SECONDS = 0.1
+_BROKER_AWAY_SECONDS = 5.0
 
 # Small batches, so that a blow falls into one, and ages that pass within a scenario.
 SETTINGS = Settings(
@@ -160,12 +162,12 @@ class Stage:
         settings: those of the workers.
         exits: workers that ended by themselves.
         kills: blows dealt, by role and point.
-            past_logs: the events of topics that were deleted, one list a topic.
-            broker: its process.
+        past_logs: the events of topics that were deleted, one list a topic.
+        brokers: all of them.
     """
 
     def __init__(
-        self, settings: Settings, folder: Path, broker: subprocess.Popen[bytes], seed: int = 0
+        self, settings: Settings, folder: Path, brokers: Sequence[Broker], seed: int = 0
     ) -> None:
         self.settings = settings
         self.folder = folder
@@ -173,7 +175,8 @@ class Stage:
         self.kills: Counter[str] = Counter()
         self.past_logs: list[list[ConsumerRecord]] = []
         self.steps = 0
-        self.broker = broker
+        self.brokers = brokers
+        self._gone: dict[Broker, float] = {}  # brokers that were killed, and when
         self._random = random.Random(seed)
         self._workers: dict[tuple[str, str], Worker] = {}
         self._admin: AIOKafkaAdminClient | None = None
@@ -206,6 +209,10 @@ class Stage:
     async def supervise(self) -> None:
         """Starts again, for ever, whatever has ended and is wanted."""
         while True:
+            for broker, since in list(self._gone.items()):
+                if time.monotonic() - since > _BROKER_AWAY_SECONDS:
+                    del self._gone[broker]
+                    broker.start()
             for worker in self.workers:
                 code = worker.process.poll()
                 if code is None or not worker.wanted:
@@ -248,6 +255,13 @@ class Stage:
                 self.kills["transaction aborted"] += 1
             case Recreate():
                 await self._begin_again(sent, senders)
+            case Kill("broker", number):
+                broker = self.brokers[int(number)]
+                broker.signal(signal.SIGKILL)
+                self._gone[broker] = time.monotonic()
+                self.kills["broker killed"] += 1
+            case Roll():
+                await self._roll()
             case Kill(role, instance, None):
                 await self._progress(role)
                 self._workers[role, instance].signal(signal.SIGKILL)
@@ -276,11 +290,11 @@ class Stage:
                 self._freezing[worker] = asyncio.create_task(self._freeze(worker, point))
             case Wake(role, instance):
                 await self._wake(self._workers[role, instance])
-            case Pause("broker", seconds):
-                await _still(self.broker, seconds)
+            case Pause("broker", seconds, number):
+                await _still(self.brokers[int(number)], seconds)
                 self.kills["broker paused"] += 1
             case Pause(role, seconds, instance):
-                await _still(self._workers[role, instance].process, seconds)
+                await _still(self._workers[role, instance], seconds)
                 self.kills[f"{role} paused"] += 1
 
     async def _freeze(self, worker: Worker, how: str) -> None:
@@ -359,12 +373,39 @@ class Stage:
         admin = await self._connected()
         self._past_offsets += sum((await self.ends([SOCIAL_EVENTS.name])).values())
         configs = SOCIAL_EVENTS.configs() | {STAMPED_BY: "CreateTime"}
-        anew = NewTopic(SOCIAL_EVENTS.name, self.settings.partitions, 1, topic_configs=configs)
+        anew = NewTopic(
+            SOCIAL_EVENTS.name, self.settings.partitions, self.settings.replication,
+            topic_configs=configs,
+        )  # fmt: skip
         made = False
         while not made:
             await admin.delete_topics([anew.name])
-            # A consumer that asks for it in between makes it on this broker, with one partition.
+            # A consumer that asks for it in between makes it on the embedded broker, with one
+            # partition; Apache Kafka does so only where it is configured to.
             made = (await admin.create_topics([anew])).topic_errors[0][1] == 0
+
+    async def _roll(self) -> None:
+        """Restarts each broker, the next once the last has caught up."""
+        await until(lambda: not self._gone, "a broker that was killed is not started")
+        for broker in self.brokers:
+            broker.signal(signal.SIGTERM)
+            await until(lambda gone=broker: not gone.is_running, "a broker does not end")
+            broker.start()
+            await until(self._is_in_sync, "a broker does not catch up")
+            self.kills["broker restarted"] += 1
+
+    async def _is_in_sync(self) -> bool:
+        """Whether every broker has a copy of all that there is."""
+        try:
+            described = await describe(self.settings, CATALOGUE)
+        except (BrokerError, KafkaError) as error:
+            log.info("the brokers do not tell (%s); asking again", error)
+            return False
+        return all(
+            len(partition["isr"]) == len(self.brokers)
+            for topic in described.values()
+            for partition in topic["partitions"]
+        )
 
     async def _progress(self, role: str) -> None:
         """Returns once the role has worked since its last misfortune, or has nothing to do."""
@@ -460,7 +501,9 @@ class Stage:
         await self._disconnect()
 
     async def _expel(self, worker: Worker) -> None:
-        """Has the groups of a worker go on without it."""
+        """Has the groups of a worker go on without it, where the broker does not see to it."""
+        if BROKERS.kind != EMBEDDED:
+            return
         admin = await self._connected()
         groups = [worker.role, CALIBRATOR] if worker.role == "scorer" else [worker.role]
         for name in groups:
@@ -494,29 +537,34 @@ class Stage:
         return sorted(records, key=lambda record: (record.partition, record.offset))
 
 
-async def _still(process: subprocess.Popen[bytes], seconds: float) -> None:
-    process.send_signal(signal.SIGSTOP)
+async def _still(whom: Broker | Worker, seconds: float) -> None:
+    whom.signal(signal.SIGSTOP)
     try:
         await asyncio.sleep(seconds)
     finally:
-        process.send_signal(signal.SIGCONT)
+        whom.signal(signal.SIGCONT)
 
 
 @asynccontextmanager
-async def opened(settings: Settings, folder: Path, seed: int = 0) -> AsyncIterator[Stage]:
-    """A stage with a broker of its own and nobody on it yet."""
-    with BROKERS.own(folder / "broker") as (address, broker):
+async def opened(
+    settings: Settings, folder: Path, seed: int = 0, brokers: int = 1
+) -> AsyncIterator[Stage]:
+    """A stage with so many brokers of its own, that hold a copy each, and nobody on it yet."""
+    with BROKERS.own(folder / "broker", count=brokers) as own:
         checkpoints = str(folder / "checkpoints")
-        settings = settings.having(kafka=address, data_dir=folder, checkpoint_url=checkpoints)
+        settings = settings.having(
+            kafka=own.address, data_dir=folder, checkpoint_url=checkpoints, replication=brokers
+        )
         await create_topics(settings)
         await stamped_by_senders(settings)  # so that the second run can have the same stamps
-        stage = Stage(settings, folder, broker, seed)
+        stage = Stage(settings, folder, own.brokers, seed)
         supervisor = asyncio.create_task(stage.supervise())
         try:
             yield stage
         finally:
             supervisor.cancel()
-            broker.send_signal(signal.SIGCONT)
+            for broker in own.brokers:
+                broker.signal(signal.SIGCONT)
             await stage.close()
 
 

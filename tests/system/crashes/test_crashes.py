@@ -124,12 +124,12 @@ async def test_roles_wait_for_a_broker_that_is_away_and_health_says_so(tmp_path:
         async with feeding(stage) as senders:
             await stage.take(events(500), log, senders)
             await told(settings, lambda notes: "has not answered" not in notes)
-            stage.broker.send_signal(signal.SIGSTOP)
+            stage.brokers[0].signal(signal.SIGSTOP)
             await asyncio.gather(
                 told(settings, lambda notes: "has not answered for" in notes),
                 asyncio.sleep(60),  # what a role is to outlast
             )
-            stage.broker.send_signal(signal.SIGCONT)
+            stage.brokers[0].signal(signal.SIGCONT)
             await stage.take(events(500), log, senders)
             await told(settings, lambda notes: "has not answered" not in notes)
             played = await finish(stage, log, senders)

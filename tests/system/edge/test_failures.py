@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import subprocess
+import signal
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
@@ -16,7 +16,7 @@ from stream.http.listening import free_port
 from stream.kafka.broker import create_topics
 from stream.settings import Settings
 from tests.stream.edge.records import LENGTH, decision
-from tests.system.brokers import BROKERS
+from tests.system.brokers import BROKERS, Broker
 from tests.system.conftest import Cluster
 from tests.system.edge.http import Client, Origin
 from tests.system.edge.replay import WINDOW, Edge, until
@@ -82,11 +82,11 @@ class Load:
 
 
 @asynccontextmanager
-async def running_broker(folder: Path, port: int) -> AsyncIterator[subprocess.Popen[bytes]]:
+async def running_broker(folder: Path, port: int) -> AsyncIterator[Broker]:
     """A broker with the topics, on a port of the test's choice."""
-    with BROKERS.own(folder, port) as (address, process):
-        await create_topics(Settings(kafka=address))
-        yield process
+    with BROKERS.own(folder, port) as own:
+        await create_topics(Settings(kafka=own.address))
+        yield own.brokers[0]
 
 
 class Chain:
@@ -172,7 +172,7 @@ async def test_no_request_fails_whatever_is_killed(tmp_path: Path) -> None:
         cluster.start("ranker")
         await chain.until_obeyed(servers)
 
-        broker.kill()
+        broker.signal(signal.SIGKILL)
         await obeyed_by_none(servers)
         await load.goes_on()
         await stores_what_nobody_admitted(servers, origin, "/while/no/broker")

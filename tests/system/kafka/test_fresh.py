@@ -22,8 +22,8 @@ pytestmark = [pytest.mark.system, pytest.mark.apache]
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Iterator[Settings]:
-    with BROKERS.own(tmp_path / "broker") as (address, _):
-        yield Settings(kafka=address)
+    with BROKERS.own(tmp_path / "broker") as own:
+        yield Settings(kafka=own.address)
 
 
 async def test_a_group_is_asked_about_before_there_is_a_topic_of_groups(fresh: Settings) -> None:
