@@ -79,8 +79,8 @@ drill: $(STAMP) packages ## Causes every alert, follows its page: make drill ARG
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.system.drill $(ARGS)
 
 packages: # System packages that tests use; without them those tests skip and say so
-	@PYTHON=$(PYTHON) .ci/packages chromium kcat nginx libnginx-mod-http-lua lua-cjson \
-	  prometheus varnish
+	@PYTHON=$(PYTHON) .ci/packages chromium default-jre-headless kcat maven nginx \
+	  libnginx-mod-http-lua lua-cjson prometheus varnish
 
 lint: $(STAMP) ## Checks format, style, who imports whom, and types
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """Fixtures that every room's tests share."""
 
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="embedded",
         help="the broker of the tests marked system; apache needs Java and Maven",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Has the processes that tests start heed signals that a shell has this one ignore.
+
+    `nohup` does so, and `&` in a script; what is ignored stays so in every process that is
+    started, and some tests send these. A handler that does nothing does not.
+    """
+    if config.getoption("numprocesses", None):
+        return  # its workers run the tests
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
