@@ -151,7 +151,8 @@ DEAD_LETTERS = Topic(
     "(milliseconds), role, error (class), message (what is wrong and what to do) and traceparent; "
     "and of what was sent back before and failed again, redriven (how often) and redriven_from "
     "(the letter); of what was too large, cut (bytes of key/value as they were); and of a batch "
-    "that could not be read, first_offset (of offsets up to offset).",
+    "that could not be read, first_offset (of offsets up to offset). What a role could not publish "
+    "for its size (error TooLargeError) has the topic and partition it belongs to, and no offset.",
     stamped_by_broker=True,
 )  # fmt: skip
 REDRIVEN_LETTERS = Topic(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from aiokafka.errors import KafkaError
+
 from stream.doctor.input import found_on_topics
 from stream.http.access import AccessError, access, is_loopback
-from stream.kafka.broker import BrokerError, describe
+from stream.kafka.broker import MESSAGE_LIMIT, BrokerError, configured, describe
 from stream.kafka.security import KafkaSecurityError, on_loopback, shown
 from stream.kafka.wire.unpacking import CodecError, check_codecs
 from stream.secret import SecretError
@@ -19,6 +21,7 @@ from topics.catalogue import CATALOGUE
 from topics.errors import TidecastError
 
 _YEAR_2025 = 1_735_689_600.0
+_ROOM = 48_588  # beside a message of the default size, as Kafka's own default has it
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ async def _examine_broker(settings: Settings) -> list[Finding]:
             )
         )
     findings += _examine_partitions(settings, described, missing)
+    findings += await _examine_sizes(settings, described)
     try:
         check_codecs()
     except CodecError as error:
@@ -114,6 +118,26 @@ def _examine_partitions(
     if not missing and not findings:
         findings.append(Finding("ok", f"{len(CATALOGUE)} topics, partitions as set"))
     return findings
+
+
+async def _examine_sizes(settings: Settings, there: Iterable[str]) -> list[Finding]:
+    """Topics that take less than roles may write, which would be dead letters."""
+    try:
+        takes = await configured(settings, there, MESSAGE_LIMIT)
+    except (BrokerError, KafkaError) as error:
+        return [Finding("warning", f"how large messages may be is not told ({error})")]
+    least = settings.message_bytes
+    small = {topic: int(limit) for topic, limit in takes.items() if int(limit) < least}
+    return [
+        Finding(
+            "warning",
+            f"{topic}: takes messages of at most {limit} bytes; roles may write {least} "
+            "(message_bytes), and what is larger is a dead letter",
+            f"kafka-configs.sh --alter --entity-type topics --entity-name {topic} --add-config "
+            f"{MESSAGE_LIMIT}={_ROOM + least}",
+        )
+        for topic, limit in small.items()
+    ]
 
 
 async def _examine_input(settings: Settings, described: Mapping[str, Any]) -> list[Finding]:

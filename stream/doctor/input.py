@@ -66,8 +66,8 @@ async def stamped(settings: Settings, topic: Topic) -> list[Found]:
     Raises:
         KafkaError: the broker does not answer.
     """
-    by = await configured(settings, topic.name, STAMPED_BY)
-    if by in (None, BROKER):
+    by = (await configured(settings, [topic.name], STAMPED_BY)).get(topic.name, BROKER)
+    if by == BROKER:
         return []
     return [
         (

@@ -36,6 +36,8 @@ _FIRST_SECONDS = 0.25  # between two looks for a broker; it doubles, for one tha
 _RETRY_SECONDS = 2.0
 _LEADER_SECONDS = 60.0
 _BOUNDED_BYTES = 16 << 20
+# What a topic takes at once, bytes; where it says nothing, the brokers' message.max.bytes holds.
+MESSAGE_LIMIT = "max.message.bytes"
 
 
 class BrokerError(TidecastError):
@@ -218,20 +220,26 @@ async def describe(settings: Settings, topics: Iterable[str]) -> dict[str, Any]:
     return {topic["topic"]: topic for topic in described}
 
 
-async def configured(settings: Settings, topic: str, name: str) -> str | None:
-    """A configuration entry of a topic that exists; None where the broker does not tell.
+async def configured(settings: Settings, topics: Iterable[str], name: str) -> dict[str, str]:
+    """A configuration entry of topics that exist; without those of which the broker does not tell.
 
     Raises:
         BrokerError: no broker answers.
+        KafkaError: it stopped answering.
     """
+    asked = [ConfigResource(ConfigResourceType.TOPIC, topic, {name: None}) for topic in topics]
     admin = await connect_admin(settings)
     try:
-        asked = ConfigResource(ConfigResourceType.TOPIC, topic, {name: None})
-        answers = await admin.describe_configs([asked])
+        answers = await admin.describe_configs(asked)
     finally:
         await admin.close()
-    told = [entry for answer in answers for *_, entries in answer.resources for entry in entries]
-    return next((value for entry, value, *_ in told if entry == name), None)
+    return {
+        topic: value
+        for answer in answers
+        for _, _, _, topic, entries in answer.resources
+        for entry, value, *_ in entries
+        if entry == name and value is not None
+    }
 
 
 def create_topics_now(settings: Settings, bounded: bool = False) -> list[str]:

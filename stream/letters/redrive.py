@@ -28,7 +28,8 @@ from stream.kafka.wire.batches import UNKNOWN_CODEC, UNREADABLE
 from stream.letters import reading as letters
 from stream.letters.reading import Letter, Place
 from stream.settings import Settings
-from stream.workers.output import REDRIVEN, REDRIVEN_FROM
+from stream.workers.output import REDRIVEN, REDRIVEN_FROM, TOO_LARGE
+from stream.workers.packing import size_alone
 from topics import consistency
 from topics.catalogue import (
     CASCADE_SNAPSHOTS,
@@ -70,6 +71,9 @@ class Redriven:
     already: int = 0
 
 
+_CUT = Objection("it was larger than a message may be, and is cut", True)
+
+
 def objection(letter: Letter, settings: Settings, now: float) -> Objection | None:
     """Why the letter should not be sent back at `now`, unix seconds; None if nothing is in the way.
 
@@ -77,6 +81,10 @@ def objection(letter: Letter, settings: Settings, now: float) -> Objection | Non
         settings: what the roles run with; `event_bytes` and `clock_skew` decide here too.
     """
     topic = CATALOGUE.get(letter.topic)
+    if topic is not None and letter.error == TOO_LARGE and letter.role in topic.writers:
+        if letter.is_cut:
+            return _CUT
+        return Objection("its topic did not take it then, and has newer ones by now")
     if topic is None or letter.role not in topic.readers:
         return Objection(
             "its headers name no topic of the catalogue with a role that reads it", True
@@ -86,7 +94,7 @@ def objection(letter: Letter, settings: Settings, now: float) -> Objection | Non
             "it is a batch that could not be read, not a message: send again what was in it", True
         )
     if letter.is_cut:
-        return Objection("it was larger than a message may be, and is cut", True)
+        return _CUT
     if letter.redriven >= MAX_ROUNDS:
         return Objection(f"it has come back {MAX_ROUNDS} times", True)
     if letter.redriven:
@@ -142,6 +150,7 @@ async def redrive(
         KafkaError: the broker refused a message; what was sent before is noted.
     """
     counts = Counter(source.topic for source in await broker.partitions(settings, CATALOGUE))
+    takes = await broker.configured(settings, CATALOGUE, broker.MESSAGE_LIMIT)
     within = await letters.bounds(settings)
     already = await letters.redriven_places(settings)
     begin(sum(end - first for first, end in within.values()))
@@ -157,7 +166,9 @@ async def redrive(
     async with producer, aclosing(read):
         async for batch in read:
             cleared = [
-                letter for letter in batch if _cleared(letter, settings, already, force, done)
+                letter
+                for letter in batch
+                if _cleared(letter, settings, already, force, done) and _fits(letter, takes, done)
             ]
             if not dry_run:
                 await _send(producer, cleared, counts)
@@ -175,6 +186,19 @@ def _cleared(
     found = objection(letter, settings, time.time())
     if found is None or (force and not found.final):
         return True
+    done.refused.setdefault(found, Refused(letter.place)).count += 1
+    return False
+
+
+def _fits(letter: Letter, takes: Mapping[str, str], done: Redriven) -> bool:
+    """Whether its topic takes a message of that size; if not, that is counted."""
+    size = size_alone(letter.record.key, letter.record.value, _marks(letter))
+    limit = takes.get(letter.topic)
+    if limit is None or size <= int(limit):
+        return True
+    found = Objection(
+        f"its topic takes at most {limit} bytes at once ({broker.MESSAGE_LIMIT})", True
+    )
     done.refused.setdefault(found, Refused(letter.place)).count += 1
     return False
 
@@ -211,8 +235,13 @@ async def _send_back(producer: AIOKafkaProducer, letter: Letter, partitions: int
         key=letter.record.key,
         # Where it was: what belongs together lies there, whatever partitioner its writer uses.
         partition=letter.partition % partitions,
-        headers=[
-            (REDRIVEN, str(letter.redriven + 1).encode()),
-            (REDRIVEN_FROM, letters.spelled(letter.place).encode()),
-        ],
+        headers=_marks(letter),
     )
+
+
+def _marks(letter: Letter) -> list[tuple[str, bytes]]:
+    """The headers by which it is known that it was sent back."""
+    return [
+        (REDRIVEN, str(letter.redriven + 1).encode()),
+        (REDRIVEN_FROM, letters.spelled(letter.place).encode()),
+    ]

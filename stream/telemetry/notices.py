@@ -22,7 +22,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from stream.telemetry.log_lines import Seldom
@@ -84,6 +84,12 @@ KINDS: dict[str, Kind] = {
         "records compressed by a codec that nobody knows here",
         "Set compression.type in the producer or the topic to gzip, snappy, lz4 or zstd; what was "
         "in them has to be sent again.",
+    ),
+    "too_large": Kind(
+        "messages that their topic does not take, for their size",
+        "Raise max.message.bytes of the topic to what message_bytes says, or more: "
+        "kafka-configs.sh --alter --entity-type topics. What was not published lies on "
+        "dead.letters.",
     ),
     "open_transaction": Kind(
         "a transaction that stays open",
@@ -248,6 +254,9 @@ class Notices:
             value = ROLE_NOTICES.codec.encode(notice)
             try:
                 await producer.send_and_wait(ROLE_NOTICES.name, value, key=key)
+            except MessageSizeTooLargeError as error:
+                log.error("a notice of %d bytes was not taken (%s); it is in the log alone",
+                          len(value), error)  # fmt: skip
             except KafkaError as error:
                 log.warning("a notice was not taken (%s); it is sent again", error)
                 with self._lock:

@@ -10,6 +10,7 @@ Modules:
     keys: whether messages have the key that keeps them together
     agents: the Faust application of the model roles
     output: what a role publishes
+    packing: outputs as a producer takes them, and what is too large for their topics
     delivery: outputs on their way, and what they allow to be committed
     ledger: which offsets may be committed
     membership: whether a worker may have been expelled unnoticed
@@ -32,6 +33,7 @@ __all__ = [
     "ledger",
     "membership",
     "output",
+    "packing",
     "refusals",
     "stamps",
 ]

@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 import faust
@@ -37,6 +38,7 @@ from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
     KafkaError,
+    MessageSizeTooLargeError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
@@ -63,6 +65,7 @@ from stream.telemetry.notices import Notices
 from stream.workers.heartbeats import Passed
 from stream.workers.membership import Membership
 from stream.workers.output import Output, passed_on
+from stream.workers.packing import Outputs, Packing
 from stream.workers.refusals import Refusals
 from topics.catalogue import Topic
 from topics.heartbeat import is_heartbeat
@@ -82,14 +85,11 @@ class Received(NamedTuple):
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-# The outputs of a batch, each with the number of the partition that caused it: it goes to the
-# partition of that number (modulo the output topic's), so that what belongs together stays so.
-Compute = Callable[[Sequence[Received]], Sequence[tuple[int, Output]]]
+# Answers a batch.
+Compute = Callable[[Sequence[Received]], Outputs]
 # Called with a batch that is committed and with what tells how many messages wait for the next;
 # what each step yields is published before the next step.
-Afterwards = Callable[
-    [Sequence[Received], Callable[[], int]], Iterator[Sequence[tuple[int, Output]]]
-]
+Afterwards = Callable[[Sequence[Received], Callable[[], int]], Iterator[Outputs]]
 
 
 _TOLD_TRACES = 20  # of a batch that failed
@@ -243,6 +243,7 @@ class Application(faust.App):
             consumer_group_instance_id=f"{role}-{settings.instance}",
             consumer_max_fetch_size=settings.fetch_bytes,
             producer_acks=-1,
+            producer_max_batch_size=settings.message_bytes,
             # A dead letter is the original message with headers, so it needs room beyond it.
             producer_max_request_size=2 * settings.message_bytes,
             datadir=folder,
@@ -268,6 +269,7 @@ class Application(faust.App):
         self._heartbeats = Passed(role, registry)
         self.notices = Notices(role, settings.instance, registry)
         self._refusals = Refusals(self.notices)
+        self._packing = Packing(role, settings)
         self.task(self._tell_notices)
         self.task(self._look_at_logs)
         self._partitions = Gauge(
@@ -345,16 +347,16 @@ class Application(faust.App):
                     _tell_failed(received)
                     raise
             with spans.stage("publish"):
-                if not await self.publish(outputs, begins):
+                published = await self.publish(outputs, begins)
+                if published is None:
                     return []
                 await self._commit(ends)
         self._places |= {TopicPartition(*tp): end for tp, end in ends.items()}
         for message in received:
             if is_heartbeat(message):
                 self._heartbeats.note(message.topic, message.partition, message.timestamp)
-        for _, output in outputs:
+        for _, output in published:
             spans.note_published(output.headers, _arrived(output), topic=output.topic, began=began)
-        self._refusals.note(outputs)
         return received
 
     async def _commit(self, points: dict[TP, Point]) -> bool:
@@ -416,7 +418,7 @@ class Application(faust.App):
                 if self.tenure != self._ended:
                     await self._are_same(self._places, _IDLE_SECONDS)
 
-    async def _go_on(self, steps: Iterator[Sequence[tuple[int, Output]]]) -> None:
+    async def _go_on(self, steps: Iterator[Outputs]) -> None:
         """What is to be done afterwards, until it is done or the role stops."""
         loop = asyncio.get_running_loop()
         while not self.should_stop:
@@ -426,8 +428,8 @@ class Application(faust.App):
             await self.publish(outputs)
 
     async def publish(
-        self, outputs: Sequence[tuple[int, Output]], begins: dict[TP, Point] | None = None
-    ) -> bool:
+        self, outputs: Outputs, begins: dict[TP, Point] | None = None
+    ) -> Outputs | None:
         """Sends the outputs in order and waits until all replicas have acknowledged them all.
 
         While the broker is away they are sent again, all of them.
@@ -437,7 +439,8 @@ class Application(faust.App):
                 sent whoever has its partitions.
 
         Returns:
-            whether they are out; not if others have the partitions by now.
+            the outputs as they are out, with dead letters in place of those that their topics do
+            not take (`stream.workers.packing`); None if others have the partitions by now.
 
         Raises:
             KafkaError: the broker refuses them, or is away while the role stops.
@@ -445,30 +448,21 @@ class Application(faust.App):
         while begins is None or not self._membership.in_doubt or await self._commit(begins):
             try:
                 await self._send(outputs)
-                return True
+                self._refusals.note(outputs)
+                return outputs
+            except MessageSizeTooLargeError:
+                [outputs] = await self._packing.mend([outputs])
             except KafkaError as error:
                 if not may_pass(error) or self.should_stop:
                     raise
                 log.warning("publishing failed (%s); trying again", error)
                 await asyncio.sleep(_RETRY_SECONDS)
-        return False
+        return None
 
-    async def _send(self, outputs: Sequence[tuple[int, Output]]) -> None:
-        producer = self.producer._ensure_producer()
-        sent = []
-        for number, output in outputs:
-            partitions = await producer.partitions_for(output.topic)
-            sent.append(
-                await producer.send(
-                    output.topic,
-                    output.value,
-                    output.key,
-                    partition=number % len(partitions),
-                    timestamp_ms=output.timestamp_ms,
-                    headers=list(output.headers),
-                )
-            )
-        for answer in await asyncio.gather(*sent, return_exceptions=True):
+    async def _send(self, outputs: Outputs) -> None:
+        sent = await self._packing.send(self.producer._ensure_producer(), outputs)
+        taken = asyncio.gather(*chain.from_iterable(sent.values()), return_exceptions=True)
+        for answer in await taken:
             if isinstance(answer, BaseException):
                 raise answer
 

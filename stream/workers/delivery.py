@@ -7,7 +7,9 @@ offset is committed once every output of all its records before it is acknowledg
 (`stream.workers.ledger`), be those of other partitions or later batches acknowledged or not.
 
 Where the broker is away, all that is in flight is sent again in its order, what was acknowledged
-behind a gap included: the latest snapshot of a cascade stays the last one.
+behind a gap included: the latest snapshot of a cascade stays the last one. So it is where a topic
+takes nothing as large as an output (`stream.workers.packing`), then by a producer of a new name:
+aiokafka numbers what it sends, and a broker that refused a number takes none behind it.
 
 With an offset goes the mark of the last record before it (`stream.kafka.marks`), as its metadata:
 who takes the partition on sees by it whether the log is still the one that was read.
@@ -22,8 +24,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter as Tally
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -32,6 +34,7 @@ from aiokafka.errors import (
     IllegalStateError,
     KafkaError,
     KafkaTimeoutError,
+    MessageSizeTooLargeError,
 )
 from prometheus_client import Counter, Histogram
 
@@ -41,14 +44,12 @@ from stream.settings import Settings
 from stream.telemetry import spans
 from stream.workers.ledger import OffsetLedger
 from stream.workers.membership import Membership
-from stream.workers.output import Output
+from stream.workers.packing import Outputs, Packing
 
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
 _COMMIT_SECONDS = 5.0
-
-Outputs = Sequence[tuple[int, Output]]  # each with the number of the partition that caused it
 
 
 class _Batch:
@@ -64,6 +65,8 @@ class Delivery:
     """Sends the outputs of batches and commits their offsets.
 
     Args:
+        renewed: gives a producer of another name; the one before it is used no more.
+        packing: of the outputs.
         settings: how many batches may be in flight, how long a session lasts.
         stopping: whether the role stops, so that a broker that is away is not waited for.
         outputs: counts what is published, by topic.
@@ -74,7 +77,9 @@ class Delivery:
     def __init__(
         self,
         producer: AIOKafkaProducer,
+        renewed: Callable[[], Awaitable[AIOKafkaProducer]],
         consumer: AIOKafkaConsumer,
+        packing: Packing,
         settings: Settings,
         stopping: Callable[[], bool],
         outputs: Counter,
@@ -82,7 +87,9 @@ class Delivery:
         published: Callable[[Outputs], None],
     ) -> None:
         self._producer = producer
+        self._renewed = renewed
         self._consumer = consumer
+        self._packing = packing
         self._waiting = settings.batches_in_flight - 1
         self._membership = Membership(settings.session_timeout)
         self.stopping = stopping
@@ -175,12 +182,18 @@ class Delivery:
         self._batches.clear()
 
     async def _once_more(self, error: KafkaError) -> None:
-        """Sends all that is in flight again, after a while."""
+        """Sends all that is in flight again: after a while, or as its topics take it."""
         await asyncio.gather(*(batch.task for batch in self._batches), return_exceptions=True)
-        if not may_pass(error) or self.stopping():
+        if isinstance(error, MessageSizeTooLargeError):
+            mended = await self._packing.mend([batch.outputs for batch in self._batches])
+            for batch, outputs in zip(self._batches, mended, strict=True):
+                batch.outputs = outputs
+            self._producer = await self._renewed()
+        elif not may_pass(error) or self.stopping():
             raise error
-        log.warning("publishing or committing failed (%s); trying again", error)
-        await asyncio.sleep(_RETRY_SECONDS)
+        else:
+            log.warning("publishing or committing failed (%s); trying again", error)
+            await asyncio.sleep(_RETRY_SECONDS)
         for batch in self._batches:
             batch.task = asyncio.create_task(self._deliver(batch))
 
@@ -215,30 +228,7 @@ class Delivery:
         Returns:
             what to wait for, by the number of the partition that caused it.
         """
-        grouped: dict[tuple[str, int], list[Output]] = defaultdict(list)
-        for number, output in outputs:
-            grouped[output.topic, number].append(output)
-        sent: dict[int, list[asyncio.Future[Any]]] = defaultdict(list)
-        for (topic, number), group in grouped.items():
-            partition = number % len(await self._producer.partitions_for(topic))
-            builder = self._producer.create_batch()
-            for output in group:
-                fields = {
-                    "timestamp": output.timestamp_ms,
-                    "key": output.key,
-                    "value": output.value,
-                    "headers": list(output.headers),
-                }
-                if builder.append(**fields) is None:
-                    sent[number].append(
-                        await self._producer.send_batch(builder, topic, partition=partition)
-                    )
-                    builder = self._producer.create_batch()
-                    builder.append(**fields)
-            sent[number].append(
-                await self._producer.send_batch(builder, topic, partition=partition)
-            )
-        return sent
+        return await self._packing.send(self._producer, outputs)
 
     async def _commit(self) -> None:
         """Commits what the ledgers allow and is not committed; one commit at a time."""

@@ -54,6 +54,7 @@ from stream.workers.handler import Metrics, PartitionHandler
 from stream.workers.heartbeats import Passed
 from stream.workers.held_back import HeldBack
 from stream.workers.output import Output
+from stream.workers.packing import Packing
 from stream.workers.refusals import Refusals
 from topics.catalogue import Topic
 from topics.errors import TidecastError
@@ -110,13 +111,7 @@ class IngestRole(ConsumerRebalanceListener):
         telemetry.serve(self._registry, settings)
         await check_role(settings, self._role)
         when_told(lambda _: self.stop())
-        self._producer = AIOKafkaProducer(
-            **connection(settings),
-            acks="all",
-            enable_idempotence=True,
-            max_batch_size=settings.message_bytes,
-            max_request_size=2 * settings.message_bytes,
-        )
+        self._producer = self._new_producer()
         self._consumer = reader(
             settings,
             group_id=settings.group(self._role),
@@ -129,7 +124,8 @@ class IngestRole(ConsumerRebalanceListener):
             max_partition_fetch_bytes=settings.fetch_bytes,
         )
         self._delivery = Delivery(
-            self._producer, self._consumer, settings, self._stop.is_set,
+            self._producer, self._renewed_producer, self._consumer,
+            Packing(self._role, settings), settings, self._stop.is_set,
             self._metrics.outputs, self._metrics.publish, self._note_published,
         )  # fmt: skip
         logs = Logs(settings)
@@ -161,6 +157,34 @@ class IngestRole(ConsumerRebalanceListener):
     def stop(self) -> None:
         """Lets the batch in flight finish, then ends `run`."""
         self._stop.set()
+
+    def _new_producer(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            **connection(self._settings),
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=self._settings.message_bytes,
+            max_request_size=2 * self._settings.message_bytes,
+        )
+
+    async def _renewed_producer(self) -> AIOKafkaProducer:
+        """Another one in the place of the producer, which a broker knows by another name.
+
+        Raises:
+            KafkaError: the broker is away while the role stops.
+        """
+        await self._producer.stop()
+        while True:
+            self._producer = self._new_producer()
+            try:
+                await self._producer.start()
+                return self._producer
+            except KafkaError as error:
+                await self._producer.stop()
+                if not may_pass(error) or self._stop.is_set():
+                    raise
+                log.warning("a producer could not begin (%s); trying again", error)
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def _step(self) -> None:
         """One batch: fetched, processed, and on its way."""

@@ -1,6 +1,7 @@
 """Tells of messages that a role could not use: a line of the log a second at most, with its trace.
 
-Of what could not even be read, which is of many messages at once, the role's notices are told too.
+Of what could not even be read, which is of many messages at once, and of what a topic did not take,
+the role's notices are told too.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ from stream.kafka.wire.batches import UNKNOWN_CODEC, UNREADABLE
 from stream.telemetry.log_lines import Seldom
 from stream.telemetry.notices import Notices
 from stream.telemetry.traces import carried, trace_id
-from stream.workers.output import Output
+from stream.workers.output import TOO_LARGE, Output
 from topics.catalogue import DEAD_LETTERS
 
 log = logging.getLogger(__name__)
 _LONGEST = 300  # characters of a reason
 
-
-_KINDS = {UNREADABLE: "unreadable_batch", UNKNOWN_CODEC: "unread_codec"}
+_KINDS = {
+    UNREADABLE: "unreadable_batch",
+    UNKNOWN_CODEC: "unread_codec",
+    TOO_LARGE: "too_large",
+}
 
 
 class Refusals:
@@ -36,32 +40,32 @@ class Refusals:
                 self._tell(output)
 
     def _tell(self, letter: Output) -> None:
-        if any(name == "first_offset" for name, _ in letter.headers):
+        named = {name for name, _ in letter.headers}
+        if "first_offset" in named or "offset" not in named:
             self._notice(_told(letter))
         unsaid = self._seldom.due()
         if unsaid is None:
             return
         told = _told(letter)
         traceparent = carried(letter.headers)
+        place = [told[part] for part in ("topic", "partition", "offset") if part in told]
         log.warning(
             "a message cannot be used and goes to %s: %s: %s; %d more went unsaid",
             DEAD_LETTERS.name, told["error"], told["message"][:_LONGEST], unsaid,
             extra={
                 "trace_id": trace_id(traceparent) if traceparent else None,
-                "source": f"{told['topic']}/{told['partition']}/{told['offset']}",
+                "source": "/".join(place),
             },
         )  # fmt: skip
 
     def _notice(self, told: Mapping[str, str]) -> None:
-        last = int(told["offset"])
+        """Of a batch that could not be read, or a message that its topic does not take."""
+        kind, last = _KINDS[told["error"]], told.get("offset")
+        count = 1 if last is None else int(last) - int(told["first_offset"]) + 1
         self._notices.note(
-            _KINDS[told["error"]],
-            told["topic"],
-            int(told["partition"]),
-            told["message"],
-            count=last - int(told["first_offset"]) + 1,
-            offset=last,
-        )
+            kind, told["topic"], int(told["partition"]), told["message"],
+            count=count, offset=None if last is None else int(last),
+        )  # fmt: skip
 
 
 def _told(letter: Output) -> dict[str, str]:

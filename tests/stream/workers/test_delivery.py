@@ -11,16 +11,26 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import CommitFailedError, KafkaConnectionError, TopicAuthorizationFailedError
+from aiokafka.errors import (
+    CommitFailedError,
+    KafkaConnectionError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    TopicAuthorizationFailedError,
+)
 from aiokafka.structs import OffsetAndMetadata
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from stream.kafka.marks import Mark, Point
 from stream.settings import Settings
 from stream.workers import delivery as module
+from stream.workers import packing
 from stream.workers.delivery import Delivery
 from stream.workers.output import Output
+from stream.workers.packing import Packing
+from topics.catalogue import DEAD_LETTERS
 
+LETTERS = DEAD_LETTERS.name
 ZERO, ONE = TopicPartition("in", 0), TopicPartition("in", 1)
 
 
@@ -30,6 +40,8 @@ class Producer:
     def __init__(self) -> None:
         self.sent: list[tuple[bytes, asyncio.Future[None]]] = []
         self.partitions: dict[str, int] = {}
+        self.topics: list[str] = []  # of each batch
+        self.renewals = 0
 
     async def partitions_for(self, _: str) -> set[int]:
         return {0, 1}
@@ -37,7 +49,10 @@ class Producer:
     def create_batch(self) -> list[bytes]:
         return Builder()
 
-    async def send_batch(self, builder: Builder, *_: Any, partition: int) -> asyncio.Future[None]:
+    async def send_batch(
+        self, builder: Builder, topic: str, *, partition: int
+    ) -> asyncio.Future[None]:
+        self.topics.append(topic)
         future = asyncio.get_running_loop().create_future()
         self.sent += [(value, future) for value in builder.values]
         self.partitions |= {value.decode(): partition for value in builder.values}
@@ -62,6 +77,9 @@ class Builder:
     def append(self, value: bytes, **_: Any) -> object:
         self.values.append(value)
         return self
+
+    def size(self) -> int:
+        return sum(map(len, self.values))
 
 
 class Consumer:
@@ -97,8 +115,14 @@ def consumer() -> Consumer:
 def on_its_way(producer: Producer, consumer: Consumer, monkeypatch: pytest.MonkeyPatch) -> Delivery:
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0.0)
     registry = CollectorRegistry()
+    settings = Settings(batches_in_flight=3)
+
+    async def renewed() -> Producer:
+        producer.renewals += 1
+        return producer
+
     made = Delivery(
-        producer, consumer, Settings(batches_in_flight=3), lambda: False,
+        producer, renewed, consumer, Packing("tracker", settings), settings, lambda: False,
         Counter("outputs", "-", ["topic"], registry=registry),
         Histogram("seconds", "-", registry=registry), lambda outputs: None,
     )  # fmt: skip
@@ -109,6 +133,11 @@ def on_its_way(producer: Producer, consumer: Consumer, monkeypatch: pytest.Monke
 def output(name: str) -> tuple[int, Output]:
     """Of the partition that the name ends with."""
     return int(name[-1]), Output("out", None, name.encode(), 0)
+
+
+async def nobody_tells(*_: object) -> dict[str, str]:
+    """Of no setting of a topic."""
+    return {}
 
 
 async def pause() -> None:
@@ -189,6 +218,28 @@ async def test_what_the_broker_refuses_is_raised_and_not_committed(
         await on_its_way.drain()
     on_its_way.abandon()
     assert consumer.commits == []
+
+
+async def test_what_is_too_large_is_a_dead_letter_and_all_is_sent_again_under_another_name(
+    on_its_way: Delivery,
+    producer: Producer,
+    consumer: Consumer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(packing, "configured", nobody_tells)
+    await on_its_way.begin([output("a0")], {ZERO: Point(1)})
+    await on_its_way.begin([output("b0")], {ZERO: Point(2)})
+    await pause()
+    producer.fail("a0", MessageSizeTooLargeError())
+    producer.fail("b0", OutOfOrderSequenceNumber())
+    drained = asyncio.create_task(on_its_way.drain())
+    await pause()
+    assert (producer.names(), producer.topics) == (["a0", "b0"] * 2, ["out"] * 2 + [LETTERS, "out"])
+    assert producer.renewals == 1
+    producer.acknowledge("a0")
+    producer.acknowledge("b0")
+    await drained
+    assert consumer.commits == [{0: 1}, {0: 2}]
 
 
 async def test_partitions_that_were_taken_away_are_not_committed(
