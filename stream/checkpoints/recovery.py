@@ -81,12 +81,12 @@ class Restored(NamedTuple, Generic[S]):
     Attributes:
         state: up to `point`.
         point: the start of the log where there was no checkpoint.
-        foreign: whether there was a checkpoint of another log.
+        foreign: offset of the newest checkpoint of another log; None where there was none.
     """
 
     state: S
     point: Point
-    foreign: bool = False
+    foreign: int | None = None
 
 
 class Metrics:
@@ -198,13 +198,13 @@ class Recovery:
 
         Args:
             make: makes the state before any record.
-            committed: checkpoints beyond it are of no use; None where the log is another one than
-                the committed one: then the last record of a checkpoint has to be in it.
+            committed: checkpoints beyond it are of no use; None where nothing is committed of the
+                log as it is now: then the last record of a checkpoint has to be in it.
         """
         self._note(partition, 0)
         if not self._interval:
             return Restored(make(), Point(0))
-        foreign = False
+        foreign: int | None = None
         try:
             async with asyncio.timeout(self._patience):
                 if self._writing is not None:  # of an earlier state, it may be the newest yet
@@ -213,7 +213,8 @@ class Recovery:
                     try:
                         state, mark = await self._usable(partition, found, make, committed)
                     except CheckpointError as error:
-                        foreign = foreign or isinstance(error, ForeignLogError)
+                        if foreign is None and isinstance(error, ForeignLogError):
+                            foreign = found.offset
                         aside = await asyncio.to_thread(self._store.put_aside, found)
                         told = f"{error}. It is put aside as {aside}"
                         self._failed(error.reason, partition, told)
@@ -260,7 +261,10 @@ class Recovery:
         if verdict is Verdict.SAME:
             return
         if committed is None:
-            raise ForeignLogError(f"its last record, {last}, is gone, and the log is another one")
+            raise ForeignLogError(
+                f"its last record, {last}, is gone, and nothing that is committed says that the "
+                "log is the same"
+            )
         log.warning(
             "partition %d: the record before offset %d is gone, so nobody can tell whether the "
             "checkpoint is of this log; it is believed", source.partition, point.offset,

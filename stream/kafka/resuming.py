@@ -5,6 +5,9 @@
                └─ the log begins behind it: records are lost the same
     nothing                                                  at the beginning
 
+Kafka forgets what was committed on a topic that is deleted. Made again it is read from its
+beginning, and a worker that had read of it before tells that the log is another one.
+
 For roles that carry no state of the log from one batch to the next, or rebuild it from what they
 read: the ingest roles' states are the business of `stream.workers.assignment`.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
@@ -29,12 +33,18 @@ _RETRY_SECONDS = 1.0
 
 
 async def resume(
-    consumer: AIOKafkaConsumer, settings: Settings, notices: Notices
+    consumer: AIOKafkaConsumer,
+    settings: Settings,
+    notices: Notices,
+    had: Mapping[TopicPartition, Point],
 ) -> dict[TopicPartition, Point]:
     """Sends a consumer to where its group goes on on each of its partitions.
 
     aiokafka's `seek_to_committed` leaves a partition of which nothing is committed where it stands:
     what was fetched of it early in a rebalance, and skipped then, would never be read.
+
+    Args:
+        had: how far this worker had come on partitions that it was given before.
 
     Returns:
         the places; partitions that there are not any more are left out.
@@ -44,7 +54,7 @@ async def resume(
     """
     while True:
         try:
-            return await _resume(consumer, settings, notices)
+            return await _resume(consumer, settings, notices, had)
         except KafkaError as error:
             if not may_pass(error):
                 raise
@@ -53,20 +63,24 @@ async def resume(
 
 
 async def _resume(
-    consumer: AIOKafkaConsumer, settings: Settings, notices: Notices
+    consumer: AIOKafkaConsumer,
+    settings: Settings,
+    notices: Notices,
+    had: Mapping[TopicPartition, Point],
 ) -> dict[TopicPartition, Point]:
     sources = sorted(consumer.assignment())
     # aiokafka's `committed` leaves the metadata away.
     found = await consumer._coordinator.fetch_committed_offsets(sources)
     committed = {source: Point.committed(what) for source, what in found.items()}
+    read = {s: had[s] for s in sources if s in had} | committed
     async with Logs(settings) as logs:
-        replaced = others(await logs.look(committed))
+        replaced = others(await logs.look(read))
         firsts = await logs.firsts(sources)
     places = {}
     for source, first in firsts.items():
         point = committed.get(source)
-        if point is not None and source in replaced:
-            tell_replaced(notices, source, point.offset, first)
+        if source in replaced:
+            tell_replaced(notices, source, read[source].offset, first)
         elif point is not None and point.offset < first:
             tell_lost(notices, source, point.offset, first)
         elif point is not None:

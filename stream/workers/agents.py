@@ -126,7 +126,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     async def _resume(self) -> Mapping[TopicPartition, Point]:
         app = self.consumer.app
         async with self._resuming:
-            places = await resume(self._ensure_consumer(), app.given, app.notices)
+            places = await resume(self._ensure_consumer(), app.given, app.notices, app.had)
             app.note_places(places)
         return places
 
@@ -209,6 +209,7 @@ class Application(faust.App):
         given: the settings of this process.
         tenure: counts the assignments of partitions to this worker; messages are marked with the
             one they were fetched in. (Kafka's own generation may outlast a static member's.)
+        had: how far it has come on each partition that it has had.
         notices: takes what is noticed, in any thread.
 
     Args:
@@ -261,7 +262,8 @@ class Application(faust.App):
         self._ended = -1  # the tenure that the group has ended, where it is not over here yet
         self._membership = Membership(settings.session_timeout)
         self._logs = Logs(settings)
-        self._places: dict[TopicPartition, Point] = {}  # up to where it has come on each partition
+        self.had: dict[TopicPartition, Point] = {}
+        self._places: dict[TopicPartition, Point] = {}  # the same, of those that it has
         self._looked_at: dict[TopicPartition, float] = {}  # when its log was the one that was read
         self._batch = asyncio.Lock()  # a stop and a rebalance wait for the batch in flight
         self._give_up: Callable[[], None] = lambda: None
@@ -351,7 +353,9 @@ class Application(faust.App):
                 if published is None:
                     return []
                 await self._commit(ends)
-        self._places |= {TopicPartition(*tp): end for tp, end in ends.items()}
+        reached = {TopicPartition(*tp): end for tp, end in ends.items()}
+        self._places |= reached
+        self.had |= reached
         for message in received:
             if is_heartbeat(message):
                 self._heartbeats.note(message.topic, message.partition, message.timestamp)
@@ -371,6 +375,7 @@ class Application(faust.App):
 
     def note_places(self, places: dict[TopicPartition, Point]) -> None:
         """Takes note of where this worker begins on the partitions that it was given."""
+        self.had |= places
         self._places = places
         self._looked_at = dict.fromkeys(places, time.monotonic())
 

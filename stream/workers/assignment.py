@@ -1,16 +1,19 @@
 """The partitions that a worker of an ingest role has: their states, and the logs that they are of.
 
     assigned        the log that was read? ─┬─ yes: state of what is committed, then on from there
-                                            └─ no: begun anew
+                                            ├─ no: begun anew
+                                            └─ nothing is committed: the same, but told of only
+                                               where there is something of another log
     records come    the same once a second, of those that would be taken in
     out of range    below the log's beginning: records are lost, and it goes on behind them
                     beyond its end: begun anew
     given up        kept until it is known who has them: most come back at once
 
 A topic that was made anew, restored or cut off has another log (`stream.kafka.logs`). The state is
-a
-function of the log, so the partition is begun anew: from the newest checkpoint whose last record is
-in the log as it is now, else from nothing at its beginning, and all from there on is published.
+a function of the log, so the partition is begun anew: from the newest checkpoint whose last record
+is in the log as it is now, else from nothing at its beginning, and all from there on is published.
+Kafka forgets what was committed on a topic that is deleted, so what tells of another log then is
+what this worker had of it, or a checkpoint.
 What is in flight of the old log is waited for first, and where work begins is committed at once, so
 that no offset of the old log is committed afterwards.
 """
@@ -142,14 +145,18 @@ class Assignment:
         """
         committed = await self._committed(sources)
         logs = await self._logs.look(committed)
-        own = {s: self._given_up[s].point for s in sources if s in self._given_up}
-        foreign = others(await self._logs.look(own))
+        own = {source: self._given_up[source] for source in sources if source in self._given_up}
+        for source in others(await self._logs.look({s: had.point for s, had in own.items()})):
+            if source in committed:
+                del own[source]  # somebody has begun the other log since
+            else:
+                logs[source] = Verdict.OTHER
         firsts = await self._logs.firsts(sources)
         taken_on = await asyncio.gather(
             *(
                 self._state_of(
                     source, first, committed.get(source), logs.get(source, Verdict.UNKNOWN),
-                    None if source in foreign else self._given_up.get(source),
+                    own.get(source),
                 )
                 for source, first in firsts.items()
             )
@@ -158,7 +165,9 @@ class Assignment:
         # is fetched from the beginnings is dropped with it.
         self.tenure += 1
         self._recovery.forget(source.partition for source in self._given_up.keys() - firsts.keys())
-        self._given_up.clear()
+        # What this worker had of a topic that is not there tells of another log, once it is again.
+        for source in [source for source in self._given_up if self._is_there(source)]:
+            del self._given_up[source]
         self._out_of_range.clear()
         self._delivery.take_on({source: committed.get(source, Point(0)) for source in firsts})
         self.partitions = dict(zip(firsts, taken_on, strict=True))
@@ -274,42 +283,54 @@ class Assignment:
             verdict: whether that is the log in which the offset was committed.
             own: as it was given up.
         """
-        began = time.monotonic()
-        number, emit_from = source.partition, 0 if committed is None else committed.offset
         if verdict is Verdict.OTHER:
-            return await self._anew(source, first, emit_from)
+            had = own.point if committed is None and own is not None else committed
+            return await self._anew(source, first, had and had.offset)
+        if committed is None:
+            return await self._anew(source, first, None)
+        began = time.monotonic()
+        number, emit_from = source.partition, committed.offset
         if own is not None and own.point.offset <= emit_from:
             handler, start = own.handler, own.point
         else:
             handler, start, foreign = await self._recovery.restored(
                 number, lambda: self._new_handler(number), emit_from
             )
-            if foreign and committed is not None and verdict is not Verdict.SAME:
+            if foreign is not None and verdict is not Verdict.SAME:
                 return await self._anew(source, first, emit_from)
         needed = start.offset or emit_from
-        if needed < first and committed is not None:
+        if needed < first:
             tell_lost(self._notices, source, needed, first)
         if start.offset < first:
             start = Point(first)
         progress = Progress(number, start.offset, emit_from, self._recovery.metrics, began)
         return Partition(handler, start, emit_from, progress, moved=0 < emit_from < first)
 
-    async def _anew(self, source: TopicPartition, first: int, was: int) -> Partition:
-        """The state of a partition whose log is another one than that of which `was` is an offset.
+    async def _anew(self, source: TopicPartition, first: int, was: int | None) -> Partition:
+        """The state of a partition of whose log nothing is committed, and where it begins.
 
         Args:
             first: offset that the log begins at.
+            was: how far another log had been read; None where none is known of, which a checkpoint
+                may be.
         """
         began = time.monotonic()
         number = source.partition
-        handler, start, _ = await self._recovery.restored(
+        handler, start, foreign = await self._recovery.restored(
             number, lambda: self._new_handler(number), None
         )
         if start.offset < first:
             start = Point(first)
-        tell_replaced(self._notices, source, was, start.offset)
+        was = foreign if was is None else was
+        if was is not None:
+            tell_replaced(self._notices, source, was, start.offset)
         progress = Progress(number, start.offset, start.offset, self._recovery.metrics, began)
-        return Partition(handler, start, start.offset, progress, moved=True)
+        moved = was is not None or start.offset > first
+        return Partition(handler, start, start.offset, progress, moved)
+
+    def _is_there(self, source: TopicPartition) -> bool:
+        """Whether its topic has the partition, as far as is known."""
+        return source.partition in (self._consumer.partitions_for_topic(source.topic) or ())
 
     def _note_absent(self, absent: set[TopicPartition]) -> None:
         """Leaves partitions alone that the topic has not, until it has them."""

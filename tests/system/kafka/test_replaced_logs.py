@@ -22,6 +22,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from stream.processes.roles import RoleProcess
 from stream.sources.messages import Message
 from tests.patience import PATIENCE, until
+from tests.system.brokers import APACHE, BROKERS
 from tests.system.conftest import Cluster
 from tests.system.roles.test_forecaster import snapshot_values
 from tests.system.tracker_log import (
@@ -221,10 +222,13 @@ async def test_records_that_are_removed_before_they_are_read_are_counted_and_tol
             await send(cluster, log[1_000:HALF], 1_000)
             await remove(cluster, before=gone)
         await tracked(cluster, HALF)
-        whole = snapshots_in([*log[:1_000], *left])
+        # One that stands still may have been sent the next records before they were removed.
+        told = re.findall(rf"records (\d+) to {gone - 1} are gone", at.role.log.read_text())
+        read = int(told[0])
+        assert 1_000 <= read < gone
+        whole = snapshots_in([*log[:read], *left])
         assert await said(cluster, whole) == whole
-        assert noticed(at.role) == gone - 1_000
-        assert f"records 1000 to {gone - 1} are gone" in at.role.log.read_text()
+        assert noticed(at.role) == gone - read
         cluster.stop(at.role)
         heir = cluster.start("tracker")
         await send(cluster, log[HALF : HALF + 1], HALF)
@@ -287,6 +291,10 @@ async def test_a_model_role_reads_a_topic_that_is_made_anew_from_its_beginning(
             await make_anew(cluster, CASCADE_SNAPSHOTS)
             await cluster.publish(CASCADE_SNAPSHOTS, new)
         await forecast(*(key for key, _ in new))
+        if moment == "is down" and BROKERS.kind == APACHE:
+            # Its offsets went with the topic, and one that begins knows no other log.
+            assert noticed(at.role) == 0
+            return
         await until(lambda: noticed(at.role) == 1, "it is told once")
         assert "another one than that which was read up to offset 30" in at.role.log.read_text()
 

@@ -29,11 +29,11 @@ async def test_what_was_fetched_and_not_committed_is_read_again_from_the_first_r
     async with consumer:
         consumer.assign([source])
         assert [(await consumer.getone()).value for _ in range(3)] == [b"0", b"1", b"2"]
-        assert await resume(consumer, cluster.settings, notices) == {source: Point(0)}
+        assert await resume(consumer, cluster.settings, notices, {}) == {source: Point(0)}
         assert (await consumer.getone()).value == b"0"
         await consumer.commit({source: 0})
-        assert await resume(consumer, cluster.settings, notices) == {source: Point(0)}
+        assert await resume(consumer, cluster.settings, notices, {}) == {source: Point(0)}
         assert (await consumer.getone()).value == b"0"
         await consumer.commit({source: 2})
-        assert await resume(consumer, cluster.settings, notices) == {source: Point(2)}
+        assert await resume(consumer, cluster.settings, notices, {}) == {source: Point(2)}
         assert (await consumer.getone()).value == b"2"
