@@ -127,7 +127,9 @@ def test_a_failed_installation_is_said_and_is_no_failure(tmp_path: Path) -> None
 def test_a_package_that_is_not_known_is_refused_with_those_that_are(tmp_path: Path) -> None:
     done = packages(tmp_path, "kcat", "apache2")
     assert done.returncode == 2
-    assert "unknown package 'apache2'; known are chromium, default-jre-headless, kcat" in done.stderr
+    assert (
+        "unknown package 'apache2'; known are chromium, default-jre-headless, kcat" in done.stderr
+    )
 
 
 def test_a_command_that_takes_its_time_is_told_of(tmp_path: Path) -> None:

@@ -610,9 +610,10 @@ async def play(
     workers: Mapping[str, int],
     settings: Settings = SETTINGS,
     seed: int = 0,
+    brokers: int = 1,
 ) -> Played:
     """Plays a scenario with so many workers of each role."""
-    async with opened(settings, folder, seed) as stage:
+    async with opened(settings, folder, seed, brokers) as stage:
         for role, count in workers.items():
             for instance in range(count):
                 stage.start(role, str(instance))

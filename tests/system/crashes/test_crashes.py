@@ -32,11 +32,16 @@ pytestmark = pytest.mark.system
 
 
 async def same_as_undisturbed(
-    steps: Sequence[Step], folder: Path, roles: Sequence[str], workers: int = 1
+    steps: Sequence[Step],
+    folder: Path,
+    roles: Sequence[str],
+    workers: int = 1,
+    brokers: int = 1,
 ) -> Played:
     """Plays a scenario, holds it against the undisturbed run, and says what came of it."""
     log = SentLog(simulated(seed=7), seed=7)
-    played = await play(steps, log, folder / "disturbed", dict.fromkeys(roles, workers), seed=7)
+    each = dict.fromkeys(roles, workers)
+    played = await play(steps, log, folder / "disturbed", each, seed=7, brokers=brokers)
     plain = await undisturbed(played, folder / "undisturbed", roles)
     told = differences(played.held, plain.held)
     assert {kind: wrong[:SHOWN] for kind, wrong in told.items() if wrong} == {}
