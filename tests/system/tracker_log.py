@@ -23,6 +23,9 @@ from topics.records import CascadeSnapshot
 
 EVENTS = 12_000
 INPUT = (SOCIAL_EVENTS, EDGE_REQUESTS)
+# A topic's settings so that messages keep the stamps they come with, however far ahead: what is
+# more than an hour ahead Kafka would not take.
+BY_SENDERS = {STAMPED_BY: "CreateTime", "message.timestamp.after.max.ms": str((1 << 63) - 1)}
 
 
 def simulated(count: int = EVENTS) -> list[Message]:
@@ -60,9 +63,7 @@ async def cluster_of(folder: Path, **settings: Any) -> AsyncIterator[Cluster]:
 async def stamped_by_senders(settings: Settings, topics: Iterable[Topic] = INPUT) -> None:
     """Makes the broker keep the stamps that messages of these topics come with."""
     wanted = [
-        ConfigResource(
-            ConfigResourceType.TOPIC, topic.name, topic.configs() | {STAMPED_BY: "CreateTime"}
-        )
+        ConfigResource(ConfigResourceType.TOPIC, topic.name, topic.configs() | BY_SENDERS)
         for topic in topics
     ]
     admin = await connect_admin(settings)

@@ -48,13 +48,12 @@ from tests.system.crashes.scenario import (
 )
 from tests.system.crashes.sent_log import SentLog
 from tests.system.environment import environment
-from tests.system.tracker_log import stamped_by_senders
+from tests.system.tracker_log import BY_SENDERS, stamped_by_senders
 from topics.catalogue import (
     CATALOGUE,
     EDGE_REQUESTS,
     FORECAST_SCORES,
     SOCIAL_EVENTS,
-    STAMPED_BY,
 )
 
 log = logging.getLogger(__name__)
@@ -372,7 +371,7 @@ class Stage:
         await senders.stop()  # they number what they send, and would go on with the old log's
         admin = await self._connected()
         self._past_offsets += sum((await self.ends([SOCIAL_EVENTS.name])).values())
-        configs = SOCIAL_EVENTS.configs() | {STAMPED_BY: "CreateTime"}
+        configs = SOCIAL_EVENTS.configs() | BY_SENDERS
         anew = NewTopic(
             SOCIAL_EVENTS.name, self.settings.partitions, self.settings.replication,
             topic_configs=configs,
