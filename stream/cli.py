@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from models.extras import needed
 from stream import settings as settings_module
+from stream.commands import acls as acls_command
 from stream.commands import contract as contract_command
 from stream.commands import dead_letters, traffic
 from stream.commands import settings as settings_command
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(no_args_is_help=True, help="The topics on the broker.")
 app.add_typer(topics_app, name="topics")
+topics_app.command("acls")(acls_command.topics_acls)
 app.add_typer(dead_letters.dead_letters_app, name="dead-letters")
 app.add_typer(traffic.replay_app, name="replay")
 app.command("simulate")(traffic.simulate)
@@ -319,5 +321,17 @@ def main() -> None:
         with needed(f"this command ({' '.join(sys.argv[1:3])}) trains or evaluates models"):
             app()
     except (TidecastError, OSError) as error:
-        console.print(f"{type(error).__name__}: {error}", style="red", markup=False)
-        sys.exit(1)
+        _end(f"{type(error).__name__}: {error}")
+    except Exception as error:
+        # A broker may refuse any request; who has asked none need not wait for this import.
+        from stream.kafka.authorization import worded
+
+        refusal = worded(_settings(), error)
+        if refusal is None:
+            raise
+        _end(refusal)
+
+
+def _end(message: str) -> NoReturn:
+    console.print(message, style="red", markup=False)
+    sys.exit(1)

@@ -34,6 +34,9 @@ EVERYWHERE = {"--kafka"}
 # Run here, as they stand, against a broker that has the topics; with the code they end with.
 RUN_HERE: dict[str, int] = {
     "topics create": 0,
+    "topics acls": 0,
+    "topics acls --json": 0,
+    "topics acls --commands": 0,
     "settings": 0,
     "settings --json": 0,
     "settings --markdown": 0,

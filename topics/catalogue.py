@@ -146,7 +146,7 @@ MODEL_UPDATES = Topic(
 )  # fmt: skip
 DEAD_LETTERS = Topic(
     "dead.letters", "key of the original message", msgspec.Raw, "json", "delete", 30 * DAY,
-    ("all roles",), ("operators",),
+    ("tracker", "historian", "forecaster", "ranker", "scorer"), ("operators",),
     "The original bytes of what could not be used. Headers: topic, partition, offset, timestamp "
     "(milliseconds), role, error (class), message (what is wrong and what to do) and traceparent; "
     "and of what was sent back before and failed again, redriven (how often) and redriven_from "

@@ -5,5 +5,6 @@ deployed. For tests, for benchmarks, and for people: `make kafka`.
 
     artefacts    Kafka's jars, fetched once and kept
     properties   what docker-compose.yml says, as a broker takes it
+    programs     Kafka's own, such as kafka-acls.sh
     broker       one broker, or three, each a process
 """

@@ -3,6 +3,7 @@
     make kafka                                 one broker at 127.0.0.1:9092
     make kafka ARGS="--brokers 3"              three, that hold each record three times
     make kafka ARGS="--folder kafka"           keeps what it holds in a folder, and goes on with it
+    make kafka ARGS="--programs kafka/bin"     Kafka's own programs instead, for the PATH
 
 Then, in another terminal: `tidecast up --kafka 127.0.0.1:9092`.
 """
@@ -19,6 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
+from deploy.apache_kafka import programs
 from deploy.apache_kafka.artefacts import version
 from deploy.apache_kafka.broker import Broker, running
 from topics.errors import TidecastError
@@ -38,9 +40,14 @@ def main() -> None:
         "--port", type=int, default=9092, help="of the first for clients; the others' follow"
     )
     parser.add_argument("--folder", type=Path, help="for their logs; default: gone at the end")
+    parser.add_argument("--programs", type=Path, help="write kafka-acls.sh and its like, and end")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        if options.programs:
+            programs.write(options.programs.resolve())
+            print(f"written: {', '.join(programs.PROGRAMS)}")
+            return
         with ExitStack() as stack:
             folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
             print(f"Apache Kafka {version()}: starting {options.brokers} of it", flush=True)

@@ -21,6 +21,8 @@ POM = Path(__file__).with_name("pom.xml")
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 _FETCH_SECONDS = 900.0
 _JAVA = 17  # the oldest that brokers of this version run on
+# What lives for minutes gains nothing by a compiler that takes as long to warm up.
+SHORT_LIVED = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 
 
 class UnavailableError(TidecastError):

@@ -21,8 +21,6 @@ CLIENTS = "HOST"
 _START_SECONDS = 180.0  # a busy machine takes its time
 _STOP_SECONDS = 60.0  # as Compose gives it
 _TAIL = 12
-# A broker that lives for minutes gains nothing by a compiler that takes as long to warm up.
-_SHORT_LIVED = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 
 
 @dataclass(eq=False)
@@ -175,10 +173,10 @@ def _formatted(
         "--ignore-formatted", *format_with,
     ]  # fmt: skip
     done = subprocess.run(
-        artefacts.java("kafka.tools.StorageTool", told, _SHORT_LIVED),
+        artefacts.java("kafka.tools.StorageTool", told, artefacts.SHORT_LIVED),
         capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode != 0:
         raise BrokerError(f"Apache Kafka could not format {node.folder}: {done.stderr.strip()}")
-    options = [*properties.compose().heap, *_SHORT_LIVED]
+    options = [*properties.compose().heap, *artefacts.SHORT_LIVED]
     return Broker(node, options, node.folder.with_suffix(".log"), settings)

@@ -6,9 +6,20 @@ Modules:
     traffic: `tidecast replay` and `tidecast simulate`
     models: `tidecast train`, `evaluate` and `models`
     dead_letters: `tidecast dead-letters`
+    acls: `tidecast topics acls`
     contract: `tidecast contract`
     settings: `tidecast settings`
     checks: files and folders of a command, looked at before it begins to work
 """
 
-__all__ = ["broker", "checks", "contract", "dead_letters", "models", "settings", "traffic", "up"]
+__all__ = [
+    "acls",
+    "broker",
+    "checks",
+    "contract",
+    "dead_letters",
+    "models",
+    "settings",
+    "traffic",
+    "up",
+]

@@ -9,9 +9,16 @@ from typing import Any, Literal
 
 from aiokafka.errors import KafkaError
 
-from stream.doctor.input import found_on_topics
+from stream.doctor.input import LOOKED_AT, found_on_topics
 from stream.http.access import AccessError, access, is_loopback
-from stream.kafka.broker import MESSAGE_LIMIT, BrokerError, configured, describe
+from stream.kafka.broker import (
+    MESSAGE_LIMIT,
+    BrokerError,
+    NotAllowedError,
+    absent,
+    configured,
+    describe,
+)
 from stream.kafka.security import KafkaSecurityError, on_loopback, shown
 from stream.kafka.wire.unpacking import CodecError, check_codecs
 from stream.secret import SecretError
@@ -50,13 +57,7 @@ async def _examine_broker(settings: Settings) -> list[Finding]:
     findings = [Finding("ok", f"a broker answers at {settings.kafka}"), _examine_security(settings)]
     missing = [name for name in CATALOGUE if name not in described]
     if missing:
-        findings.append(
-            Finding(
-                "wrong",
-                f"topics are missing: {', '.join(missing)}",
-                f"tidecast topics create --kafka {settings.kafka}",
-            )
-        )
+        findings.append(await _examine_missing(settings, missing))
     findings += _examine_partitions(settings, described, missing)
     findings += await _examine_sizes(settings, described)
     try:
@@ -64,6 +65,17 @@ async def _examine_broker(settings: Settings) -> list[Finding]:
     except CodecError as error:
         return [*findings, Finding("wrong", str(error))]
     return findings + await _examine_input(settings, described)
+
+
+async def _examine_missing(settings: Settings, missing: list[str]) -> Finding:
+    error = await absent(settings, missing)
+    if isinstance(error, NotAllowedError):
+        return Finding("wrong", str(error), "tidecast topics acls --party doctor --commands")
+    return Finding(
+        "wrong",
+        f"topics are missing: {', '.join(missing)}",
+        f"tidecast topics create --kafka {settings.kafka}",
+    )
 
 
 def _examine_security(settings: Settings) -> Finding:
@@ -142,6 +154,8 @@ async def _examine_sizes(settings: Settings, there: Iterable[str]) -> list[Findi
 
 async def _examine_input(settings: Settings, described: Mapping[str, Any]) -> list[Finding]:
     found = await found_on_topics(settings, described)
+    if not found and not described.keys() >= LOOKED_AT:
+        return []  # a topic that is not there, or not for us to see, shows nothing
     if not found:
         return [Finding("ok", "roles noticed nothing lately, and messages have the keys they need")]
     return [Finding("warning", what, to_do) for what, to_do in found]

@@ -21,6 +21,8 @@ from topics.codecs import DecodeError
 from topics.records import RoleNotice
 
 INPUTS = (SOCIAL_EVENTS, EDGE_REQUESTS)
+# The topics by what is on which anything is found.
+LOOKED_AT = {ROLE_NOTICES.name, *(topic.name for topic in INPUTS)}
 _NEWEST = 500  # messages of a partition that are looked at
 _NOTICES = 10_000  # the newest; a key has one every few seconds at most
 _SECONDS = 20.0
@@ -149,4 +151,4 @@ async def _or_why_not(finding: Awaitable[list[Found]], topic: Topic) -> list[Fou
     try:
         return await finding
     except (KafkaError, BrokerError) as error:
-        return [(f"{topic.name}: its newest messages cannot be read ({error})", "")]
+        return [(f"{topic.name}: it cannot be looked at ({error})", "")]

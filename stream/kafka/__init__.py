@@ -3,6 +3,8 @@
 Modules:
     security: how every client connects
     oauth: tokens for SASL OAUTHBEARER
+    authorization: what a broker does not allow, in words
+    acls: who may do what on the brokers
     broker: topics made, described and looked for
     reader: where every consumer is made
     wire: fetched bytes as records
@@ -21,7 +23,9 @@ Modules:
 """
 
 __all__ = [
+    "acls",
     "all_to_one",
+    "authorization",
     "broker",
     "follow",
     "groups",

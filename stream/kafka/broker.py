@@ -3,6 +3,7 @@
 BrokerError(TidecastError)         the broker refused; says what to do
   BrokerAwayError(BrokerError)     nobody answers, which may pass by itself
   TopicsMissingError(BrokerError)  topics are not there, or not yet
+  NotAllowedError(BrokerError)     it knows us, and does not allow us what we ask, or not yet
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -21,13 +22,15 @@ from aiokafka.errors import (
     KafkaError,
     KafkaTimeoutError,
     TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
     for_code,
 )
 
+from stream.kafka.authorization import TO_DO, refused, who
 from stream.kafka.security import connection, why_not
 from stream.processes import starting
 from stream.settings import Settings
-from topics.catalogue import CATALOGUE, DEAD_LETTERS, Topic
+from topics.catalogue import CATALOGUE, Topic
 from topics.errors import TidecastError
 
 log = logging.getLogger(__name__)
@@ -50,6 +53,17 @@ class BrokerAwayError(BrokerError):
 
 class TopicsMissingError(BrokerError):
     """Topics are not there, or not yet."""
+
+
+class NotAllowedError(BrokerError):
+    """The broker knows us, and does not allow us what we ask, or not yet."""
+
+
+_AWAITED = {
+    BrokerAwayError: "the broker",
+    TopicsMissingError: "the topics",
+    NotAllowedError: "the rights to its topics",
+}
 
 
 def may_pass(error: KafkaError) -> bool:
@@ -76,26 +90,43 @@ async def create_topics(settings: Settings, bounded: bool = False) -> list[str]:
         response = await admin.create_topics(
             [_new_topic(topic, settings, bounded) for topic in missing]
         )
-        for name, code, *message in response.topic_errors:
-            if code not in (0, TopicAlreadyExistsError.errno):
-                raise BrokerError(
-                    f"topic {name!r} was refused: {for_code(code).__name__} {message}"
-                )
-        await _await_leaders(admin, [topic.name for topic in missing])
+        refusals = {
+            name: for_code(code)(*message)
+            for name, code, *message in response.topic_errors
+            if code not in (0, TopicAlreadyExistsError.errno)
+        }
+        if refusals:
+            raise _not_made(settings, refusals)
+        await _await_leaders(admin, settings, [topic.name for topic in missing])
     finally:
         await admin.close()
     return [topic.name for topic in missing]
 
 
-async def _await_leaders(admin: AIOKafkaAdminClient, topics: list[str]) -> None:
+def _not_made(settings: Settings, refusals: Mapping[str, KafkaError]) -> BrokerError:
+    """Why a broker did not make topics."""
+    if all(isinstance(error, TopicAuthorizationFailedError) for error in refusals.values()):
+        return NotAllowedError(
+            f"{settings.kafka} does not allow {who(settings)} to create "
+            f"{', '.join(sorted(refusals))}; {TO_DO}"
+        )
+    told = "; ".join(f"{name}: {error}" for name, error in sorted(refusals.items()))
+    return BrokerError(f"topics were refused: {told}")
+
+
+async def _await_leaders(admin: AIOKafkaAdminClient, settings: Settings, topics: list[str]) -> None:
     """Returns once each partition of new topics has a leader.
 
     Raises:
+        NotAllowedError: they are not for us to see.
         BrokerError: one has none in `_LEADER_SECONDS`.
     """
     deadline = time.monotonic() + _LEADER_SECONDS
     while topics:
         described = await admin.describe_topics(topics)
+        hidden = [topic["topic"] for topic in described if _is_hidden(topic)]
+        if hidden:
+            raise _hidden(settings, hidden)
         without = [topic["topic"] for topic in described if not _is_led(topic)]
         if not without:
             return
@@ -105,6 +136,17 @@ async def _await_leaders(admin: AIOKafkaAdminClient, topics: list[str]) -> None:
                 "after they were made; see whether enough brokers are up"
             )
         await asyncio.sleep(_FIRST_SECONDS)
+
+
+def _is_hidden(described: dict[str, Any]) -> bool:
+    return bool(described["error_code"] == TopicAuthorizationFailedError.errno)
+
+
+def _hidden(settings: Settings, topics: Iterable[str]) -> NotAllowedError:
+    return NotAllowedError(
+        f"{settings.kafka} does not allow {who(settings)} to see {', '.join(sorted(topics))}, or "
+        f"has no such topics, which it would not tell either; {TO_DO}"
+    )
 
 
 def _is_led(described: dict[str, Any]) -> bool:
@@ -149,22 +191,18 @@ async def check_role(settings: Settings, role: str) -> None:
     Raises:
         BrokerError: it does not, or has not, for as long as `broker_patience`; says what to do.
     """
-    needed = {
-        topic.name
-        for topic in CATALOGUE.values()
-        if role in topic.readers + topic.writers or topic is DEAD_LETTERS
-    }
+    needed = {topic.name for topic in CATALOGUE.values() if role in topic.readers + topic.writers}
     await await_topics(settings, needed, role)
 
 
 async def await_topics(settings: Settings, topics: Iterable[str], who: str) -> list[TopicPartition]:
-    """The partitions of topics, once the broker answers and has them all.
+    """The partitions of topics, once the broker answers, has them all and lets us see them.
 
     It is waited for, as long as `broker_patience` says: who starts a broker and what reads from it
-    together need not know which is up first.
+    together, or sets what is allowed, need not know which is up first.
 
     Raises:
-        BrokerError: it does not answer, or has not made them, in that time; says what to do.
+        BrokerError: it does not, in that time; says what to do.
     """
     wanted = set(topics)
     deadline = time.monotonic() + settings.broker_patience
@@ -172,11 +210,10 @@ async def await_topics(settings: Settings, topics: Iterable[str], who: str) -> l
     while True:
         try:
             return await partitions(settings, wanted)
-        except (BrokerAwayError, TopicsMissingError) as error:
+        except (BrokerAwayError, TopicsMissingError, NotAllowedError) as error:
             if time.monotonic() > deadline:
                 raise
-            is_away = isinstance(error, BrokerAwayError)
-            starting.tell("waiting for the broker" if is_away else "waiting for the topics")
+            starting.tell(f"waiting for {_AWAITED[type(error)]}")
             log.warning("%s; the %s waits", error, who)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _RETRY_SECONDS)
@@ -187,21 +224,38 @@ async def partitions(settings: Settings, topics: Iterable[str]) -> list[TopicPar
 
     Raises:
         TopicsMissingError: a topic does not exist.
+        NotAllowedError: it does not exist, or is not for us to see: the broker does not tell which.
         BrokerError: no broker answers.
     """
     wanted = sorted(set(topics))
     described = await describe(settings, wanted)
     missing = [topic for topic in wanted if topic not in described]
     if missing:
-        raise TopicsMissingError(
-            f"topics are missing on {settings.kafka}: {', '.join(missing)}; create them with "
-            "`tidecast topics create`"
-        )
+        raise await absent(settings, missing)
     return [
         TopicPartition(topic, number)
         for topic in wanted
         for number in range(len(described[topic]["partitions"]))
     ]
+
+
+async def absent(settings: Settings, topics: Iterable[str]) -> BrokerError:
+    """Why topics are not among those that a broker tells of.
+
+    Raises:
+        BrokerError: no broker answers.
+    """
+    admin = await connect_admin(settings)
+    try:
+        hidden = await refused(admin, topics)
+    finally:
+        await admin.close()
+    if hidden:
+        return _hidden(settings, hidden)
+    return TopicsMissingError(
+        f"topics are missing on {settings.kafka}: {', '.join(topics)}; create them with "
+        "`tidecast topics create`"
+    )
 
 
 async def describe(settings: Settings, topics: Iterable[str]) -> dict[str, Any]:
@@ -224,6 +278,7 @@ async def configured(settings: Settings, topics: Iterable[str], name: str) -> di
     """A configuration entry of topics that exist; without those of which the broker does not tell.
 
     Raises:
+        NotAllowedError: we may not ask about some of them.
         BrokerError: no broker answers.
         KafkaError: it stopped answering.
     """
@@ -233,10 +288,18 @@ async def configured(settings: Settings, topics: Iterable[str], name: str) -> di
         answers = await admin.describe_configs(asked)
     finally:
         await admin.close()
+    resources = [resource for answer in answers for resource in answer.resources]
+    hidden = sorted(
+        topic for code, _, _, topic, _ in resources if code == TopicAuthorizationFailedError.errno
+    )
+    if hidden:
+        raise NotAllowedError(
+            f"{settings.kafka} does not allow {who(settings)} to see the configuration of "
+            f"{', '.join(hidden)}; {TO_DO}"
+        )
     return {
         topic: value
-        for answer in answers
-        for _, _, _, topic, entries in answer.resources
+        for _, _, _, topic, entries in resources
         for entry, value, *_ in entries
         if entry == name and value is not None
     }

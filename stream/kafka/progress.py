@@ -20,9 +20,12 @@ from stream.settings import Settings
 from topics.catalogue import (
     CASCADE_OUTCOMES,
     CASCADE_SNAPSHOTS,
+    CATALOGUE,
+    DEAD_LETTERS,
     EDGE_REQUESTS,
     EDGE_WINDOWS,
     POPULARITY_FORECASTS,
+    ROLE_NOTICES,
     SHADOW_FORECASTS,
     SOCIAL_EVENTS,
 )
@@ -35,6 +38,14 @@ READS = {
     "ranker": (EDGE_WINDOWS.name,),
     "scorer": (POPULARITY_FORECASTS.name, SHADOW_FORECASTS.name, CASCADE_OUTCOMES.name),
 }
+# All of that: what is in it may become a dead letter, and be sent back to it.
+WORKED_OFF = tuple(topic for read in READS.values() for topic in read)
+# What they write by batches: what is too large for it may become a dead letter, and be sent back.
+WRITTEN = tuple(
+    name
+    for name, topic in CATALOGUE.items()
+    if READS.keys() & set(topic.writers) and topic not in (DEAD_LETTERS, ROLE_NOTICES)
+)
 
 
 @dataclass(frozen=True)

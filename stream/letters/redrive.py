@@ -23,6 +23,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaProducer
 
 from stream.kafka import broker
+from stream.kafka.progress import READS, WORKED_OFF, WRITTEN
 from stream.kafka.security import connection
 from stream.kafka.wire.batches import UNKNOWN_CODEC, UNREADABLE
 from stream.letters import reading as letters
@@ -80,15 +81,13 @@ def objection(letter: Letter, settings: Settings, now: float) -> Objection | Non
     Args:
         settings: what the roles run with; `event_bytes` and `clock_skew` decide here too.
     """
-    topic = CATALOGUE.get(letter.topic)
-    if topic is not None and letter.error == TOO_LARGE and letter.role in topic.writers:
+    if letter.error == TOO_LARGE and letter.topic in WRITTEN:
         if letter.is_cut:
             return _CUT
         return Objection("its topic did not take it then, and has newer ones by now")
-    if topic is None or letter.role not in topic.readers:
-        return Objection(
-            "its headers name no topic of the catalogue with a role that reads it", True
-        )
+    if letter.topic not in READS.get(letter.role, ()):
+        return Objection("its headers name no topic with a role that works it off", True)
+    topic = CATALOGUE[letter.topic]
     if letter.error in (UNREADABLE, UNKNOWN_CODEC):
         return Objection(
             "it is a batch that could not be read, not a message: send again what was in it", True
@@ -149,8 +148,9 @@ async def redrive(
         BrokerError: no broker answers, or a topic is missing.
         KafkaError: the broker refused a message; what was sent before is noted.
     """
-    counts = Counter(source.topic for source in await broker.partitions(settings, CATALOGUE))
-    takes = await broker.configured(settings, CATALOGUE, broker.MESSAGE_LIMIT)
+    goes_to = {*WORKED_OFF, *WRITTEN}
+    counts = Counter(source.topic for source in await broker.partitions(settings, goes_to))
+    takes = await broker.configured(settings, goes_to, broker.MESSAGE_LIMIT)
     within = await letters.bounds(settings)
     already = await letters.redriven_places(settings)
     begin(sum(end - first for first, end in within.values()))

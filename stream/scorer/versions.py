@@ -8,7 +8,7 @@ VersionError(TidecastError)
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,10 +24,9 @@ from stream.scorer.quality import Figures, Kind, figures, kind_of, row_of
 from stream.serving import rankers as ranking_model
 from stream.serving.loading import describe, folder_of, load_update, verified_folder
 from stream.settings import Settings
-from stream.workers.heartbeats import parted
 from topics.catalogue import FORECAST_SCORES, MODEL_UPDATES, POPULARITY_FORECASTS, Topic
+from topics.codecs import DecodeError
 from topics.errors import TidecastError
-from topics.heartbeat import is_heartbeat
 from topics.records import ForecastScore, ModelUpdate, PopularityForecast
 
 # Messages of each partition in which the served version is looked for; when there is no traffic
@@ -60,8 +59,7 @@ async def latest_update(settings: Settings, name: str) -> ModelUpdate | None:
     found: list[ModelUpdate] = []
 
     def take_in(records: Sequence[ConsumerRecord]) -> None:
-        updates = (MODEL_UPDATES.codec.decode(r.value) for r in records if r.value is not None)
-        found.extend(update for update in updates if update.name == name)
+        found.extend(u for u in _decoded(MODEL_UPDATES, records) if u.name == name)
 
     await reread_here(settings, MODEL_UPDATES, 0, 0, END, take_in)
     return found[-1] if found else None
@@ -74,15 +72,23 @@ async def served_version(settings: Settings, name: str) -> str | None:
         BrokerError: no broker answers, or the topic is missing.
     """
     newest: PopularityForecast | None = None
-    async for record in _tail(settings, POPULARITY_FORECASTS):
-        if is_heartbeat(record):
-            continue
-        forecast = POPULARITY_FORECASTS.codec.decode(record.value)
+    async for forecast in _tail(settings, POPULARITY_FORECASTS):
         if forecast.model != name or forecast.degraded:
             continue
         if newest is None or forecast.produced_at > newest.produced_at:
             newest = forecast
     return None if newest is None else newest.model_version
+
+
+def _decoded(topic: Topic, messages: Iterable[ConsumerRecord]) -> Iterator[Any]:
+    """The records in messages; of what is none, whoever works the topic off tells."""
+    for message in messages:
+        if message.value is None:
+            continue  # a heartbeat, or a record that was taken back
+        try:
+            yield topic.codec.decode(message.value)
+        except DecodeError:
+            continue
 
 
 async def _tail(settings: Settings, topic: Topic) -> Any:
@@ -95,8 +101,8 @@ async def _tail(settings: Settings, topic: Topic) -> Any:
         for source in partitions:
             consumer.seek(source, max(begins[source], ends[source] - _RECENT))
         while any([await consumer.position(source) < ends[source] for source in partitions]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                for record in records:
+            for messages in (await consumer.getmany(timeout_ms=200)).values():
+                for record in _decoded(topic, messages):
                     yield record
 
 
@@ -170,8 +176,7 @@ async def read_scores(settings: Settings) -> list[ForecastScore]:
     found: dict[tuple[str, float], ForecastScore] = {}
 
     def take_in(records: Sequence[ConsumerRecord]) -> None:
-        for record in parted(records)[0]:
-            score = FORECAST_SCORES.codec.decode(record.value)
+        for score in _decoded(FORECAST_SCORES, records):
             found[score.forecast_id, score.horizon] = score
 
     for source in await broker.partitions(settings, [FORECAST_SCORES.name]):

@@ -21,7 +21,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from stream.kafka.broker import BrokerError
+from stream.kafka.broker import BrokerError, absent
 from stream.kafka.partitions import partition_hash
 from stream.kafka.security import connection, why_not
 from stream.settings import Settings
@@ -90,10 +90,7 @@ async def connect(settings: Settings, topics: Iterable[str]) -> AIOKafkaProducer
     missing = sorted(set(topics) - known)
     if missing:
         await producer.stop()
-        raise BrokerError(
-            f"the broker at {settings.kafka} has no topic {' or '.join(missing)}; "
-            f"create it with `tidecast topics create --kafka {settings.kafka}`"
-        )
+        raise await absent(settings, missing)
     return producer
 
 

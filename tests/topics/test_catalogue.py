@@ -20,9 +20,7 @@ from topics.contract import OUTSIDE, records
 from topics.records import Record
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLES = {
-    "tracker", "historian", "forecaster", "ranker", "scorer", "gateway", "heart", "all roles",
-}  # fmt: skip
+ROLES = {"tracker", "historian", "forecaster", "ranker", "scorer", "gateway", "heart"}
 TOPICS = pytest.mark.parametrize("any_topic", CATALOGUE.values(), ids=list(CATALOGUE))
 
 

@@ -68,6 +68,8 @@ async def test_a_version_is_promoted_when_it_is_better_and_rolled_back(
 
     with pytest.raises(NoWayBackError, match="no version of seismic was published"):
         await asyncio.to_thread(rollback, "seismic", kafka)
+    for topic in (POPULARITY_FORECASTS, FORECAST_SCORES):
+        await cluster.publish(topic, [("odd", b"none of ours"), ("odd", None)])
     await cluster.publish(POPULARITY_FORECASTS, [forecast("3", 1.0), forecast("1", 2.0)])
     with pytest.raises(NotBetterError, match="seismic 2 has no score on outcomes that seismic 1"):
         await promoted("2")

@@ -1,0 +1,41 @@
+"""Refusals in words; which topics a broker hides, tests/system/kafka/test_acls.py asks one."""
+
+import pytest
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+
+from stream.kafka.authorization import worded
+from stream.settings import Settings
+
+OURS = Settings(kafka_username="tracker")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (TopicAuthorizationFailedError("a.b"), "(topic: a.b)"),
+        (TopicAuthorizationFailedError({"c.d", "a.b"}), "(topic: a.b, c.d)"),
+        (TopicAuthorizationFailedError(), "(topic)"),
+        (GroupAuthorizationFailedError("g"), "(consumer group: g)"),
+        (ClusterAuthorizationFailedError(), "(cluster)"),
+    ],
+)
+def test_what_is_not_allowed_is_told_with_what_to_do(error, told):
+    found = worded(OURS, error)
+    assert "do not allow 'tracker' what this needs " + told in found
+    assert "tidecast topics acls" in found
+
+
+def test_who_we_are_as_far_as_we_know():
+    error = GroupAuthorizationFailedError("g")
+    assert "the owner of kafka_cert_file" in worded(Settings(kafka_cert_file="a"), error)
+    assert "allow us" in worded(Settings(), error)
+
+
+def test_another_error_is_another_matter():
+    assert worded(OURS, UnknownTopicOrPartitionError()) is None
+    assert worded(OURS, ValueError()) is None
