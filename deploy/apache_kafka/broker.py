@@ -47,6 +47,8 @@ class Broker:
 
     def start(self) -> None:
         """Starts it, its log going on where it was; `wait` sees it answer."""
+        if self.process is not None:
+            self.process.wait()  # the folder is its, until it is gone
         with self.log.open("ab") as sink:
             self.process = Child(
                 artefacts.java("kafka.Kafka", [str(self._settings)], self.options),

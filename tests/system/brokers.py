@@ -45,6 +45,9 @@ class Broker(Protocol):
     def start(self) -> None:
         """Starts it again, with what it had on disk."""
 
+    def wait(self) -> None:
+        """Returns once it answers."""
+
 
 @dataclass(frozen=True)
 class _Embedded:
@@ -60,6 +63,9 @@ class _Embedded:
 
     def start(self) -> None:
         raise NotImplementedError("the embedded broker keeps what it has in memory")
+
+    def wait(self) -> None:
+        raise NotImplementedError("the embedded broker is not started again")
 
 
 @dataclass(frozen=True)
