@@ -20,6 +20,7 @@ from stream.kafka.broker import connect_admin
 from stream.local.embedded import embedded
 from stream.processes.children import Child
 from stream.settings import Settings
+from tests.patience import until
 
 EMBEDDED, APACHE = "embedded", "apache"
 
@@ -148,10 +149,18 @@ def _in_a_thread(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _clear(settings: Settings) -> None:
+    """Deletes all topics, and returns once the broker names none: it hears of it a moment later."""
     admin = await connect_admin(settings)
+
+    async def left() -> list[str]:
+        return [name for name in await admin.list_topics() if not name.startswith("__")]
+
+    async def none_are_left() -> bool:
+        return not await left()
+
     try:
-        topics = [name for name in await admin.list_topics() if not name.startswith("__")]
-        if topics:
+        if topics := await left():
             await admin.delete_topics(topics)
+            await until(none_are_left, "the topics to be gone")
     finally:
         await admin.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from stream.kafka.broker import connect_admin, create_topics
@@ -60,8 +61,25 @@ async def cluster_of(folder: Path, **settings: Any) -> AsyncIterator[Cluster]:
             cluster.close()
 
 
+async def create_stamped_by_senders(settings: Settings) -> None:
+    """Makes the input topics so that messages keep their senders' stamps, from the first one on."""
+    made = [
+        NewTopic(
+            topic.name, settings.partitions, settings.replication,
+            topic_configs=topic.configs() | BY_SENDERS,
+        )
+        for topic in INPUT
+    ]  # fmt: skip
+    admin = await connect_admin(settings)
+    await admin.create_topics(made)
+    await admin.close()
+
+
 async def stamped_by_senders(settings: Settings, topics: Iterable[Topic] = INPUT) -> None:
-    """Makes the broker keep the stamps that messages of these topics come with."""
+    """Makes the broker keep the stamps that messages of these topics come with.
+
+    A broker may come to it a moment later: what is sent at once may be stamped by it yet.
+    """
     wanted = [
         ConfigResource(ConfigResourceType.TOPIC, topic.name, topic.configs() | BY_SENDERS)
         for topic in topics
