@@ -48,7 +48,7 @@ from tests.system.crashes.scenario import (
 )
 from tests.system.crashes.sent_log import SentLog
 from tests.system.environment import environment
-from tests.system.tracker_log import BY_SENDERS, stamped_by_senders
+from tests.system.tracker_log import BY_SENDERS, create_stamped_by_senders
 from topics.catalogue import (
     CATALOGUE,
     EDGE_REQUESTS,
@@ -554,8 +554,8 @@ async def opened(
         settings = settings.having(
             kafka=own.address, data_dir=folder, checkpoint_url=checkpoints, replication=brokers
         )
+        await create_stamped_by_senders(settings)  # so that a second run can have the same stamps
         await create_topics(settings)
-        await stamped_by_senders(settings)  # so that the second run can have the same stamps
         stage = Stage(settings, folder, own.brokers, seed)
         supervisor = asyncio.create_task(stage.supervise())
         try:
