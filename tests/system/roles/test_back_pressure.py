@@ -20,7 +20,8 @@ from tests.system.tracker_log import (
 )
 from topics.catalogue import CASCADE_SNAPSHOTS, SOCIAL_EVENTS
 
-pytestmark = pytest.mark.system
+# Embedded: the front does not stand before a broker that tells clients its own address.
+pytestmark = [pytest.mark.system, pytest.mark.embedded]
 
 _EVENTS, _BATCH, _IN_FLIGHT = 40_000, 500, 4
 _TAKEN_IN = "tidecast_tracker_records_total"
