@@ -5,6 +5,7 @@ Modules:
     oauth: tokens for SASL OAUTHBEARER
     authorization: what a broker does not allow, in words
     acls: who may do what on the brokers
+    administrator: asks a cluster of which a broker may be away
     broker: topics made, described and looked for
     reader: where every consumer is made
     wire: fetched bytes as records
@@ -24,6 +25,7 @@ Modules:
 
 __all__ = [
     "acls",
+    "administrator",
     "all_to_one",
     "authorization",
     "broker",

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
     KafkaConnectionError,
@@ -26,6 +26,7 @@ from aiokafka.errors import (
     for_code,
 )
 
+from stream.kafka.administrator import Administrator
 from stream.kafka.authorization import TO_DO, refused, who
 from stream.kafka.security import connection, why_not
 from stream.processes import starting
@@ -114,7 +115,7 @@ def _not_made(settings: Settings, refusals: Mapping[str, KafkaError]) -> BrokerE
     return BrokerError(f"topics were refused: {told}")
 
 
-async def _await_leaders(admin: AIOKafkaAdminClient, settings: Settings, topics: list[str]) -> None:
+async def _await_leaders(admin: Administrator, settings: Settings, topics: list[str]) -> None:
     """Returns once each partition of new topics has a leader.
 
     Raises:
@@ -154,13 +155,13 @@ def _is_led(described: dict[str, Any]) -> bool:
     return bool(partitions) and all(one["leader"] >= 0 for one in partitions)
 
 
-async def connect_admin(settings: Settings) -> AIOKafkaAdminClient:
+async def connect_admin(settings: Settings) -> Administrator:
     """A connected administration client.
 
     Raises:
         BrokerError: no broker answers.
     """
-    admin = AIOKafkaAdminClient(**connection(settings))
+    admin = Administrator(**connection(settings))
     try:
         await admin.start()
     except KafkaConnectionError as error:
@@ -269,6 +270,10 @@ async def describe(settings: Settings, topics: Iterable[str]) -> dict[str, Any]:
         # Only what exists is asked about: the question creates a topic on some brokers.
         existing = sorted(set(await admin.list_topics()) & set(topics))
         described = await admin.describe_topics(existing) if existing else []
+    except KafkaError as error:
+        if not may_pass(error):
+            raise
+        raise BrokerAwayError(f"{settings.kafka} stopped answering ({error})") from error
     finally:
         await admin.close()
     return {topic["topic"]: topic for topic in described}

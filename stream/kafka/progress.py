@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from stream.kafka import groups
+from stream.kafka.administrator import Administrator
 from stream.kafka.broker import partitions
 from stream.kafka.reader import reader
 from stream.kafka.security import connection
@@ -79,7 +79,7 @@ class Progress:
 
     async def start(self) -> None:
         """Connects, and notes where everything stands."""
-        self._admin = AIOKafkaAdminClient(**connection(self._settings))
+        self._admin = Administrator(**connection(self._settings))
         self._consumer = reader(self._settings)
         await self._admin.start()
         await self._consumer.start()

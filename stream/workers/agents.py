@@ -316,7 +316,7 @@ class Application(faust.App):
                         return
                     messages = [event.message for event in events]
                     # What was fetched before a rebalance is read again by whoever has it now.
-                    current = [m for m in messages if m.tenure == self.tenure != self._ended]
+                    current = [m for m in messages if self.works_on(m.tenure)]
                     if current and await self._are_same({m.tp for m in current}):
                         received = await self._work(current, compute)
                         if received and afterwards is not None:
@@ -378,6 +378,10 @@ class Application(faust.App):
         self.had |= places
         self._places = places
         self._looked_at = dict.fromkeys(places, time.monotonic())
+
+    def works_on(self, tenure: int) -> bool:
+        """Whether what was fetched in that tenure is to be worked on."""
+        return tenure == self.tenure != self._ended
 
     def take_on_anew(self) -> None:
         """Has the group give its partitions out again, for a log is another one.
@@ -484,6 +488,9 @@ class Application(faust.App):
 
     async def _note_partitions(self, _: Any, assigned: set[Any], **__: Any) -> None:
         self._membership.confirm()
+        # Who asked to join anew while the group was on its way to this has it: nobody will end the
+        # tenure once more.
+        self._ended = -1
         self._partitions.set(len(assigned))
         starting.ready("joined")
 
