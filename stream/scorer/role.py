@@ -27,8 +27,10 @@ import logging
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from aiokafka import ConsumerRecord
+from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
 from stream.kafka import broker
@@ -216,6 +218,20 @@ async def check_partitions(settings: Settings) -> None:
         )
 
 
+def _end_where_they_differ(application: agents.Application) -> None:
+    """Has it end once partitions are added so that what belongs together may lie apart."""
+
+    async def check(_: Any, assigned: set[Any], **__: Any) -> None:
+        try:
+            await check_partitions(application.given)
+        except ScorerError as error:
+            await application.crash(error)
+        except (broker.BrokerError, KafkaError) as error:
+            log.warning("whether topics have as many partitions is not told (%s)", error)
+
+    application.on_partitions_assigned.connect(check, weak=False)
+
+
 def main(settings: Settings) -> None:
     """Runs the scorer until it is told to stop.
 
@@ -233,6 +249,7 @@ def main(settings: Settings) -> None:
     def read_ledger(number: int, take_in: TakeIn) -> int:
         return reread(settings, SCORER_LEDGER, number, 0, END, take_in)
 
+    _end_where_they_differ(application)
     compute = ScoreBatch(settings, read_ledger, lambda: application.tenure, metrics)
     for topic in READ:
         application.consume(topic, compute, size=MESSAGES_A_BATCH, wait=settings.forecast_wait)

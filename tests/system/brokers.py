@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import signal
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -99,14 +99,24 @@ class Brokers:
         self._number = itertools.count()
 
     @contextmanager
-    def own(self, folder: Path, port: int | None = None, count: int = 1) -> Iterator[Own]:
-        """Brokers to be stopped and killed: one, or a cluster of Apache Kafka."""
+    def own(
+        self,
+        folder: Path,
+        port: int | None = None,
+        count: int = 1,
+        more: Mapping[str, str] | None = None,
+    ) -> Iterator[Own]:
+        """Brokers to be stopped and killed: one, or a cluster of Apache Kafka.
+
+        Args:
+            more: properties of theirs.
+        """
         if self.kind == EMBEDDED:
-            assert count == 1, "the embedded broker makes no cluster"
+            assert count == 1 and not more, "the embedded broker makes no cluster, and has none"
             with embedded(folder, port) as (address, process):
                 yield Own(address, [_Embedded(address, process)])
             return
-        with _apache(folder, port, count) as own:
+        with _apache(folder, port, count, more) as own:
             yield own
 
     @contextmanager
@@ -134,9 +144,14 @@ BROKERS = Brokers()
 
 
 @contextmanager
-def _apache(folder: Path, port: int | None = None, count: int = 1) -> Iterator[Own]:
+def _apache(
+    folder: Path,
+    port: int | None = None,
+    count: int = 1,
+    more: Mapping[str, str] | None = None,
+) -> Iterator[Own]:
     try:
-        with running(folder, count, port=port) as cluster:
+        with running(folder, count, port=port, more=more) as cluster:
             yield Own(cluster.address, cluster.brokers)
     except UnavailableError as error:
         pytest.skip(f"Apache Kafka: {error}")
