@@ -54,9 +54,11 @@ Forecasts = dict[tuple[str, float], PopularityForecast]
 async def read_forecasts(kafka: str) -> Forecasts:
     """The forecasts at set ages, by cascade and age, of a topic that nobody writes to any more."""
     found: Forecasts = {}
-    async with AIOKafkaConsumer(POPULARITY_FORECASTS.name, bootstrap_servers=kafka) as consumer:
+    consumer = AIOKafkaConsumer(
+        POPULARITY_FORECASTS.name, bootstrap_servers=kafka, auto_offset_reset="earliest"
+    )
+    async with consumer:
         partitions = sorted(consumer.assignment())
-        await consumer.seek_to_beginning()
         ends = await consumer.end_offsets(partitions)
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):
             for records in (await consumer.getmany(timeout_ms=500)).values():

@@ -21,9 +21,11 @@ except ImportError as error:
 async def forecasts(kafka: str) -> list[PopularityForecast]:
     """All that the topic holds now."""
     found = []
-    async with AIOKafkaConsumer(FORECASTS.name, bootstrap_servers=kafka) as consumer:
+    consumer = AIOKafkaConsumer(
+        FORECASTS.name, bootstrap_servers=kafka, auto_offset_reset="earliest"
+    )
+    async with consumer:
         places = sorted(consumer.assignment())  # all of them, for it is in no group
-        await consumer.seek_to_beginning()
         for place, end in (await consumer.end_offsets(places)).items():
             while await consumer.position(place) < end:
                 for message in (await consumer.getmany(place, timeout_ms=200)).get(place, []):

@@ -12,8 +12,9 @@ from aiokafka.admin import NewPartitions
 
 from stream.doctor.checks import Finding, examine
 from stream.http.listening import free_port
-from stream.kafka.broker import connect_admin, create_topics
+from stream.kafka.broker import connect_admin, create_topics, partitions
 from stream.telemetry.notices import KINDS
+from tests.patience import until
 from tests.system import environment
 from tests.system.conftest import Cluster
 from tests.system.tracker_log import stamped_by_senders
@@ -60,6 +61,11 @@ async def test_topics_that_cannot_be_joined(cluster: Cluster) -> None:
     admin = await connect_admin(cluster.settings)
     await admin.create_partitions({"cascade.outcomes": NewPartitions(6)})
     await admin.close()
+
+    async def are_made() -> bool:
+        return len(await partitions(cluster.settings, ["cascade.outcomes"])) == 6
+
+    await until(are_made, "partitions to be made")
     findings = await examine(cluster.settings)
     assert "the scorer joins by partition" in told(findings, "wrong")
     assert "cascade.outcomes 6" in told(findings, "wrong")
