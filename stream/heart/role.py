@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from stream.kafka.broker import check_role, partitions
+from stream.kafka.broker import check_role, may_pass, partitions
 from stream.kafka.security import connection
 from stream.processes.stopping import when_told
 from stream.settings import Settings, SettingsError
@@ -81,7 +81,7 @@ class Heart:
                     ]
                     await asyncio.gather(*taken)
                 except KafkaError as error:
-                    if not error.retriable:
+                    if not may_pass(error):
                         raise
                     log.warning("a heartbeat was not taken (%s)", error)
                 else:

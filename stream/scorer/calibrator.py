@@ -29,6 +29,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from models.judging.conformal import Tracked, age_bucket
 from stream.kafka.all_to_one import AllToOne
+from stream.kafka.broker import may_pass
 from stream.kafka.past import END, reread_here
 from stream.kafka.reader import reader
 from stream.kafka.security import connection
@@ -182,7 +183,7 @@ class Calibrator(ConsumerRebalanceListener):
             try:
                 await self._follow()
             except KafkaError as error:
-                if not error.retriable:
+                if not may_pass(error):
                     raise
                 log.warning("%s cannot be followed (%s); trying again", FORECAST_SCORES.name, error)
                 await asyncio.sleep(_RETRY_SECONDS)

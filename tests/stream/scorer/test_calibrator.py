@@ -6,9 +6,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaTimeoutError, TopicAuthorizationFailedError
+from prometheus_client import CollectorRegistry
 
 from stream.kafka.all_to_one import AllToOne
-from stream.scorer.calibrator import Calibration, Cell
+from stream.scorer import calibrator
+from stream.scorer.calibrator import Calibration, Calibrator, Cell
+from stream.settings import Settings
 from topics.records import ForecastScore
 
 HORIZONS = (3_600.0, 86_400.0)
@@ -91,3 +95,18 @@ def test_one_member_has_all_partitions_and_the_others_none() -> None:
     assigned = AllToOne.assign(cluster, members)
     assert assigned["a"].assignment == [("forecast.scores", [0, 1, 2])]
     assert assigned["b"].assignment == assigned["c"].assignment == []
+
+
+async def test_brokers_that_are_away_are_waited_for_and_a_refusal_is_raised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    errors = [KafkaTimeoutError(), KafkaTimeoutError(), TopicAuthorizationFailedError()]
+
+    async def follow(_: Calibrator) -> None:
+        raise errors.pop(0)
+
+    monkeypatch.setattr(calibrator, "_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(Calibrator, "_follow", follow)
+    with pytest.raises(TopicAuthorizationFailedError):
+        await Calibrator(Settings(), CollectorRegistry()).run()
+    assert errors == []

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
-from aiokafka import ConsumerRecord
+from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaTimeoutError
 from prometheus_client import CollectorRegistry
 
 from stream.checkpoints.recovery import Metrics as RecoveryMetrics
 from stream.checkpoints.recovery import Point, Progress, Recovery
 from stream.forecaster.batch import ForecastBatch
+from stream.heart import role as heart
+from stream.heart.role import Heart
 from stream.historian.role import EdgePartition
 from stream.ranker.batch import RankBatch
 from stream.ranker.held import HeldPartitions
@@ -21,7 +25,7 @@ from stream.ranker.metrics import Metrics
 from stream.scorer.role import ScoreBatch
 from stream.serving.loading import load_known
 from stream.serving.rankers import decayed
-from stream.settings import Settings, load
+from stream.settings import Duration, Settings, load
 from stream.tracker.role import TrackedPartition
 from stream.workers import heartbeats
 from stream.workers.agents import Received
@@ -276,3 +280,40 @@ def test_the_age_is_that_of_the_time_when_it_had_passed(monkeypatch: pytest.Monk
     age = registry.get_sample_value("tidecast_heartbeat_age_seconds", labels)
     at = registry.get_sample_value("tidecast_heartbeat_passed_timestamp_seconds", labels)
     assert (age, at) == (7, clock.now)
+
+
+class Producer:
+    """Takes nothing for a while, as while brokers are away; the test says for how long."""
+
+    def __init__(self, heart: Heart, failures: int) -> None:
+        self._heart = heart
+        self._failures = failures
+
+    async def __aenter__(self) -> Producer:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def send(self, *_: object, **__: object) -> asyncio.Future[None]:
+        taken = asyncio.get_running_loop().create_future()
+        if self._failures:
+            self._failures -= 1
+            taken.set_exception(KafkaTimeoutError())
+        else:
+            taken.set_result(None)
+            self._heart.stop()
+        return taken
+
+
+async def test_a_heart_beats_on_once_brokers_that_were_away_are_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def partitions(*_: object) -> list[TopicPartition]:
+        return [TopicPartition(SOCIAL_EVENTS.name, 0)]
+
+    beating = Heart(Settings(heartbeat=Duration(0.001)), CollectorRegistry())
+    monkeypatch.setattr(heart, "partitions", partitions)
+    monkeypatch.setattr(heart, "AIOKafkaProducer", lambda **_: Producer(beating, 2))
+    await beating.run()
+    assert beating.sent == {SOCIAL_EVENTS.name: 1}
