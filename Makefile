@@ -59,6 +59,8 @@ test: $(STAMP) ## Runs every check: format, lint, types, tests
 	@$(MAKE) --no-print-directory --jobs 3 packages lint kernels
 	$(PYTEST) -m "not system" --numprocesses 2 --dist worksteal $(ARGS) || test $$? -eq 5
 	$(PYTEST) -m system --numprocesses 2 --dist loadfile $(ARGS) || test $$? -eq 5
+	$(PYTEST) -m "system and (apache or both)" --broker apache --numprocesses 2 --dist loadfile \
+	  $(ARGS) || test $$? -eq 5
 
 kernels: $(STAMP) # Compiles what the tests would compile, each process by itself
 	@OMP_NUM_THREADS=1 $(BIN)/python deploy/compile_kernels.py --all

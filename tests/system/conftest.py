@@ -171,11 +171,19 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what is about the other broker than the one that is asked for."""
-    other = EMBEDDED if config.getoption("--broker") == APACHE else APACHE
-    left = [item for item in items if item.get_closest_marker(other)]
-    config.hook.pytest_deselected(items=left)
-    items[:] = [item for item in items if not item.get_closest_marker(other)]
+    """Leaves out what is about the other broker than the one that is asked for.
+
+    Where that is Apache Kafka, also what lies outside of this folder, and asks for none.
+    """
+    here = Path(__file__).parent
+
+    def stays(item: pytest.Item) -> bool:
+        if config.getoption("--broker") == APACHE:
+            return here in item.path.parents and not item.get_closest_marker(EMBEDDED)
+        return not item.get_closest_marker(APACHE)
+
+    config.hook.pytest_deselected(items=[item for item in items if not stays(item)])
+    items[:] = filter(stays, items)
 
 
 @pytest.fixture

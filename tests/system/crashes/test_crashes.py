@@ -71,6 +71,7 @@ async def test_ingest_roles_that_are_killed_anywhere_say_the_same(tmp_path: Path
     assert len(played.held["cascade.snapshots"]) > 300
 
 
+@pytest.mark.both
 async def test_model_roles_that_are_killed_anywhere_say_the_same(tmp_path: Path) -> None:
     roles = ["tracker", "historian", "forecaster", "ranker", "scorer"]
     played = await same_as_undisturbed(

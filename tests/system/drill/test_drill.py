@@ -20,6 +20,7 @@ from tests.system.environment import ROOT
 
 
 @pytest.mark.system
+@pytest.mark.embedded
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="needs `make packages`: prometheus")
 def test_an_alert_fires_and_goes_quiet(tmp_path: Path) -> None:
     told = tmp_path / "told.json"

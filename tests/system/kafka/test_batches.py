@@ -91,6 +91,7 @@ async def worked_off(cluster: Cluster, role: str, topic: Topic, end: int) -> Non
     await until(is_worked_off, f"the {role} to come to the end")
 
 
+@pytest.mark.both
 async def test_events_come_in_by_every_codec(tmp_path: Path) -> None:
     async with cluster_of(tmp_path, partitions=1) as cluster:
         cluster.start("tracker")

@@ -52,6 +52,7 @@ async def listed(cluster: Cluster, *arguments: str) -> dict[str, Counter[str]]:
     return counts
 
 
+@pytest.mark.both
 async def test_bad_records_are_listed_kept_back_and_go_back_once_they_are_good(
     tmp_path: Path,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from stream.gateway.roles import Roles
@@ -15,6 +16,8 @@ from tests.system.conftest import Cluster
 from tests.system.kafka.test_batches import events, worked_off
 from tests.system.tracker_log import cluster_of
 from topics.catalogue import CASCADE_SNAPSHOTS, SOCIAL_EVENTS
+
+pytestmark = pytest.mark.system
 
 SOURCE = TopicPartition(SOCIAL_EVENTS.name, 0)
 
@@ -34,6 +37,7 @@ async def counts(cluster: Cluster) -> list[int]:
     return [CASCADE_SNAPSHOTS.codec.decode(r.value).observed_count for r in records]
 
 
+@pytest.mark.both
 async def test_what_was_aborted_does_not_count_and_markers_are_no_lag(tmp_path: Path) -> None:
     async with cluster_of(tmp_path, partitions=1) as cluster:
         cluster.start("tracker")

@@ -108,6 +108,7 @@ async def test_every_snapshot_is_answered_and_a_stop_is_clean(cluster: Any) -> N
     assert await cluster.read(DEAD_LETTERS) == []
 
 
+@pytest.mark.both
 @pytest.mark.long
 async def test_a_killed_forecaster_loses_nothing(cluster: Any) -> None:
     values = snapshot_values(6_000)

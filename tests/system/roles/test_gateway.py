@@ -93,6 +93,7 @@ async def running(cluster: Cluster) -> AsyncIterator[Running]:
         yield Running(cluster, client, process)
 
 
+@pytest.mark.both
 async def test_what_was_there_and_what_comes(running: Running) -> None:
     await running.until("/api/ready", lambda answer: answer["ready"])
     cascade = (await running.client.get("/api/cascades/a")).json()

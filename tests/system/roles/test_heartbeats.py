@@ -43,6 +43,7 @@ async def told(cluster: Cluster, enough: Callable[[Any], bool]) -> Any:
     return await until(found, lambda: f"health, which says {said}")
 
 
+@pytest.mark.both
 async def test_they_pass_every_stage_and_the_one_that_dies_is_named(bare_cluster: Cluster) -> None:
     cluster = bare_cluster
     changes = {

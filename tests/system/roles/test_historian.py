@@ -43,6 +43,7 @@ def ends() -> list[EdgeRequest]:
     return [EdgeRequest(edge, "end", 10_800.0) for edge in EDGES for _ in range(3)]
 
 
+@pytest.mark.both
 async def test_a_killed_historian_loses_nothing_and_repeats_itself_exactly(cluster: Any) -> None:
     content = requests(60_000)
     asked = Counter((r.edge_id, int(r.timestamp // 300), r.object_id) for r in content)

@@ -204,6 +204,7 @@ async def test_a_broken_version_is_refused_and_the_next_start_knows_the_last_goo
     cluster.stop(worker)
 
 
+@pytest.mark.both
 async def test_shadows_answer_what_is_served_and_harm_nobody(cluster: Any) -> None:
     cluster.settings = cluster.settings.having(
         forecaster="seismic", shadows=("boosting", "boosting:9")

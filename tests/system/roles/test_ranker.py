@@ -152,6 +152,7 @@ async def test_a_ranker_killed_again_and_again_loses_and_contradicts_nothing(clu
     assert await cluster.read(DEAD_LETTERS) == []
 
 
+@pytest.mark.both
 async def test_a_second_worker_takes_its_share_and_goes_on_where_the_first_was(
     cluster: Any,
 ) -> None:

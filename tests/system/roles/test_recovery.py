@@ -77,6 +77,7 @@ async def half_way(
         yield cluster, tracker, state
 
 
+@pytest.mark.both
 async def test_killed_between_checkpoints_it_goes_on_from_the_last_one(
     tmp_path: Path, log: list[Message], expected: dict[str, bytes]
 ) -> None:

@@ -219,6 +219,7 @@ def made_up(version: str, count: int) -> list[ForecastScore]:
     ]
 
 
+@pytest.mark.both
 @pytest.mark.long
 async def test_every_score_counts_once_for_the_corrections_whoever_dies(cluster: Any) -> None:
     versions = {str(number): made_up(str(number), 4_000) for number in range(8)}

@@ -59,6 +59,7 @@ async def test_the_log_gives_the_same_bytes_on_any_number_of_partitions(
         assert missing <= {"a"}
 
 
+@pytest.mark.both
 async def test_killed_in_the_middle_it_repeats_but_neither_loses_nor_contradicts(
     tmp_path: Path, log: list[Message], expected: dict[str, bytes]
 ) -> None:

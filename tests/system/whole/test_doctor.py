@@ -29,6 +29,7 @@ def told(findings: list[Finding], level: str) -> str:
     return "\n".join(f"{f.what}\n{f.to_do}" for f in findings if f.level == level)
 
 
+@pytest.mark.both
 async def test_all_is_well(cluster: Cluster) -> None:
     findings = await examine(cluster.settings)
     assert {finding.level for finding in findings} == {"ok"}

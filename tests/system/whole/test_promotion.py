@@ -46,6 +46,7 @@ def scores(version: str, spread: float, shadow: bool) -> list[tuple[str, bytes]]
     ]  # fmt: skip
 
 
+@pytest.mark.both
 async def test_a_version_is_promoted_when_it_is_better_and_rolled_back(
     cluster: Any, tmp_path: Path, copy_version: Copy, capsys: pytest.CaptureFixture[str]
 ) -> None:
