@@ -179,12 +179,11 @@ class Assignment:
         )
 
     def give_up(self, revoked: Iterable[TopicPartition]) -> Mapping[TopicPartition, Partition]:
-        """Takes partitions away; those of which it is not known yet who has them next."""
+        """Takes partitions away, and returns those: it is not known yet who has them next."""
         self.tenure += 1
-        for source in revoked:
-            if source in self.partitions:
-                self._given_up[source] = self.partitions.pop(source)
-        return self._given_up
+        taken = {s: self.partitions.pop(s) for s in revoked if s in self.partitions}
+        self._given_up |= taken
+        return taken
 
     def refuse(self, offsets: Mapping[TopicPartition, int]) -> None:
         """The broker says that these offsets, which were to be fetched, are out of range."""

@@ -14,6 +14,7 @@ and nobody told, or SIGSTOP, from which it wakes when somebody sends it SIGCONT.
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 import sys
@@ -125,12 +126,20 @@ class Traps:
             self.spring(BEFORE_COMMIT)
 
 
+def tell_what_is_waited_for() -> None:
+    """Writes where each thread and each task stands, for whoever finds that nothing goes on."""
+    faulthandler.dump_traceback(all_threads=True)
+    for task in list(asyncio.tasks._all_tasks):  # type: ignore[attr-defined]
+        task.print_stack(limit=6, file=sys.stderr)
+
+
 if __name__ == "__main__":
     from stream.cli import main
     from stream.workers import agents
     from stream.workers.delivery import Delivery
 
     role, folder = sys.argv[1:]
+    signal.signal(signal.SIGUSR1, lambda *_: tell_what_is_waited_for())
     traps = Traps(Path(folder))
     traps.lay_into_writing()
     traps.lay_into_ingest_roles(Delivery)

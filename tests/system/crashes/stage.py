@@ -62,6 +62,7 @@ MORTAL = Path(__file__).with_name("mortal_role.py")
 MOST_BEHIND = 4_000  # messages that may wait before more are sent
 _LOOK_SECONDS = 0.1
 _BROKER_AWAY_SECONDS = 5.0
+_TELLING_SECONDS = 2.0
 
 # Small batches, so that a blow falls into one, and ages that pass within a scenario.
 SETTINGS = Settings(
@@ -434,6 +435,9 @@ class Stage:
             if enough(done):  # type: ignore[operator]
                 return
             if time.monotonic() > deadline:
+                for worker in self.workers:
+                    worker.signal(signal.SIGUSR1)  # it writes into its log what it waits for
+                await asyncio.sleep(_TELLING_SECONDS)
                 tails = "\n\n".join(f"{w.role}-{w.instance}:\n{w.tail(25)}" for w in self.workers)
                 raise TimeoutError(f"{trouble} after {patience:.0f} s: {done}\n{tails}")
             await asyncio.sleep(_LOOK_SECONDS)
