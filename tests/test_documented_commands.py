@@ -75,6 +75,9 @@ RUN_BY: dict[str, str] = {
         "tests/system/kafka/test_broker.py::test_it_ends_with_its_server_and_keeps_what_it_holds"
     ),
     "doctor": "tests/system/whole/test_doctor.py::test_all_is_well",
+    "topics acls --commands --tool": (
+        "tests/stream/commands/test_acls.py::test_commands_begin_as_they_are_told_to"
+    ),
     "tracker": _BEATS,
     "forecaster": "tests/system/whole/test_examples.py::test_a_model_of_ones_own_is_served",
     "gateway": _BEATS,

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +43,8 @@ class Broker:
     @property
     def address(self) -> str:
         """Where clients find it."""
-        return self.node.address(CLIENTS)
+        there = self.node.ports
+        return self.node.address(CLIENTS if CLIENTS in there else next(iter(there)))
 
     def start(self) -> None:
         """Starts it, its log going on where it was; `wait` sees it answer."""
@@ -56,21 +57,21 @@ class Broker:
             )  # fmt: skip
 
     def wait(self) -> None:
-        """Returns once it answers.
+        """Returns once it answers, at each of its listeners.
 
         Raises:
             BrokerError: it ended, or does not answer; has its last lines.
         """
-        host, port = self.address.split(":")
+        closed = list(self.node.ports.values())
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and self.is_running:
-            with socket.socket() as probe:
-                if probe.connect_ex((host, int(port))) == 0:
-                    return
+            closed = [port for port in closed if not _is_open(port)]
+            if not closed:
+                return
             time.sleep(0.05)
         raise BrokerError(
-            f"broker {self.node.number} of Apache Kafka did not open {self.address}; its last "
-            f"lines:\n{self.last_lines()}"
+            f"broker {self.node.number} of Apache Kafka did not open {closed}; its last lines:\n"
+            f"{self.last_lines()}"
         )
 
     @property
@@ -121,6 +122,8 @@ def running(
     count: int = 1,
     *,
     port: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    listeners: Iterable[str] = (),
     more: Mapping[str, str] | None = None,
     format_with: Sequence[str] = (),
 ) -> Iterator[Cluster]:
@@ -134,6 +137,9 @@ def running(
         count: how many brokers.
         port: that clients come in by, of the first broker; the others have those after it. Free
             ones when not given.
+        environment: of a broker's container; Compose's when not given.
+        listeners: names of further ones; `more` says what is spoken there
+            (`listener.security.protocol.map`).
         more: properties in the place of Compose's, or beside them.
         format_with: further arguments of the formatting, such as `--add-scram`.
 
@@ -141,16 +147,22 @@ def running(
         BrokerError: it did not come up; says why.
         UnavailableError: Apache Kafka cannot be had here; says why.
     """
+    given = properties.compose().environment if environment is None else environment
+    names = [*properties.listeners(given), *listeners]
     nodes = [
         properties.Node(
-            number, _ports(None if port is None else port + number - 1), folder / str(number)
+            number,
+            _ports(names, None if port is None else port + number - 1),
+            folder / str(number),
         )
         for number in range(1, count + 1)
     ]
     with ExitStack() as stack:
         brokers = []
         for node in nodes:
-            broker = _formatted(node, properties.of_node(node, nodes, more or {}), format_with)
+            broker = _formatted(
+                node, properties.of_node(node, nodes, more or {}, given), format_with
+            )
             stack.callback(broker.kill)
             broker.start()
             brokers.append(broker)
@@ -159,8 +171,13 @@ def running(
         yield Cluster(brokers)
 
 
-def _ports(clients: int | None) -> dict[str, int]:
-    ports = {name: free_port() for name in properties.listeners()}
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _ports(listeners: Iterable[str], clients: int | None) -> dict[str, int]:
+    ports = {name: free_port() for name in listeners}
     return ports if clients is None else ports | {CLIENTS: clients}
 
 

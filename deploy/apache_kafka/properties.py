@@ -1,5 +1,7 @@
 """What docker-compose.yml says of its broker, as the properties that a broker takes.
 
+So does the broker of the overlay of Kubernetes for development, which is of the same image.
+
 The image turns each variable of its environment into a property by a rule of names. The same rule
 is applied here; what belongs to the machine (addresses, ports, folders) and to a cluster of more
 than one (voters, copies) is put in the place of Compose's.
@@ -15,7 +17,9 @@ from pathlib import Path
 
 import yaml
 
-COMPOSE = Path(__file__).resolve().parents[2] / "docker-compose.yml"
+_ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = _ROOT / "docker-compose.yml"
+KUBERNETES = _ROOT / "deploy" / "kubernetes" / "overlays" / "development" / "kafka.yaml"
 
 # Variables that the image's scripts read, and no property.
 _OF_SCRIPTS = {
@@ -70,6 +74,17 @@ def compose() -> Service:
     return Service(service["image"], service["environment"], tuple(probe))
 
 
+@functools.cache
+def kubernetes() -> dict[str, str]:
+    """The environment of the broker of the overlay of Kubernetes for development."""
+    (kafka,) = (
+        found["spec"]["template"]["spec"]["containers"][0]
+        for found in yaml.safe_load_all(KUBERNETES.read_text())
+        if found["kind"] == "StatefulSet"
+    )
+    return {variable["name"]: variable["value"] for variable in kafka["env"]}
+
+
 def of_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The properties that the image makes of an environment.
 
@@ -93,7 +108,7 @@ class Node:
 
     Attributes:
         number: its id, from 1.
-        ports: a port of the loopback address for each listener that Compose names.
+        ports: a port of the loopback address for each listener: those that Compose names, at least.
         folder: for its log.
     """
 
@@ -106,24 +121,29 @@ class Node:
         return f"127.0.0.1:{self.ports[listener]}"
 
 
-def listeners() -> list[str]:
-    """The names of the listeners of Compose's broker."""
-    return _names(of_environment(compose().environment)["listeners"])
+def listeners(environment: Mapping[str, str]) -> list[str]:
+    """The names of the listeners of a broker."""
+    return _names(of_environment(environment)["listeners"])
 
 
-def of_node(node: Node, cluster: Iterable[Node], more: Mapping[str, str]) -> dict[str, str]:
-    """The properties of a broker of a cluster: Compose's, for this machine.
+def of_node(
+    node: Node,
+    cluster: Iterable[Node],
+    more: Mapping[str, str],
+    environment: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """The properties of a broker of a cluster, for this machine.
 
     Args:
         node: the broker.
         cluster: all of its brokers, itself among them.
         more: properties in the place of these, or beside them.
+        environment: that of the broker's container; Compose's when not given.
     """
-    given = of_environment(compose().environment)
+    given = of_environment(compose().environment if environment is None else environment)
     nodes = list(cluster)
     controller = given["controller.listener.names"]
     voters = ",".join(f"{other.number}@{other.address(controller)}" for other in nodes)
-    advertised = _names(given["advertised.listeners"])
     copies = dict.fromkeys(_COPIES, str(len(nodes))) | dict.fromkeys(
         _IN_SYNC, str(len(nodes) // 2 + 1)
     )
@@ -133,8 +153,8 @@ def of_node(node: Node, cluster: Iterable[Node], more: Mapping[str, str]) -> dic
         | {
             "node.id": str(node.number),
             "controller.quorum.voters": voters,
-            "listeners": _listed(node, _names(given["listeners"])),
-            "advertised.listeners": _listed(node, advertised),
+            "listeners": _listed(node, node.ports),
+            "advertised.listeners": _listed(node, (n for n in node.ports if n != controller)),
             "log.dirs": str(node.folder),
         }
         | more

@@ -198,6 +198,7 @@ def redrive_letters(
     """
     from aiokafka.errors import KafkaError
 
+    from stream.kafka.authorization import told
     from stream.letters import reading as letters
     from stream.letters import redrive
 
@@ -218,8 +219,9 @@ def redrive_letters(
             )
         except KafkaError as failure:
             raise letters.LettersError(
-                f"{settings.kafka} refused a message ({failure}); what was sent until then is "
-                "noted on redriven.letters: mend it and run this again, nothing is sent twice"
+                f"{settings.kafka} refused a message ({told(settings, failure)}); what was sent "
+                "until then is noted on redriven.letters: mend it and run this again, nothing is "
+                "sent twice"
             ) from failure
     _print_redriven(done, dry_run)
     if done.refused:

@@ -25,6 +25,7 @@ from stream.edge.metrics import Metrics
 from stream.edge.news import News
 from stream.edge.table import EdgeTable
 from stream.kafka import broker
+from stream.kafka.authorization import told
 from stream.kafka.partitions import partition_hash
 from stream.kafka.reader import reader
 from stream.kafka.tail import Tail
@@ -67,7 +68,10 @@ class DecisionFollower:
                 try:
                     await self._follow()
                 except (KafkaError, broker.BrokerError, OSError) as error:
-                    log.warning("%s cannot be read (%s); trying again", CACHE_DECISIONS.name, error)
+                    reason = told(self._settings, error)
+                    log.warning(
+                        "%s cannot be read (%s); trying again", CACHE_DECISIONS.name, reason
+                    )
                     await asyncio.sleep(_RETRY_SECONDS)
         finally:
             await self._tail.close()

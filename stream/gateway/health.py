@@ -16,6 +16,7 @@ from stream.gateway.roles import ROLES, Roles, Standing, reads
 from stream.gateway.state import State
 from stream.gateway.tables.heartbeats import HEART, STAGES
 from stream.gateway.tables.views import Health, Level, Note, Noticed, Ready, Role, Starting
+from stream.kafka.authorization import told
 from stream.kafka.broker import BrokerError
 from stream.processes import starting
 from stream.settings import Settings
@@ -102,7 +103,7 @@ class Watch:
             async with asyncio.timeout(10 * _LOOK_SECONDS):
                 standings, self._letters = await self._roles.look()
         except (KafkaError, BrokerError, OSError) as error:  # TimeoutError is an OSError
-            self._trouble = str(error) or type(error).__name__
+            self._trouble = told(self._settings, error)
             if self._loaded() is not None:  # else it is waited for, which is said already
                 log.warning("the roles cannot be looked at: %s", self._trouble)
             await self._roles.close()

@@ -58,6 +58,11 @@ def worded(settings: Settings, error: BaseException) -> str | None:
     )
 
 
+def told(settings: Settings, error: BaseException) -> str:
+    """An error in a word or a line, with what to do where it is a refusal."""
+    return worded(settings, error) or str(error) or type(error).__name__
+
+
 def _named(error: KafkaError) -> str:
     """What the error is about, where it says so."""
     told = error.args[0] if error.args else ""

@@ -164,6 +164,8 @@ async def connect_admin(settings: Settings) -> Administrator:
     admin = Administrator(**connection(settings))
     try:
         await admin.start()
+        if not admin._client.cluster.brokers():
+            raise KafkaConnectionError("a broker answers, and tells of none")
     except KafkaConnectionError as error:
         await admin.close()
         silence = await why_not(settings)

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from aiokafka.conn import collect_hosts, create_conn
 from aiokafka.errors import (
+    KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
@@ -206,10 +207,17 @@ async def why_not(settings: Settings) -> Silence:
             asked = await create_conn(host, port, request_timeout_ms=_PROBE_MS, **options)
             try:
                 # A client certificate or a token is refused only now.
-                await asked.send(MetadataRequest([]))
+                answer = await asked.send(MetadataRequest([]))
             finally:
                 asked.close()
-            found.append(f"{host}:{port}: answers now; try again")
+            if answer.brokers:
+                found.append(f"{host}:{port}: answers now; try again")
+            else:
+                # aiokafka takes a token for accepted whatever is answered to it, and Apache Kafka
+                # has no words for a question from somebody whose token it refused.
+                passing = False
+                silence = KafkaConnectionError("it tells of no brokers")
+                found.append(f"{host}:{port}: {_worded(settings, silence)}")
         except (KafkaError, OSError) as error:
             passing &= isinstance(error, ConnectionRefusedError | TimeoutError)
             found.append(f"{host}:{port}: {_worded(settings, error)}")

@@ -16,6 +16,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream.kafka import broker
+from stream.kafka.authorization import told
 from stream.kafka.past import END, TakeIn, reread
 from stream.kafka.reader import reader
 from stream.kafka.tail import Tail
@@ -72,7 +73,8 @@ class Watch:
             try:
                 await self._follow()
             except (KafkaError, OSError) as error:
-                log.warning("%s cannot be read (%s); trying again", self._topic.name, error)
+                reason = told(self._settings, error)
+                log.warning("%s cannot be read (%s); trying again", self._topic.name, reason)
                 await asyncio.sleep(_RETRY_SECONDS)
         await self._tail.close()
 

@@ -21,9 +21,10 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from stream.kafka.broker import BrokerError, absent
+from stream.kafka.authorization import worded
+from stream.kafka.broker import BrokerError, NotAllowedError, partitions
 from stream.kafka.partitions import partition_hash
-from stream.kafka.security import connection, why_not
+from stream.kafka.security import connection
 from stream.settings import Settings
 from stream.sources.holding import Hold
 from stream.sources.messages import Message, Source, SourceError
@@ -72,25 +73,21 @@ async def connect(settings: Settings, topics: Iterable[str]) -> AIOKafkaProducer
             with one partition, so they are looked for first.
 
     Raises:
+        NotAllowedError: it may not be written to.
         BrokerError: no broker answers, or a topic is missing.
     """
+    await partitions(settings, topics)
     producer = AIOKafkaProducer(
         **connection(settings), max_batch_size=BATCH_BYTES, acks="all", enable_idempotence=True
     )
     try:
         await producer.start()
-        known = (await producer.client.fetch_all_metadata()).topics()
     except KafkaError as error:
         await producer.stop()
-        silence = await why_not(settings)
-        raise BrokerError(
-            f"no Kafka broker answers at {settings.kafka} ({silence.why}); start one with "
-            "`tidecast broker`, or name another with --kafka HOST:PORT"
-        ) from error
-    missing = sorted(set(topics) - known)
-    if missing:
-        await producer.stop()
-        raise await absent(settings, missing)
+        refusal = worded(settings, error)
+        if refusal is not None:
+            raise NotAllowedError(refusal) from error
+        raise BrokerError(f"{settings.kafka} takes no messages ({error})") from error
     return producer
 
 

@@ -46,9 +46,11 @@ from faust.auth import OAuthCredentials, SASLCredentials, SSLCredentials
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.auth import CredentialsT
+from mode import Service
 from mode.supervisors import CrashingSupervisor
 from prometheus_client import CollectorRegistry, Gauge
 
+from stream.kafka.authorization import worded
 from stream.kafka.broker import check_role, may_pass
 from stream.kafka.logs import Logs, others
 from stream.kafka.marks import Point
@@ -99,6 +101,7 @@ _METADATA_MS = 10_000  # how soon a topic that is there again is noticed
 # How long a log that was looked at is believed to be the same, and the same where nothing comes.
 _TRUSTED_SECONDS = 1.0
 _IDLE_SECONDS = 10.0
+_GROUP_SECONDS = 1.0
 
 # Faust logs under the module of a subclass; what it tells of its services belongs to `faust`.
 _FAUST = logging.getLogger("faust")
@@ -138,6 +141,18 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         except OffsetOutOfRangeError:
             self.consumer.app.take_on_anew()
             return {}
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _look_at_group(self) -> None:
+        """Ends with what keeps this worker out of its group.
+
+        aiokafka tells it to who fetches, and Faust fetches nothing before it has partitions: where
+        the group refuses it, nothing would come for ever.
+        """
+        while not self.should_stop:
+            await self.sleep(_GROUP_SECONDS)
+            if self._consumer is not None:
+                self._consumer._coordinator.check_errors()
 
     def rejoin(self) -> None:
         """Has the group give out its partitions again."""
@@ -497,6 +512,10 @@ class Application(faust.App):
     async def _tell_notices(self) -> None:
         self.notices.start(self.producer._ensure_producer)
 
+    def _crash(self, reason: BaseException) -> None:
+        # What comes of a failure is not to hide it: the first reason is the one that is told.
+        super()._crash(self.crash_reason or reason)
+
     async def on_stop(self) -> None:
         """Lets the batch in flight finish and commit, then stops; no new one starts."""
         async with self._batch:
@@ -556,4 +575,8 @@ def run(application: Application) -> None:
     try:
         worker.execute_from_commandline()
     finally:
+        reason = application.crash_reason
+        refusal = None if reason is None else worded(application.given, reason)
+        if refusal is not None:
+            log.error(refusal)
         log.info("%s stopped", application.role)

@@ -51,3 +51,15 @@ def test_three_hold_every_record_three_times_and_two_suffice(cluster):
 def test_they_are_written_as_a_broker_reads_them(tmp_path):
     properties.write({"b": "a\\nb", "a": "x=y"}, tmp_path / "p")
     assert Path(tmp_path / "p").read_text() == "a=x=y\nb=a\\\\nb\n"
+
+
+def test_the_overlay_has_composes_broker_but_for_the_hosts_listener():
+    compose, overlay = properties.compose().environment, properties.kubernetes()
+    assert overlay.keys() == compose.keys()
+    assert {name for name in compose if compose[name] != overlay[name]} == {
+        "CLUSTER_ID", "KAFKA_LISTENERS", "KAFKA_ADVERTISED_LISTENERS",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP",
+    }  # fmt: skip
+    for name in ("KAFKA_LISTENERS", "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"):
+        there, here = compose[name].split(","), overlay[name].split(",")
+        assert here == [one for one in there if not one.startswith("HOST:")]

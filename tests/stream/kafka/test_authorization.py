@@ -8,7 +8,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from stream.kafka.authorization import worded
+from stream.kafka.authorization import told, worded
 from stream.settings import Settings
 
 OURS = Settings(kafka_username="tracker")
@@ -39,3 +39,9 @@ def test_who_we_are_as_far_as_we_know():
 def test_another_error_is_another_matter():
     assert worded(OURS, UnknownTopicOrPartitionError()) is None
     assert worded(OURS, ValueError()) is None
+
+
+def test_any_error_is_told():
+    assert "tidecast topics acls" in told(OURS, GroupAuthorizationFailedError("g"))
+    assert told(OURS, TimeoutError()) == "TimeoutError"
+    assert told(OURS, ValueError("no")) == "no"

@@ -11,12 +11,15 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import TopicAuthorizationFailedError
 
 from stream.gateway import address
 from stream.http.listening import free_port
 from stream.kafka.acls import Acl, acls
+from stream.kafka.broker import NotAllowedError
 from stream.kafka.progress import READS, WORKED_OFF, WRITTEN
 from stream.kafka.reader import reader
+from stream.kafka.security import connection
 from stream.settings import Settings
 from stream.sources.feed import connect
 from stream.workers.output import TOO_LARGE
@@ -29,6 +32,7 @@ from topics.catalogue import (
     CATALOGUE,
     DEAD_LETTERS,
     EDGE_REQUESTS,
+    MODEL_UPDATES,
     POPULARITY_FORECASTS,
     ROLE_NOTICES,
     SOCIAL_EVENTS,
@@ -144,3 +148,97 @@ async def test_everybody_works_and_needs_all_that_it_is_allowed(
     broker.run("tidecast models show seismic --scores", broker.settings("models"))
     await used(*(ALL - UNNOTICED))
     assert broker.refusals() == []
+
+
+# Who lacks one right of those it needs, or may only describe what it is about; what it says, and
+# with what it ends: None where it goes on, and waits for the right.
+LACKING: dict[str, tuple[str, Acl, bool, str, int | None]] = {
+    "a topic to read, which it cannot see": (
+        "tracker", Acl("tracker", "Read", "topic", "social.events"), False,
+        "does not allow 'tracker' to see social.events", 1,
+    ),
+    "a topic to read, which it sees": (
+        "tracker", Acl("tracker", "Read", "topic", "social.events"), True,
+        "do not allow 'tracker' what this needs (topic: social.events)", 1,
+    ),
+    "a topic to write": (
+        "tracker", Acl("tracker", "Write", "topic", "dead.letters"), True,
+        "do not allow 'tracker' what this needs (topic: dead.letters)", 1,
+    ),
+    "the group of an ingest role": (
+        "tracker", Acl("tracker", "Read", "group", "tidecast.tracker"), False,
+        "do not allow 'tracker' what this needs (consumer group: tidecast.tracker)", 1,
+    ),
+    "the group of a model role": (
+        "ranker", Acl("ranker", "Read", "group", "tidecast.ranker"), False,
+        "do not allow 'ranker' what this needs (consumer group: tidecast.ranker)", 1,
+    ),
+    "a topic to write, of a model role": (
+        "scorer", Acl("scorer", "Write", "topic", "dead.letters"), True,
+        "do not allow 'scorer' what this needs (topic: dead.letters)", 1,
+    ),
+    "a group beside its own": (
+        "scorer", Acl("scorer", "Read", "group", "tidecast.calibrator"), False,
+        "do not allow 'scorer' what this needs (consumer group: tidecast.calibrator)", 1,
+    ),
+    "the heart's topic": (
+        "heart", Acl("heart", "Write", "topic", "edge.requests"), True,
+        "do not allow 'heart' what this needs (topic: edge.requests)", 1,
+    ),
+    "a group to look at": (
+        "gateway", Acl("gateway", "Describe", "group", "tidecast.scorer"), False,
+        "the roles cannot be looked at: the brokers do not allow 'gateway'", None,
+    ),
+    "the decisions that an edge obeys": (
+        "edge-agent", Acl("edge-agents", "Read", "topic", "cache.decisions"), False,
+        "does not allow 'edge-agents' to see cache.decisions", None,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LACKING)
+async def test_who_lacks_a_right_says_so(broker: Guarded, roles: Roles, case: str) -> None:
+    role, acl, sees, says, ends = LACKING[case]
+    for name in WORKED_OFF:
+        await roles.publish(CATALOGUE[name], [("odd", b"?")])
+    instead = [acl._replace(operation="Describe")] if sees else []
+    await broker.forbid([acl])
+    await broker.allow(instead)
+    try:
+        process = roles.enter(role, broker_patience="1s")
+        await until(lambda: says in process.log.read_text(), process.tail)
+        if ends is None:
+            assert process.exit_code is None
+        else:
+            assert await asyncio.to_thread(roles.ended, process) == ends
+            assert "tidecast topics acls" in process.log.read_text()
+    finally:
+        await broker.forbid(instead)
+        await broker.allow([acl])
+
+
+async def test_a_role_waits_for_its_rights(broker: Guarded, roles: Roles) -> None:
+    lacking = Acl("tracker", "Write", "topic", "cascade.snapshots")
+    await broker.forbid([lacking])
+    try:
+        tracker = roles.enter("tracker")
+        await until(lambda: "the tracker waits" in tracker.log.read_text(), tracker.tail)
+    finally:
+        await broker.allow([lacking])
+    await roles.has_joined(tracker)
+
+
+async def test_nobody_writes_what_is_not_its_own(broker: Guarded) -> None:
+    for party in ("social-platforms", "heart"):
+        with pytest.raises(NotAllowedError, match=f"not allow '{party}' to see model.updates"):
+            await connect(broker.settings(party), [MODEL_UPDATES.name])
+    for party in ("gateway", "edge-agents"):  # who write nothing at all
+        with pytest.raises(NotAllowedError, match=f"not allow '{party}' what this needs .cluster"):
+            await connect(broker.settings(party), [MODEL_UPDATES.name])
+    async with AIOKafkaProducer(**connection(broker.settings("gateway"))) as producer:
+        # What it may read, and hence sees.
+        with pytest.raises(TopicAuthorizationFailedError, match=MODEL_UPDATES.name):
+            await producer.send_and_wait(MODEL_UPDATES.name, b"{}")
+    said = broker.run("! tidecast simulate --limit 10 2>&1", broker.settings("gateway"))
+    assert "do not allow 'gateway' what this needs (cluster)" in said
+    assert "Traceback" not in said

@@ -7,7 +7,7 @@ import os
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,21 @@ from stream.sources.feed import connect, feed
 from stream.sources.messages import Limited
 from stream.sources.simulate import Simulation
 from tests.patience import PATIENCE
+from tests.system.brokers import APACHE, BROKERS
 from tests.system.conftest import Cluster
 from tests.system.kafka.front import Front
+from tests.system.kafka.native import Issuer, Listener, native
 from tests.token_server import TokenServer
 from topics.catalogue import CASCADE_SNAPSHOTS, EDGE_REQUESTS, POPULARITY_FORECASTS, SOCIAL_EVENTS
 
-pytestmark = [pytest.mark.system, pytest.mark.embedded]
+pytestmark = [pytest.mark.system, pytest.mark.both]
 
 PASSWORD = "correct-horse-battery-staple"
 WRONG = "planted-wrong-password"
+USERS = {"tracker": PASSWORD}
 SASL = {"kafka_username": "tracker", "kafka_password": PASSWORD}
+
+Way = Front | Listener
 
 
 class Authority:
@@ -71,21 +76,39 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(scope="module")
-def tokens(authority: Authority) -> Iterator[TokenServer]:
-    with TokenServer({"tracker": PASSWORD}).running(authority.server()) as server:
+def issuer() -> Issuer:
+    return Issuer()
+
+
+@pytest.fixture(scope="module")
+def tokens(authority: Authority, issuer: Issuer) -> Iterator[TokenServer]:
+    with TokenServer(USERS, sign=issuer.token).running(authority.server()) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with embedded(tmp_path_factory.mktemp("broker")) as (address, _):
+def ways(
+    tmp_path_factory: pytest.TempPathFactory,
+    authority: Authority,
+    tokens: TokenServer,
+    issuer: Issuer,
+) -> Iterator[tuple[str, Mapping[str, Way]]]:
+    """Where a broker is reached that asks nothing, and where by what it asks."""
+    folder = tmp_path_factory.mktemp("broker")
+    with contextlib.ExitStack() as stack:
+        if BROKERS.kind == APACHE:
+            address, made = stack.enter_context(native(folder, authority.authority, USERS, issuer))
+        else:
+            address, _ = stack.enter_context(embedded(folder))
+            made = stack.enter_context(before(address, authority, tokens))
         create_topics_now(Settings(kafka=address))
-        yield address
+        yield address, made
 
 
-@pytest.fixture(scope="module")
-def fronts(broker: str, authority: Authority, tokens: TokenServer) -> Iterator[dict[str, Front]]:
-    users = {"tracker": PASSWORD}
+@contextlib.contextmanager
+def before(broker: str, authority: Authority, tokens: TokenServer) -> Iterator[dict[str, Front]]:
+    """Fronts before a broker that has no TLS and SASL of its own."""
+    users = USERS
     made = {
         "tls": Front(broker, authority.server()),
         "mutual": Front(broker, authority.server(asks=True)),
@@ -101,7 +124,17 @@ def fronts(broker: str, authority: Authority, tokens: TokenServer) -> Iterator[d
 
 
 @pytest.fixture
-def given(fronts: dict[str, Front], authority: Authority, tokens: TokenServer) -> Any:
+def broker(ways: tuple[str, Mapping[str, Way]]) -> str:
+    return ways[0]
+
+
+@pytest.fixture
+def fronts(ways: tuple[str, Mapping[str, Way]]) -> Mapping[str, Way]:
+    return ways[1]
+
+
+@pytest.fixture
+def given(fronts: Mapping[str, Way], authority: Authority, tokens: TokenServer) -> Any:
     """Settings for a front, by what it is to be asked with."""
 
     def settings(front: str, security: str, **more: Any) -> Settings:
@@ -128,15 +161,20 @@ WAYS = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_client_comes_in(given: Any, fronts: dict[str, Front], way: str) -> None:
+async def test_a_client_comes_in(given: Any, fronts: Mapping[str, Way], way: str) -> None:
     front, security, more = WAYS[way]
     settings = given(front, security, **more)
     assert len(await partitions(settings, [SOCIAL_EVENTS.name])) == settings.partitions
     producer = await connect(settings, [SOCIAL_EVENTS.name])
     await producer.send_and_wait(SOCIAL_EVENTS.name, b"{}", key=b"a")
     await producer.stop()
-    by = settings.kafka_sasl_mechanism
-    assert set(fronts[front].authenticated) == ({by} if "sasl" in security else set())
+    came_in_by(fronts[front], {settings.kafka_sasl_mechanism} if "sasl" in security else set())
+
+
+def came_in_by(way: Way, mechanisms: set[str]) -> None:
+    """By which mechanisms clients came in, where a front has seen it; a listener knows but one."""
+    if isinstance(way, Front):
+        assert set(way.authenticated) == mechanisms
 
 
 async def test_a_client_shows_its_certificate_where_it_is_asked_for(
@@ -205,7 +243,7 @@ async def test_another_authority_is_not_believed(
 
 
 async def test_forecasts_come_out_over_tls_and_sasl(
-    given: Any, broker: str, fronts: dict[str, Front], tmp_path: Path
+    given: Any, broker: str, fronts: Mapping[str, Way], tmp_path: Path
 ) -> None:
     """The tracker by SCRAM and the forecaster, which is Faust, by tokens and by SCRAM."""
     scram = given("scram_tls", "sasl_tls", data_dir=tmp_path, shadows=(), **SASL)
@@ -216,8 +254,9 @@ async def test_forecasts_come_out_over_tls_and_sasl(
     findings = await examine(scram)
     assert {finding.level for finding in findings} == {"ok"}
     assert "the connection to it: TLS, SCRAM-SHA-512 as 'tracker'" in {f.what for f in findings}
-    fronts["scram_tls"].authenticated.clear()
-    fronts["oauth"].authenticated.clear()
+    for way in fronts.values():
+        if isinstance(way, Front):
+            way.authenticated.clear()
     inside = Cluster(Settings(kafka=broker), tmp_path)
     producer = await connect(scram, [SOCIAL_EVENTS.name, EDGE_REQUESTS.name])
     roles = Cluster(scram, tmp_path), Cluster(oauth, tmp_path)
@@ -227,8 +266,8 @@ async def test_forecasts_come_out_over_tls_and_sasl(
         await feed(Limited(Simulation(), 3_000), producer)
         await inside.read(CASCADE_SNAPSHOTS, lambda records: len(records) >= 4)
         await inside.read(POPULARITY_FORECASTS, lambda records: len(records) >= 4)
-        assert set(fronts["scram_tls"].authenticated) == {"SCRAM-SHA-512"}
-        assert set(fronts["oauth"].authenticated) == {"OAUTHBEARER"}
+        came_in_by(fronts["scram_tls"], {"SCRAM-SHA-512"})
+        came_in_by(fronts["oauth"], {"OAUTHBEARER"})
         for role in (tracker, *forecasters):
             assert role.exit_code is None
             assert PASSWORD not in role.log.read_text()
