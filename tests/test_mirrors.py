@@ -143,7 +143,6 @@ THROUGH = {
     "stream.kafka.all_to_one": ("system/roles/test_scorer.py", "one calibrator, and its successor"),
     "stream.kafka.broker": ("system/kafka/test_broker.py", "topics on a broker that there is"),
     "stream.kafka.follow": ("system/kafka/test_tail.py", "logs that go on, and become others"),
-    "stream.kafka.groups": ("system/kafka/test_fresh.py", "what Apache Kafka is asked first"),
     "stream.kafka.partitions": ("stream/sources/test_feed.py", "as librdkafka and Java lay keys"),
     "stream.kafka.past": (
         "system/kafka/test_transactions.py",

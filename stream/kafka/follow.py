@@ -8,18 +8,23 @@ A partition whose log becomes another one is read from its beginning (`stream.ka
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 
 from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
 
-from stream.kafka.broker import partitions
+from stream.kafka.broker import may_pass, partitions
 from stream.kafka.reader import reader
 from stream.kafka.tail import Tail
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE, Topic
 
+log = logging.getLogger(__name__)
+
 _POLL_MS = 200
+_RETRY_SECONDS = 1.0
 
 # Takes in the next records of one partition of the topic.
 Take = Callable[[Topic, Sequence[ConsumerRecord]], None]
@@ -61,19 +66,38 @@ class Follower:
 
         Raises:
             BrokerError: no broker answers, or a topic is missing.
+            KafkaError: brokers refuse, or have not answered for as long as `broker_patience`.
         """
+        deadline = time.monotonic() + self._settings.broker_patience
+        while True:
+            try:
+                await self._begin()
+                return
+            except KafkaError as error:
+                if not may_pass(error) or time.monotonic() > deadline:
+                    raise
+                log.warning("no place on the topics is found yet (%s); trying again", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _begin(self) -> None:
         assigned = await partitions(self._settings, [topic.name for topic in self._topics])
         self._consumer = reader(
             self._settings,
             max_poll_records=self._records,
             auto_offset_reset="none",  # the tail says where
         )
-        await self._consumer.start()
-        self._consumer.assign(assigned)
-        self._ends = await self._consumer.end_offsets(assigned)
-        self._first = await self._places(assigned)
-        self._left = {place: max(0, self._ends[place] - self._first[place]) for place in assigned}
-        self._tail.go_on(self._consumer, self._first)
+        try:
+            await self._consumer.start()
+            self._consumer.assign(assigned)
+            self._ends = await self._consumer.end_offsets(assigned)
+            self._first = await self._places(assigned)
+            self._left = {
+                place: max(0, self._ends[place] - self._first[place]) for place in assigned
+            }
+            self._tail.go_on(self._consumer, self._first)
+        except KafkaError:
+            await self._consumer.stop()
+            raise
 
     async def stop(self) -> None:
         """Disconnects."""

@@ -17,6 +17,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
     GroupLoadInProgressError,
+    KafkaConnectionError,
+    NodeNotReadyError,
     NotCoordinatorForGroupError,
     for_code,
 )
@@ -102,7 +104,13 @@ async def members(admin: AIOKafkaAdminClient, group: str) -> int:
 
 async def _of_coordinator(admin: AIOKafkaAdminClient, group: str, request: Request[Any]) -> Any:
     coordinator = await admin.find_coordinator(group)
-    return await admin._client.send(coordinator, request)
+    try:
+        return await admin._client.send(coordinator, request)
+    except (NodeNotReadyError, KafkaConnectionError) as error:
+        # It has just ended, and the others have not noticed yet.
+        raise GroupCoordinatorNotAvailableError(
+            f"broker {coordinator}, which keeps {group}, is away"
+        ) from error
 
 
 def _raise_for(code: int, what: str) -> None:
