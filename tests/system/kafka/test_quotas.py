@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,9 +10,9 @@ import pytest
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.produce import ProduceRequest
 
-from deploy.apache_kafka import artefacts
 from stream.settings import Settings
 from tests.stream.batches import batch
+from tests.system.kafka.programs import run
 from tests.system.tracker_log import (
     by_id,
     cluster_of,
@@ -33,11 +32,9 @@ RATE = 50_000  # bytes a second, of the last ten seconds: what is more than 500 
 
 def alter(settings: Settings, *told: str) -> None:
     """Alters the quotas of all clients, as kafka-configs.sh does."""
-    arguments = ["--bootstrap-server", settings.kafka, "--alter", *told]
     everybody = ["--entity-type", "clients", "--entity-default"]
-    command = artefacts.java("kafka.admin.ConfigCommand", [*arguments, *everybody])
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+    brokers = ["--bootstrap-server", settings.kafka]
+    run("kafka.admin.ConfigCommand", *brokers, "--alter", *told, *everybody)
 
 
 @asynccontextmanager
