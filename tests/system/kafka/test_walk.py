@@ -65,11 +65,11 @@ def test_the_page_leads_from_nothing_to_forecasts_and_out_of_disasters(tmp_path:
             stdout=sink, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     try:
-        assert walk.wait(4 * PATIENCE) == 0, said.read_text()[-4_000:]
+        assert walk.wait(8 * PATIENCE) == 0, said.read_text()[-4_000:]
     finally:
         os.killpg(walk.pid, signal.SIGKILL)
     told = said.read_text()
-    assert told.count('"forecast_id"') == told.count("Processed a total of 5 messages") * 5 == 15
+    assert told.count('"forecast_id"') == told.count("Processed a total of 5 messages") * 5 == 20
 
 
 def test_every_right_that_the_page_tells_of_is_as_generated() -> None:
