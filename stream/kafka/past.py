@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
@@ -14,6 +15,7 @@ from stream.kafka.broker import may_pass
 from stream.kafka.reader import reader
 from stream.settings import Settings
 from topics.catalogue import Topic
+from topics.codecs import DecodeError
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,24 @@ _RETRY_SECONDS = 1.0
 END = 1 << 62
 # Takes in the next records of the partition.
 TakeIn = Callable[[Sequence[ConsumerRecord]], None]
+
+
+def decoded(topic: Topic, messages: Iterable[ConsumerRecord]) -> Iterator[Any]:
+    """The records in messages; what is none is told of in the log and passed over.
+
+    Args:
+        topic: that they are of. Heartbeats, and records that were taken back, have no value.
+    """
+    for message in messages:
+        if message.value is None:
+            continue
+        try:
+            yield topic.codec.decode(message.value)
+        except DecodeError as error:
+            log.warning(
+                "%s/%d at %d is no record and is passed over: %s",
+                topic.name, message.partition, message.offset, error,
+            )  # fmt: skip
 
 
 def reread(

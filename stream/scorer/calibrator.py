@@ -30,7 +30,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from models.judging.conformal import Tracked, age_bucket
 from stream.kafka.all_to_one import AllToOne
 from stream.kafka.broker import may_pass
-from stream.kafka.past import END, reread_here
+from stream.kafka.past import END, decoded, reread_here
 from stream.kafka.reader import reader
 from stream.kafka.security import connection
 from stream.scorer.drift import ErrorDrift
@@ -279,10 +279,9 @@ class Calibrator(ConsumerRebalanceListener):
             calibration = Calibration(self._settings.horizons)
 
             def take_in(records: Sequence[ConsumerRecord]) -> None:
-                for record in records:
+                for record in decoded(MODEL_CALIBRATION, records):
                     calibration.restore(
-                        MODEL_CALIBRATION.codec.decode(record.value),
-                        {source.partition: end for source, end in ends.items()},
+                        record, {source.partition: end for source, end in ends.items()}
                     )
 
             await reread_here(self._settings, MODEL_CALIBRATION, 0, 0, END, take_in)
@@ -290,11 +289,8 @@ class Calibrator(ConsumerRebalanceListener):
             calibration.start(committed)
 
             def remember(records: Sequence[ConsumerRecord]) -> None:
-                for record in records:
-                    try:
-                        calibration.remember(FORECAST_SCORES.codec.decode(record.value))
-                    except DecodeError:
-                        continue  # it was told when it came
+                for score in decoded(FORECAST_SCORES, records):
+                    calibration.remember(score)
 
             for number, end in committed.items():
                 first = max(0, end - _REMEMBERED // len(sources))

@@ -34,7 +34,7 @@ from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 
 from stream.kafka import broker
-from stream.kafka.past import END, TakeIn, reread
+from stream.kafka.past import END, TakeIn, decoded, reread
 from stream.scorer.calibrator import Calibrator
 from stream.scorer.drift import InputDrift
 from stream.scorer.join import ScoredPartition, Taken, awaited
@@ -176,8 +176,8 @@ class ScoreBatch:
         held = ScoredPartition(settings.score_patience, settings.max_awaited)
 
         def take_in(records: Sequence[ConsumerRecord]) -> None:
-            for record in records:
-                held.take_entry(SCORER_LEDGER.codec.decode(record.value))
+            for entry in decoded(SCORER_LEDGER, records):
+                held.take_entry(entry)
             held.expire()
 
         started = time.monotonic()

@@ -8,7 +8,7 @@ VersionError(TidecastError)
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 from models import registry
 from models.judging.confidence import LEAST, lower_bound
 from stream.kafka import broker
-from stream.kafka.past import END, reread_here
+from stream.kafka.past import END, decoded, reread_here
 from stream.kafka.reader import reader
 from stream.kafka.security import connection
 from stream.scorer.quality import Figures, Kind, figures, kind_of, row_of
@@ -25,7 +25,6 @@ from stream.serving import rankers as ranking_model
 from stream.serving.loading import describe, folder_of, load_update, verified_folder
 from stream.settings import Settings
 from topics.catalogue import FORECAST_SCORES, MODEL_UPDATES, POPULARITY_FORECASTS, Topic
-from topics.codecs import DecodeError
 from topics.errors import TidecastError
 from topics.records import ForecastScore, ModelUpdate, PopularityForecast
 
@@ -59,7 +58,7 @@ async def latest_update(settings: Settings, name: str) -> ModelUpdate | None:
     found: list[ModelUpdate] = []
 
     def take_in(records: Sequence[ConsumerRecord]) -> None:
-        found.extend(u for u in _decoded(MODEL_UPDATES, records) if u.name == name)
+        found.extend(u for u in decoded(MODEL_UPDATES, records) if u.name == name)
 
     await reread_here(settings, MODEL_UPDATES, 0, 0, END, take_in)
     return found[-1] if found else None
@@ -80,17 +79,6 @@ async def served_version(settings: Settings, name: str) -> str | None:
     return None if newest is None else newest.model_version
 
 
-def _decoded(topic: Topic, messages: Iterable[ConsumerRecord]) -> Iterator[Any]:
-    """The records in messages; of what is none, whoever works the topic off tells."""
-    for message in messages:
-        if message.value is None:
-            continue  # a heartbeat, or a record that was taken back
-        try:
-            yield topic.codec.decode(message.value)
-        except DecodeError:
-            continue
-
-
 async def _tail(settings: Settings, topic: Topic) -> Any:
     """The last records of each partition of a topic."""
     partitions = await broker.partitions(settings, [topic.name])
@@ -102,7 +90,7 @@ async def _tail(settings: Settings, topic: Topic) -> Any:
             consumer.seek(source, max(begins[source], ends[source] - _RECENT))
         while any([await consumer.position(source) < ends[source] for source in partitions]):
             for messages in (await consumer.getmany(timeout_ms=200)).values():
-                for record in _decoded(topic, messages):
+                for record in decoded(topic, messages):
                     yield record
 
 
@@ -176,7 +164,7 @@ async def read_scores(settings: Settings) -> list[ForecastScore]:
     found: dict[tuple[str, float], ForecastScore] = {}
 
     def take_in(records: Sequence[ConsumerRecord]) -> None:
-        for score in _decoded(FORECAST_SCORES, records):
+        for score in decoded(FORECAST_SCORES, records):
             found[score.forecast_id, score.horizon] = score
 
     for source in await broker.partitions(settings, [FORECAST_SCORES.name]):
