@@ -8,7 +8,6 @@ compares a replay with what was live finds the latter.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -19,11 +18,9 @@ from numpy.typing import NDArray
 from models.forecasters.quantiles import growing
 from models.interface import Increments
 from models.judging.conformal import AGE_BUCKETS, AGE_EDGES, corrected
+from stream.kafka.past import decoded
 from topics.catalogue import MODEL_CALIBRATION
-from topics.codecs import DecodeError
 from topics.records import ModelCalibration
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,13 +46,8 @@ class Corrections:
 
     def take_in(self, records: Sequence[ConsumerRecord]) -> None:
         """Takes in messages of `model.calibration`; what cannot be used changes nothing."""
-        for record in records:
-            if record.value is None:
-                continue
-            try:
-                self.take(MODEL_CALIBRATION.codec.decode(record.value))
-            except DecodeError as error:
-                log.error("%s offset %d: %s", MODEL_CALIBRATION.name, record.offset, error)
+        for record in decoded(MODEL_CALIBRATION, records):
+            self.take(record)
 
     def take(self, record: ModelCalibration) -> None:
         """Takes in a record; one for another horizon or age bucket changes nothing."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from aiokafka import TopicPartition
 from aiokafka.admin import NewTopic
@@ -38,10 +38,12 @@ log = logging.getLogger(__name__)
 
 _FIRST_SECONDS = 0.25  # between two looks for a broker; it doubles, for one that starts is soon up
 _RETRY_SECONDS = 2.0
+_AGAIN_SECONDS = 1.0
 _LEADER_SECONDS = 60.0
 _BOUNDED_BYTES = 16 << 20
 # What a topic takes at once, bytes; where it says nothing, the brokers' message.max.bytes holds.
 MESSAGE_LIMIT = "max.message.bytes"
+_Answer = TypeVar("_Answer")
 
 
 class BrokerError(TidecastError):
@@ -70,6 +72,31 @@ _AWAITED = {
 def may_pass(error: KafkaError) -> bool:
     """Whether the same question may be answered later. aiokafka leaves out its own time-outs."""
     return bool(error.retriable) or isinstance(error, KafkaTimeoutError)
+
+
+async def retried(
+    ask: Callable[[], Awaitable[_Answer]],
+    trouble: str,
+    gives_up: Callable[[], bool] = lambda: False,
+) -> _Answer:
+    """What a question gives, asked again each second while what speaks against it may pass.
+
+    Args:
+        ask: a coroutine function that asks.
+        trouble: what cannot be done meanwhile, for the log.
+        gives_up: whether it is not asked again; by default it always is.
+
+    Raises:
+        KafkaError: one that may not pass, or any once it is given up.
+    """
+    while True:
+        try:
+            return await ask()
+        except KafkaError as error:
+            if not may_pass(error) or gives_up():
+                raise
+            log.warning("%s (%s); trying again", trouble, error)
+            await asyncio.sleep(_AGAIN_SECONDS)
 
 
 async def create_topics(settings: Settings, bounded: bool = False) -> list[str]:

@@ -8,23 +8,19 @@ A partition whose log becomes another one is read from its beginning (`stream.ka
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Sequence
 
 from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from stream.kafka.broker import may_pass, partitions
+from stream.kafka.broker import partitions, retried
 from stream.kafka.reader import reader
 from stream.kafka.tail import Tail
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE, Topic
 
-log = logging.getLogger(__name__)
-
 _POLL_MS = 200
-_RETRY_SECONDS = 1.0
 
 # Takes in the next records of one partition of the topic.
 Take = Callable[[Topic, Sequence[ConsumerRecord]], None]
@@ -69,15 +65,9 @@ class Follower:
             KafkaError: brokers refuse, or have not answered for as long as `broker_patience`.
         """
         deadline = time.monotonic() + self._settings.broker_patience
-        while True:
-            try:
-                await self._begin()
-                return
-            except KafkaError as error:
-                if not may_pass(error) or time.monotonic() > deadline:
-                    raise
-                log.warning("no place on the topics is found yet (%s); trying again", error)
-                await asyncio.sleep(_RETRY_SECONDS)
+        await retried(
+            self._begin, "no place on the topics is found yet", lambda: time.monotonic() > deadline
+        )
 
     async def _begin(self) -> None:
         assigned = await partitions(self._settings, [topic.name for topic in self._topics])

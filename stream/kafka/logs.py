@@ -15,14 +15,14 @@ from __future__ import annotations
 import asyncio
 import enum
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaTimeoutError, OffsetOutOfRangeError
 
 from stream.kafka.marks import Mark, Point
-from stream.kafka.reader import reader
+from stream.kafka.reader import is_there, reader
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE
 
@@ -138,7 +138,7 @@ class Logs:
                 async with asyncio.timeout(_PATIENCE):
                     return dict(await getattr(consumer, which)(sources))
             except TimeoutError as error:
-                there = [s for s in sources if s.partition in _numbers(consumer, s.topic)]
+                there = [source for source in sources if is_there(consumer, source)]
                 if len(there) == len(sources):
                     raise KafkaTimeoutError(f"got no {which} of {there} in time") from error
                 sources = there
@@ -174,8 +174,3 @@ def _by_its_end(point: Point, end: int | None) -> Verdict:
         return Verdict.ABSENT
     reach = point.offset if point.mark is None else point.mark.offset + 1
     return Verdict.OTHER if reach > end else Verdict.UNKNOWN
-
-
-def _numbers(consumer: AIOKafkaConsumer, topic: str) -> Collection[int]:
-    """The partitions that a topic has, as far as is known."""
-    return consumer.partitions_for_topic(topic) or ()

@@ -45,6 +45,11 @@ def reader(
     return consumer
 
 
+def is_there(consumer: AIOKafkaConsumer, source: TopicPartition) -> bool:
+    """Whether a topic has a partition, as far as its reader knows: it may have been deleted."""
+    return source.partition in (consumer.partitions_for_topic(source.topic) or ())
+
+
 def position(consumer: AIOKafkaConsumer, source: TopicPartition) -> int | None:
     """Offset of the next record of a partition that is assigned; None while nobody knows.
 

@@ -14,22 +14,19 @@ read: the ingest roles' states are the business of `stream.workers.assignment`.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError
 
-from stream.kafka.broker import may_pass
+from stream.kafka.broker import retried
 from stream.kafka.logs import Logs, others
 from stream.kafka.marks import Point
 from stream.settings import Settings
 from stream.telemetry.notices import Notices
 
 log = logging.getLogger(__name__)
-
-_RETRY_SECONDS = 1.0
 
 
 async def resume(
@@ -52,14 +49,9 @@ async def resume(
     Raises:
         KafkaError: the broker refuses.
     """
-    while True:
-        try:
-            return await _resume(consumer, settings, notices, had)
-        except KafkaError as error:
-            if not may_pass(error):
-                raise
-            log.warning("partitions could not be taken on (%s); trying again", error)
-            await asyncio.sleep(_RETRY_SECONDS)
+    return await retried(
+        lambda: _resume(consumer, settings, notices, had), "partitions could not be taken on"
+    )
 
 
 async def _resume(

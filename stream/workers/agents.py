@@ -55,7 +55,7 @@ from stream.kafka.broker import check_role, may_pass
 from stream.kafka.logs import Logs, others
 from stream.kafka.marks import Point
 from stream.kafka.pacing import pace_fetches
-from stream.kafka.reader import COMMITTED
+from stream.kafka.reader import COMMITTED, is_there
 from stream.kafka.resuming import resume
 from stream.kafka.security import connection
 from stream.kafka.wire.batches import harden
@@ -168,8 +168,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         while held := {
             TopicPartition(*tp): point.committable
             for tp, point in points.items()
-            if tp in self.assignment()
-            and tp.partition in (consumer.partitions_for_topic(tp.topic) or ())
+            if tp in self.assignment() and is_there(consumer, TopicPartition(*tp))
         }:
             try:
                 async with asyncio.timeout(_COMMIT_SECONDS):

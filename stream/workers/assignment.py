@@ -26,12 +26,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
 
 from stream.checkpoints.recovery import Progress, Recovery
-from stream.kafka.broker import may_pass
+from stream.kafka.broker import retried
 from stream.kafka.logs import Logs, Verdict, others
 from stream.kafka.marks import Point
+from stream.kafka.reader import is_there
 from stream.kafka.resuming import tell_lost, tell_replaced
 from stream.telemetry.notices import Notices
 from stream.workers.delivery import Delivery
@@ -41,7 +41,6 @@ from topics.heartbeat import is_heartbeat
 
 log = logging.getLogger(__name__)
 
-_RETRY_SECONDS = 1.0
 # How long a log that was looked at is believed to be the same. For another one to slip in, a topic
 # would have to be deleted, made again and grown past its old length between two fetches.
 _TRUSTED_SECONDS = 1.0
@@ -166,7 +165,7 @@ class Assignment:
         self.tenure += 1
         self._recovery.forget(source.partition for source in self._given_up.keys() - firsts.keys())
         # What this worker had of a topic that is not there tells of another log, once it is again.
-        for source in [source for source in self._given_up if self._is_there(source)]:
+        for source in [s for s in self._given_up if is_there(self._consumer, s)]:
             del self._given_up[source]
         self._out_of_range.clear()
         self._delivery.take_on({source: committed.get(source, Point(0)) for source in firsts})
@@ -197,15 +196,9 @@ class Assignment:
         Raises:
             KafkaError: the broker refuses, or is away while the role stops.
         """
-        while True:
-            try:
-                await self._check(fetched)
-                return
-            except KafkaError as error:
-                if not may_pass(error) or self._delivery.stopping():
-                    raise
-                log.warning("logs could not be looked at (%s); trying again", error)
-                await asyncio.sleep(_RETRY_SECONDS)
+        await retried(
+            lambda: self._check(fetched), "logs could not be looked at", self._delivery.stopping
+        )
 
     async def _check(self, fetched: dict[TopicPartition, list[ConsumerRecord]]) -> None:
         if self._absent and await self._logs.firsts(self._absent):
@@ -326,10 +319,6 @@ class Assignment:
         progress = Progress(number, start.offset, start.offset, self._recovery.metrics, began)
         moved = was is not None or start.offset > first
         return Partition(handler, start, start.offset, progress, moved)
-
-    def _is_there(self, source: TopicPartition) -> bool:
-        """Whether its topic has the partition, as far as is known."""
-        return source.partition in (self._consumer.partitions_for_topic(source.topic) or ())
 
     def _note_absent(self, absent: set[TopicPartition]) -> None:
         """Leaves partitions alone that the topic has not, until it has them."""

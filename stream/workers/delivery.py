@@ -40,6 +40,7 @@ from prometheus_client import Counter, Histogram
 
 from stream.kafka.broker import may_pass
 from stream.kafka.marks import Point
+from stream.kafka.reader import is_there
 from stream.settings import Settings
 from stream.telemetry import spans
 from stream.workers.ledger import OffsetLedger
@@ -260,7 +261,7 @@ class Delivery:
 
     async def _takes(self, points: Mapping[TopicPartition, Point]) -> bool:
         """Whether the group takes these offsets from this worker."""
-        while held := {s: p.committable for s, p in points.items() if self._is_there(s)}:
+        while held := {s: p.committable for s, p in points.items() if is_there(self._consumer, s)}:
             try:
                 async with asyncio.timeout(_COMMIT_SECONDS):
                     await self._consumer.commit(held)
@@ -276,7 +277,3 @@ class Delivery:
                 self._expelled = True
                 break
         return not self._expelled
-
-    def _is_there(self, source: TopicPartition) -> bool:
-        """Whether the topic has the partition, as far as is known: it may have been deleted."""
-        return source.partition in (self._consumer.partitions_for_topic(source.topic) or ())

@@ -37,7 +37,7 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRa
 from prometheus_client import CollectorRegistry
 
 from stream.checkpoints.recovery import Recovery
-from stream.kafka.broker import check_role, may_pass
+from stream.kafka.broker import check_role, may_pass, retried
 from stream.kafka.logs import Logs
 from stream.kafka.marks import Point
 from stream.kafka.reader import position, reader, stable_end
@@ -173,18 +173,14 @@ class IngestRole(ConsumerRebalanceListener):
         Raises:
             KafkaError: the broker is away while the role stops.
         """
-        await self._producer.stop()
-        while True:
+
+        async def begin() -> AIOKafkaProducer:
+            await self._producer.stop()
             self._producer = self._new_producer()
-            try:
-                await self._producer.start()
-                return self._producer
-            except KafkaError as error:
-                await self._producer.stop()
-                if not may_pass(error) or self._stop.is_set():
-                    raise
-                log.warning("a producer could not begin (%s); trying again", error)
-                await asyncio.sleep(_RETRY_SECONDS)
+            await self._producer.start()
+            return self._producer
+
+        return await retried(begin, "a producer could not begin", self._stop.is_set)
 
     async def _step(self) -> None:
         """One batch: fetched, processed, and on its way."""

@@ -88,7 +88,7 @@ def test_the_latest_record_counts_and_what_cannot_be_used_changes_nothing() -> N
     values = [MODEL_CALIBRATION.codec.encode(each) for each in (
         record(correction=9.0), record(sample_size=41), record(horizon=7.0),
         record(age_bucket="ancient"))]  # fmt: skip
-    messages: Any = [SimpleNamespace(value=v, offset=0) for v in (*values, b"{", None)]
+    messages: Any = [SimpleNamespace(value=v, partition=0, offset=0) for v in (*values, b"{", None)]
     corrections.take_in(messages)
     corrected, sizes = corrections.apply("seismic", "1", np.array([300.0]), increments(1))
     assert sizes is not None and sizes[0, 1] == 41
