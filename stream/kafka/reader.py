@@ -10,16 +10,20 @@ first record is given, for order's sake: the *stable end* of a partition is wher
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer.fetcher import Fetcher
 
 from stream.kafka.pacing import IDLE_SECONDS, pace_fetches
 from stream.kafka.security import connection
-from stream.kafka.wire.batches import harden
+from stream.kafka.wire import batches
 from stream.settings import Settings
 
 COMMITTED = "read_committed"
+_CANCEL_SECONDS = 0.1
+_close = Fetcher.close
 
 
 def reader(
@@ -43,6 +47,29 @@ def reader(
     consumer = AIOKafkaConsumer(**connection(settings), **{**chosen, **options})
     pace_fetches(consumer, idle_seconds)
     return consumer
+
+
+def harden() -> None:
+    """Makes every consumer of this process read on whatever is in a batch, and end when told to.
+
+    Raises:
+        CodecError: what producers compress with cannot be read here; says what to install.
+    """
+    batches.harden()
+    Fetcher.close = _close_for_good
+
+
+async def _close_for_good(fetcher: Any) -> None:
+    """Ends a fetcher whatever it is at.
+
+    One that is just letting go of its fetches, as when partitions were taken from it, takes its own
+    end for theirs: aiokafka's tells it once, and waits for ever.
+    """
+    fetching = fetcher._fetch_task
+    while not fetching.done():
+        fetching.cancel()
+        await asyncio.wait([fetching], timeout=_CANCEL_SECONDS)
+    await _close(fetcher)
 
 
 def is_there(consumer: AIOKafkaConsumer, source: TopicPartition) -> bool:

@@ -55,10 +55,9 @@ from stream.kafka.broker import check_role, may_pass
 from stream.kafka.logs import Logs, others
 from stream.kafka.marks import Point
 from stream.kafka.pacing import pace_fetches
-from stream.kafka.reader import COMMITTED, is_there
+from stream.kafka.reader import COMMITTED, harden, is_there
 from stream.kafka.resuming import resume
 from stream.kafka.security import connection
-from stream.kafka.wire.batches import harden
 from stream.processes import starting
 from stream.processes.stopping import when_told
 from stream.settings import Settings, SettingsError

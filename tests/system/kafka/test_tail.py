@@ -6,21 +6,44 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from aiokafka import ConsumerRecord
+from aiokafka import ConsumerRecord, TopicPartition
 
 from stream.kafka.follow import Follower
+from stream.kafka.reader import reader
 from stream.kafka.watch import Watch
-from tests.patience import until
+from tests.patience import PATIENCE, until
 from tests.stream.edge.records import decision
 from tests.system.conftest import Cluster
 from tests.system.edge.replay import Edge
 from tests.system.edge.traffic import EDGE
 from tests.system.kafka.test_replaced_logs import grown_old, make_anew
 from tests.system.tracker_log import cluster_of
-from topics.catalogue import CACHE_DECISIONS, MODEL_CALIBRATION, POPULARITY_FORECASTS, Topic
+from topics.catalogue import (
+    CACHE_DECISIONS,
+    MODEL_CALIBRATION,
+    POPULARITY_FORECASTS,
+    SOCIAL_EVENTS,
+    Topic,
+)
 from topics.records import CacheDecision
 
 pytestmark = pytest.mark.system
+
+
+@pytest.mark.both
+async def test_a_reader_ends_whatever_it_is_at(cluster: Cluster) -> None:
+    """Also while it lets go of a fetch that the broker holds back: there is nothing new."""
+    for steps in range(4):
+        consumer = reader(cluster.settings, auto_offset_reset="earliest")
+        await consumer.start()
+        consumer.assign([TopicPartition(SOCIAL_EVENTS.name, 0)])
+        await consumer.getmany(timeout_ms=200)
+        consumer.assign([])
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        ended, _ = await asyncio.wait([asyncio.create_task(consumer.stop())], timeout=PATIENCE)
+        assert ended, f"it goes on for ever, told {steps} steps after it let go"
+
 
 OLD = 30
 LENGTHS = pytest.mark.parametrize("length", [10, 60], ids=["shorter", "longer"])
