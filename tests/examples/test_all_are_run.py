@@ -6,8 +6,10 @@ import pytest
 
 from tests.documented import ROOT
 
-TESTS = [*(ROOT / "tests" / "examples").glob("test_own_*.py"),
-         ROOT / "tests" / "system" / "test_examples.py"]  # fmt: skip
+TESTS = [
+    *(ROOT / "tests" / "examples").glob("test_own_*.py"),
+    *(ROOT / "tests" / "system").rglob("test_*.py"),
+]
 
 
 @pytest.mark.parametrize("name", [path.name for path in (ROOT / "examples").glob("*.py")])
