@@ -324,7 +324,7 @@ def main() -> None:
         _end(f"{type(error).__name__}: {error}")
     except Exception as error:
         # A broker may refuse any request; who has asked none need not wait for this import.
-        from stream.kafka.authorization import worded
+        from stream.kafka.access.authorization import worded
 
         refusal = worded(_settings(), error)
         if refusal is None:

@@ -142,15 +142,18 @@ THROUGH = {
     "stream.settings.scores": ("stream/settings/test_together.py", "names, defaults, reasons"),
     "stream.kafka.all_to_one": ("system/roles/test_scorer.py", "one calibrator, and its successor"),
     "stream.kafka.broker": ("system/kafka/test_broker.py", "topics on a broker that there is"),
-    "stream.kafka.follow": ("system/kafka/test_tail.py", "logs that go on, and become others"),
+    "stream.kafka.follow": ("system/kafka/logs/test_tail.py", "logs that go on, and become others"),
     "stream.kafka.partitions": ("stream/sources/test_feed.py", "as librdkafka and Java lay keys"),
     "stream.kafka.past": (
-        "system/kafka/test_transactions.py",
+        "system/kafka/messages/test_transactions.py",
         "what is read again, markers among it",
     ),
-    "stream.kafka.resuming": ("system/kafka/test_replaced_logs.py", "groups on logs made anew"),
-    "stream.kafka.tail": ("system/kafka/test_tail.py", "logs that go on, and become others"),
-    "stream.kafka.watch": ("system/kafka/test_tail.py", "logs that go on, and become others"),
+    "stream.kafka.resuming": (
+        "system/kafka/logs/test_replaced_logs.py",
+        "groups on logs made anew",
+    ),
+    "stream.kafka.tail": ("system/kafka/logs/test_tail.py", "logs that go on, and become others"),
+    "stream.kafka.watch": ("system/kafka/logs/test_tail.py", "logs that go on, and become others"),
     "stream.processes.lifeline": ("stream/processes/test_children.py", "parents that are killed"),
     "stream.processes.roles": (
         "system/whole/test_up.py",
@@ -165,7 +168,7 @@ THROUGH = {
     "stream.serving.loading": ("stream/serving/test_current.py", "loaded as updates come"),
     "stream.serving.model_watch": ("system/roles/test_models.py", "updates on their topic"),
     "stream.workers.assignment": (
-        "system/kafka/test_replaced_logs.py",
+        "system/kafka/logs/test_replaced_logs.py",
         "partitions on logs made anew",
     ),
     "stream.workers.handler": ("stream/tracker/test_role.py", "its protocol, kept by a role"),
@@ -174,8 +177,11 @@ THROUGH = {
         "the worker, by all that it promises",
     ),
     "stream.workers.intake": ("stream/tracker/test_role.py", "what decodes, and what does not"),
-    "stream.workers.membership": ("stream/workers/test_delivery.py", "the expelled send nothing"),
-    "stream.workers.output": ("stream/tracker/test_role.py", "what a role gives out"),
+    "stream.workers.membership": (
+        "stream/workers/publishing/test_delivery.py",
+        "the expelled send nothing",
+    ),
+    "stream.workers.publishing.output": ("stream/tracker/test_role.py", "what a role gives out"),
     "stream.workers.refusals": ("stream/telemetry/test_log_lines.py", "lines, and their traces"),
     # stream: roles
     "stream.forecaster.answers": ("stream/forecaster/test_role.py", "from snapshots to forecasts"),
@@ -218,7 +224,10 @@ THROUGH = {
     # stream: the command line
     "stream.__main__": ("system/whole/test_up.py", "how `tidecast up` starts roles"),
     "stream.commands.broker": ("system/kafka/test_broker.py", "the broker in the foreground"),
-    "stream.commands.dead_letters": ("system/kafka/test_dead_letters.py", "letters on a broker"),
+    "stream.commands.dead_letters": (
+        "system/kafka/messages/test_dead_letters.py",
+        "letters on a broker",
+    ),
     "stream.commands.models.evaluate_display": (
         "stream/commands/models/test_evaluate.py",
         "what the command says",

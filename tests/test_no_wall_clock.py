@@ -43,7 +43,7 @@ MAY = {
     ),
     "system/edge/http.py": "an origin that takes its time",
     "system/edge/test_failures.py": "asks at a rate, and says what is decided now and then",
-    "system/kafka/test_replaced_logs.py::grown_old": "what was looked at grows old",
+    "system/kafka/logs/test_replaced_logs.py::grown_old": "what was looked at grows old",
     "system/crashes/test_crashes.py"
     "::test_roles_wait_for_a_broker_that_is_away_and_health_says_so": (
         "a minute is what they are to outlast"

@@ -181,6 +181,23 @@ CATALOGUE: dict[str, Topic] = {
     )
 }  # fmt: skip
 
+# What each role that works on batches reads, in order of the flow.
+READS = {
+    "tracker": (SOCIAL_EVENTS.name,),
+    "historian": (EDGE_REQUESTS.name,),
+    "forecaster": (CASCADE_SNAPSHOTS.name,),
+    "ranker": (EDGE_WINDOWS.name,),
+    "scorer": (POPULARITY_FORECASTS.name, SHADOW_FORECASTS.name, CASCADE_OUTCOMES.name),
+}
+# All of that: what is in it may become a dead letter, and be sent back to it.
+WORKED_OFF = tuple(topic for read in READS.values() for topic in read)
+# What they write by batches: what is too large for it may become a dead letter, and be sent back.
+WRITTEN = tuple(
+    name
+    for name, topic in CATALOGUE.items()
+    if READS.keys() & set(topic.writers) and topic not in (DEAD_LETTERS, ROLE_NOTICES)
+)
+
 
 def calibration_key(model: str, version: str, horizon: float, age_bucket: str) -> bytes:
     """Key of a record on `model.calibration`: a JSON array."""

@@ -30,7 +30,7 @@ from stream.tracker import role as tracker
 from stream.tracker.store import CascadeStore
 from stream.workers.handler import PartitionHandler
 from stream.workers.ingest import IngestRole
-from stream.workers.output import Output
+from stream.workers.publishing.output import Output
 from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS, Topic
 
 

@@ -20,7 +20,7 @@ from stream import settings as settings_module
 from stream.commands.traffic import KafkaOption
 
 if TYPE_CHECKING:
-    from stream.kafka.acls import Acl
+    from stream.kafka.access.acls import Acl
 
 PARTY = "{party}"
 
@@ -52,7 +52,7 @@ def topics_acls(
     It comes from the catalogue of topics and the setting `group_prefix`; no broker is asked.
     Parties may share a user: `--principal User:tidecast` lists what one needs that does everything.
     """
-    from stream.kafka.acls import acls
+    from stream.kafka.access.acls import acls
 
     if as_json and commands:
         raise typer.BadParameter("--json and --commands are two forms of the same; give one")
@@ -93,7 +93,7 @@ def _rows(found: Iterable[Acl], principal: str) -> list[dict[str, str]]:
 
 
 def _print(found: Iterable[Acl], principal: str) -> None:
-    from stream.kafka.acls import COMMANDS
+    from stream.kafka.access.acls import COMMANDS
 
     named: dict[str, dict[str, list[str]]] = {}
     for acl in found:

@@ -198,7 +198,7 @@ def redrive_letters(
     """
     from aiokafka.errors import KafkaError
 
-    from stream.kafka.authorization import told
+    from stream.kafka.access.authorization import told
     from stream.letters import reading as letters
     from stream.letters import redrive
 

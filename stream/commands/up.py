@@ -14,11 +14,11 @@ from rich.console import Console
 
 from stream.commands import checks
 from stream.commands.traffic import hold_of
-from stream.kafka.progress import READS
 from stream.local.up import Plan, Run, Traffic, UpError
 from stream.settings import Duration, Settings
 from stream.sources.replay import CascadeReplay, RequestReplay
 from stream.sources.simulate import Simulation
+from topics.catalogue import READS
 
 # The simulated world of a demonstration: a window of five minutes passes in five seconds, and
 # the live cascades of two days, once they are all there, fit into a few hundred megabytes.

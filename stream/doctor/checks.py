@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 
 from stream.doctor.input import LOOKED_AT, found_on_topics
 from stream.http.access import AccessError, access, is_loopback
+from stream.kafka.access.security import KafkaSecurityError, on_loopback, shown
 from stream.kafka.broker import (
     MESSAGE_LIMIT,
     BrokerError,
@@ -19,7 +20,6 @@ from stream.kafka.broker import (
     configured,
     describe,
 )
-from stream.kafka.security import KafkaSecurityError, on_loopback, shown
 from stream.kafka.wire.unpacking import CodecError, check_codecs
 from stream.secret import SecretError
 from stream.serving.loading import load

@@ -25,7 +25,7 @@ from stream.edge.metrics import Metrics
 from stream.edge.news import News
 from stream.edge.table import EdgeTable
 from stream.kafka import broker
-from stream.kafka.authorization import told
+from stream.kafka.access.authorization import told
 from stream.kafka.partitions import partition_hash
 from stream.kafka.reader import reader
 from stream.kafka.tail import Tail

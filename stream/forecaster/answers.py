@@ -15,7 +15,7 @@ from stream.forecaster.snapshots import Asked
 from stream.serving.loading import Loaded
 from stream.settings import Settings
 from stream.telemetry.traces import TRACEPARENT
-from stream.workers.output import Output
+from stream.workers.publishing.output import Output
 from topics.catalogue import Topic
 from topics.records import Correction, HorizonForecast, PopularityForecast, Quantiles
 

@@ -26,7 +26,7 @@ from stream.telemetry.families import Families
 from stream.telemetry.log_lines import Seldom
 from stream.workers.agents import Received, passed_by_partition
 from stream.workers.heartbeats import parted
-from stream.workers.output import Output
+from stream.workers.publishing.output import Output
 from topics.catalogue import POPULARITY_FORECASTS
 from topics.records import PopularityForecast
 

@@ -25,7 +25,7 @@ from stream.settings import Settings
 from stream.telemetry.families import Families
 from stream.workers.agents import Received
 from stream.workers.heartbeats import parted
-from stream.workers.output import Output
+from stream.workers.publishing.output import Output
 from topics.catalogue import SHADOW_FORECASTS
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from stream.telemetry import traces
 from stream.workers.agents import Received
-from stream.workers.output import Output, dead_letter
+from stream.workers.publishing.output import Output, dead_letter
 from topics import consistency
 from topics.catalogue import CASCADE_SNAPSHOTS
 from topics.codecs import DecodeError

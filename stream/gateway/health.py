@@ -16,7 +16,7 @@ from stream.gateway.roles import ROLES, Roles, Standing, reads
 from stream.gateway.state import State
 from stream.gateway.tables.heartbeats import HEART, STAGES
 from stream.gateway.tables.views import Health, Level, Note, Noticed, Ready, Role, Starting
-from stream.kafka.authorization import told
+from stream.kafka.access.authorization import told
 from stream.kafka.broker import BrokerError
 from stream.processes import starting
 from stream.settings import Settings

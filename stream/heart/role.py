@@ -16,8 +16,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from stream.kafka.access.security import connection
 from stream.kafka.broker import check_role, may_pass, partitions
-from stream.kafka.security import connection
 from stream.processes.stopping import when_told
 from stream.settings import Settings, SettingsError
 from stream.telemetry import setup as telemetry

@@ -25,7 +25,7 @@ from stream.telemetry.notices import Noticed
 from stream.workers import keys
 from stream.workers.ingest import IngestRole
 from stream.workers.intake import decode
-from stream.workers.output import Output, dead_letter, passed_on
+from stream.workers.publishing.output import Output, dead_letter, passed_on
 from stream.workers.stamps import Stamps, noticed, objection
 from topics.catalogue import EDGE_REQUESTS, EDGE_WINDOWS
 from topics.records import EdgeRequest, EdgeWindow

@@ -1,10 +1,7 @@
 """Kafka's clients: connected, authenticated, and read alike by whoever reads a log.
 
 Modules:
-    security: how every client connects
-    oauth: tokens for SASL OAUTHBEARER
-    authorization: what a broker does not allow, in words
-    acls: who may do what on the brokers
+    access: who may talk to the brokers, and how
     administrator: asks a cluster of which a broker may be away
     broker: topics made, described and looked for
     reader: where every consumer is made
@@ -24,23 +21,20 @@ Modules:
 """
 
 __all__ = [
-    "acls",
+    "access",
     "administrator",
     "all_to_one",
-    "authorization",
     "broker",
     "follow",
     "groups",
     "logs",
     "marks",
-    "oauth",
     "pacing",
     "partitions",
     "past",
     "progress",
     "reader",
     "resuming",
-    "security",
     "tail",
     "watch",
     "wire",

@@ -26,9 +26,9 @@ from aiokafka.errors import (
     for_code,
 )
 
+from stream.kafka.access.authorization import TO_DO, refused, who
+from stream.kafka.access.security import connection, why_not
 from stream.kafka.administrator import Administrator
-from stream.kafka.authorization import TO_DO, refused, who
-from stream.kafka.security import connection, why_not
 from stream.processes import starting
 from stream.settings import Settings
 from topics.catalogue import CATALOGUE, Topic

@@ -12,40 +12,12 @@ from dataclasses import dataclass
 from aiokafka import TopicPartition
 
 from stream.kafka import groups
+from stream.kafka.access.security import connection
 from stream.kafka.administrator import Administrator
 from stream.kafka.broker import partitions
 from stream.kafka.reader import reader
-from stream.kafka.security import connection
 from stream.settings import Settings
-from topics.catalogue import (
-    CASCADE_OUTCOMES,
-    CASCADE_SNAPSHOTS,
-    CATALOGUE,
-    DEAD_LETTERS,
-    EDGE_REQUESTS,
-    EDGE_WINDOWS,
-    POPULARITY_FORECASTS,
-    ROLE_NOTICES,
-    SHADOW_FORECASTS,
-    SOCIAL_EVENTS,
-)
-
-# What each role reads, in order of the flow.
-READS = {
-    "tracker": (SOCIAL_EVENTS.name,),
-    "historian": (EDGE_REQUESTS.name,),
-    "forecaster": (CASCADE_SNAPSHOTS.name,),
-    "ranker": (EDGE_WINDOWS.name,),
-    "scorer": (POPULARITY_FORECASTS.name, SHADOW_FORECASTS.name, CASCADE_OUTCOMES.name),
-}
-# All of that: what is in it may become a dead letter, and be sent back to it.
-WORKED_OFF = tuple(topic for read in READS.values() for topic in read)
-# What they write by batches: what is too large for it may become a dead letter, and be sent back.
-WRITTEN = tuple(
-    name
-    for name, topic in CATALOGUE.items()
-    if READS.keys() & set(topic.writers) and topic not in (DEAD_LETTERS, ROLE_NOTICES)
-)
+from topics.catalogue import READS
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import Fetcher
 
+from stream.kafka.access.security import connection
 from stream.kafka.pacing import IDLE_SECONDS, pace_fetches
-from stream.kafka.security import connection
 from stream.kafka.wire import batches
 from stream.settings import Settings
 

@@ -16,7 +16,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from stream.kafka import broker
-from stream.kafka.authorization import told
+from stream.kafka.access.authorization import told
 from stream.kafka.past import END, TakeIn, reread
 from stream.kafka.reader import reader
 from stream.kafka.tail import Tail

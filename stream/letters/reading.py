@@ -22,7 +22,7 @@ from stream.kafka.broker import partitions
 from stream.kafka.past import END, batches
 from stream.kafka.reader import reader
 from stream.settings import Settings
-from stream.workers.output import REDRIVEN
+from stream.workers.publishing.output import REDRIVEN
 from topics.catalogue import DEAD_LETTERS, REDRIVEN_LETTERS
 from topics.errors import TidecastError
 

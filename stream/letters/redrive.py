@@ -23,22 +23,24 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaProducer
 
 from stream.kafka import broker
-from stream.kafka.progress import READS, WORKED_OFF, WRITTEN
-from stream.kafka.security import connection
+from stream.kafka.access.security import connection
 from stream.kafka.wire.batches import UNKNOWN_CODEC, UNREADABLE
 from stream.letters import reading as letters
 from stream.letters.reading import Letter, Place
 from stream.settings import Settings
-from stream.workers.output import REDRIVEN, REDRIVEN_FROM, TOO_LARGE
-from stream.workers.packing import size_alone
+from stream.workers.publishing.output import REDRIVEN, REDRIVEN_FROM, TOO_LARGE
+from stream.workers.publishing.packing import size_alone
 from topics import consistency
 from topics.catalogue import (
     CASCADE_SNAPSHOTS,
     CATALOGUE,
     EDGE_REQUESTS,
     EDGE_WINDOWS,
+    READS,
     REDRIVEN_LETTERS,
     SOCIAL_EVENTS,
+    WORKED_OFF,
+    WRITTEN,
 )
 from topics.codecs import DecodeError
 from topics.records import LetterRedriven

@@ -34,7 +34,7 @@ from rich.live import Live
 from stream.gateway import address
 from stream.heart.role import Heart
 from stream.kafka import broker
-from stream.kafka.progress import READS, Progress
+from stream.kafka.progress import Progress
 from stream.local import board
 from stream.local.embedded import Embedded, started
 from stream.local.observer import Observer
@@ -46,7 +46,7 @@ from stream.sources.feed import Sent, connect, feed
 from stream.sources.holding import Hold, at_each_line
 from stream.sources.messages import Source
 from stream.sources.too_late import refuse_if_too_late
-from topics.catalogue import EDGE_REQUESTS, SOCIAL_EVENTS
+from topics.catalogue import EDGE_REQUESTS, READS, SOCIAL_EVENTS
 from topics.errors import TidecastError
 
 # How far the feeders may run ahead of each role. Small enough that what waits stays within the

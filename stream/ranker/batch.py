@@ -19,7 +19,7 @@ from stream.ranker.metrics import Metrics
 from stream.settings import Settings
 from stream.telemetry import traces
 from stream.workers.agents import Received, passed_by_partition
-from stream.workers.output import Output, dead_letter
+from stream.workers.publishing.output import Output, dead_letter
 from topics.catalogue import CACHE_DECISIONS
 from topics.codecs import DecodeError
 from topics.heartbeat import is_heartbeat

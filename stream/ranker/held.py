@@ -22,7 +22,7 @@ from stream.ranker.edges import RankedPartition
 from stream.serving.rankers import MakeRanker
 from stream.settings import Settings
 from stream.workers.agents import Received
-from stream.workers.output import Output
+from stream.workers.publishing.output import Output
 
 # Gives the windows of a partition from an offset up to before another to a function.
 Reread = Callable[[int, int, int, TakeIn], int]

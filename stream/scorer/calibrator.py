@@ -28,11 +28,11 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from models.judging.conformal import Tracked, age_bucket
+from stream.kafka.access.security import connection
 from stream.kafka.all_to_one import AllToOne
 from stream.kafka.broker import may_pass
 from stream.kafka.past import END, decoded, reread_here
 from stream.kafka.reader import reader
-from stream.kafka.security import connection
 from stream.scorer.drift import ErrorDrift
 from stream.scorer.join import increment_log2, own_point
 from stream.scorer.quality import Quality

@@ -44,7 +44,7 @@ from stream.telemetry.families import Families
 from stream.workers import agents
 from stream.workers.agents import Received, passed_by_partition
 from stream.workers.heartbeats import parted
-from stream.workers.output import Output, dead_letter
+from stream.workers.publishing.output import Output, dead_letter
 from topics.catalogue import (
     CASCADE_OUTCOMES,
     FORECAST_SCORES,

@@ -17,9 +17,9 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 from models import registry
 from models.judging.confidence import LEAST, lower_bound
 from stream.kafka import broker
+from stream.kafka.access.security import connection
 from stream.kafka.past import END, decoded, reread_here
 from stream.kafka.reader import reader
-from stream.kafka.security import connection
 from stream.scorer.quality import Figures, Kind, figures, kind_of, row_of
 from stream.serving import rankers as ranking_model
 from stream.serving.loading import describe, folder_of, load_update, verified_folder

@@ -21,10 +21,10 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from stream.kafka.authorization import worded
+from stream.kafka.access.authorization import worded
+from stream.kafka.access.security import connection
 from stream.kafka.broker import BrokerError, NotAllowedError, partitions
 from stream.kafka.partitions import partition_hash
-from stream.kafka.security import connection
 from stream.settings import Settings
 from stream.sources.holding import Hold
 from stream.sources.messages import Message, Source, SourceError

@@ -25,7 +25,7 @@ from stream.tracker.store import CascadeStore, Fired, Verdict
 from stream.workers import keys
 from stream.workers.ingest import IngestRole
 from stream.workers.intake import decode
-from stream.workers.output import Output, dead_letter, passed_on
+from stream.workers.publishing.output import Output, dead_letter, passed_on
 from stream.workers.stamps import Stamps, noticed, objection
 from topics.catalogue import CASCADE_OUTCOMES, CASCADE_SNAPSHOTS, SOCIAL_EVENTS, Topic
 from topics.records import CascadeOutcome, SocialEvent

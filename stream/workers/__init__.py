@@ -9,10 +9,7 @@ Modules:
     event_clock: how far event time has come
     keys: whether messages have the key that keeps them together
     agents: the Faust application of the model roles
-    output: what a role publishes
-    packing: outputs as a producer takes them, and what is too large for their topics
-    delivery: outputs on their way, and what they allow to be committed
-    ledger: which offsets may be committed
+    publishing: outputs, sent and then committed
     membership: whether a worker may have been expelled unnoticed
     held_back: transactions that stay open
     heartbeats: passed on, and how old they were
@@ -22,7 +19,6 @@ Modules:
 __all__ = [
     "agents",
     "assignment",
-    "delivery",
     "event_clock",
     "handler",
     "heartbeats",
@@ -30,10 +26,8 @@ __all__ = [
     "ingest",
     "intake",
     "keys",
-    "ledger",
     "membership",
-    "output",
-    "packing",
+    "publishing",
     "refusals",
     "stamps",
 ]

@@ -50,14 +50,14 @@ from mode import Service
 from mode.supervisors import CrashingSupervisor
 from prometheus_client import CollectorRegistry, Gauge
 
-from stream.kafka.authorization import worded
+from stream.kafka.access.authorization import worded
+from stream.kafka.access.security import connection
 from stream.kafka.broker import check_role, may_pass
 from stream.kafka.logs import Logs, others
 from stream.kafka.marks import Point
 from stream.kafka.pacing import pace_fetches
 from stream.kafka.reader import COMMITTED, harden, is_there
 from stream.kafka.resuming import resume
-from stream.kafka.security import connection
 from stream.processes import starting
 from stream.processes.stopping import when_told
 from stream.settings import Settings, SettingsError
@@ -65,8 +65,8 @@ from stream.telemetry import spans, traces
 from stream.telemetry.notices import Notices
 from stream.workers.heartbeats import Passed
 from stream.workers.membership import Membership
-from stream.workers.output import Output, passed_on
-from stream.workers.packing import Outputs, Packing
+from stream.workers.publishing.output import Output, passed_on
+from stream.workers.publishing.packing import Outputs, Packing
 from stream.workers.refusals import Refusals
 from topics.catalogue import Topic
 from topics.heartbeat import is_heartbeat
@@ -462,7 +462,8 @@ class Application(faust.App):
 
         Returns:
             the outputs as they are out, with dead letters in place of those that their topics do
-            not take (`stream.workers.packing`); None if others have the partitions by now.
+            not take (`stream.workers.publishing.packing`); None if others have the partitions by
+            now.
 
         Raises:
             KafkaError: the broker refuses them, or is away while the role stops.

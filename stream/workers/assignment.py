@@ -34,9 +34,9 @@ from stream.kafka.marks import Point
 from stream.kafka.reader import is_there
 from stream.kafka.resuming import tell_lost, tell_replaced
 from stream.telemetry.notices import Notices
-from stream.workers.delivery import Delivery
 from stream.workers.handler import Metrics, PartitionHandler
-from stream.workers.output import Output
+from stream.workers.publishing.delivery import Delivery
+from stream.workers.publishing.output import Output
 from topics.heartbeat import is_heartbeat
 
 log = logging.getLogger(__name__)

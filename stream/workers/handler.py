@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from stream.checkpoints.recovery import Stateful
 from stream.telemetry.notices import Noticed
-from stream.workers.output import Output
+from stream.workers.publishing.output import Output
 
 
 class PartitionHandler(Stateful, Protocol):

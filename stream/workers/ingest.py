@@ -1,7 +1,7 @@
 """The batch consumer of the ingest roles, on aiokafka.
 
     fetch a batch -> handler of each partition -> next
-                       └─► publish -> acknowledged -> commit          (`stream.workers.delivery`)
+                       └─► publish -> acknowledged -> commit  (`stream.workers.publishing`)
 
 A handler turns one partition's records, in order, into outputs. Offsets are committed only when
 every output of all records before them has been acknowledged, so a worker that dies repeats its
@@ -37,11 +37,11 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRa
 from prometheus_client import CollectorRegistry
 
 from stream.checkpoints.recovery import Recovery
+from stream.kafka.access.security import connection
 from stream.kafka.broker import check_role, may_pass, retried
 from stream.kafka.logs import Logs
 from stream.kafka.marks import Point
 from stream.kafka.reader import position, reader, stable_end
-from stream.kafka.security import connection
 from stream.processes import starting
 from stream.processes.stopping import when_told
 from stream.settings import Settings
@@ -49,12 +49,12 @@ from stream.telemetry import setup as telemetry
 from stream.telemetry import spans
 from stream.telemetry.notices import Notices
 from stream.workers.assignment import Assignment, Partition
-from stream.workers.delivery import Delivery
 from stream.workers.handler import Metrics, PartitionHandler
 from stream.workers.heartbeats import Passed
 from stream.workers.held_back import HeldBack
-from stream.workers.output import Output
-from stream.workers.packing import Packing
+from stream.workers.publishing.delivery import Delivery
+from stream.workers.publishing.output import Output
+from stream.workers.publishing.packing import Packing
 from stream.workers.refusals import Refusals
 from topics.catalogue import Topic
 from topics.errors import TidecastError

@@ -9,7 +9,7 @@ from aiokafka import ConsumerRecord
 
 from stream.settings import Settings
 from stream.workers.heartbeats import parted
-from stream.workers.output import Output, dead_letter
+from stream.workers.publishing.output import Output, dead_letter
 from stream.workers.stamps import Stamps, stamps
 from topics.catalogue import Topic
 

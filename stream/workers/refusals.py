@@ -13,7 +13,7 @@ from stream.kafka.wire.batches import UNKNOWN_CODEC, UNREADABLE
 from stream.telemetry.log_lines import Seldom
 from stream.telemetry.notices import Notices
 from stream.telemetry.traces import carried, trace_id
-from stream.workers.output import TOO_LARGE, Output
+from stream.workers.publishing.output import TOO_LARGE, Output
 from topics.catalogue import DEAD_LETTERS
 
 log = logging.getLogger(__name__)

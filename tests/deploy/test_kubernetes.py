@@ -25,7 +25,7 @@ from cloudcoil.models.prometheus_operator import v1 as prometheus_operator
 
 from stream import cli, settings
 from stream.gateway.roles import ROLES
-from stream.kafka import security as kafka_security
+from stream.kafka.access import security as kafka_security
 from stream.secret import Secret
 from tests.deploy.manifests import (
     COMPOSE,

@@ -20,7 +20,7 @@ from aiokafka import ConsumerRecord
 from stream.historian.role import EdgePartition
 from stream.settings import Settings, load
 from stream.tracker.role import TrackedPartition
-from stream.workers.output import Output
+from stream.workers.publishing.output import Output
 from topics.catalogue import (
     CASCADE_OUTCOMES,
     DEAD_LETTERS,

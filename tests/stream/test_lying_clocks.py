@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from stream.historian.role import EdgePartition
 from stream.settings import Settings, load
 from stream.tracker.role import TrackedPartition
-from stream.workers.output import Output
+from stream.workers.publishing.output import Output
 from topics.catalogue import DEAD_LETTERS, EDGE_REQUESTS, SOCIAL_EVENTS
 from topics.records import EdgeRequest, SocialEvent
 

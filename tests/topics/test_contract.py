@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from stream.settings import Settings
-from stream.workers.output import dead_letter
+from stream.workers.publishing.output import dead_letter
 from topics import contract
 from topics.catalogue import CATALOGUE, DEAD_LETTERS, Topic
 

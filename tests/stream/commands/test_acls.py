@@ -6,7 +6,7 @@ import shlex
 from typer.testing import CliRunner
 
 from stream.cli import app
-from stream.kafka.acls import COMMANDS, Acl, acls
+from stream.kafka.access.acls import COMMANDS, Acl, acls
 from stream.settings import Settings
 
 ALL = acls(Settings())

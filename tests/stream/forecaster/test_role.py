@@ -21,7 +21,7 @@ from stream.serving.loading import Loaded
 from stream.settings import Duration, Settings
 from stream.telemetry.traces import derived
 from stream.workers.agents import Received
-from stream.workers.output import Output
+from stream.workers.publishing.output import Output
 from tests.clock import Clock
 from topics.catalogue import CASCADE_SNAPSHOTS, DEAD_LETTERS, POPULARITY_FORECASTS
 from topics.records import CascadeSnapshot, PopularityForecast

@@ -19,7 +19,7 @@ from stream.letters.reading import (
     printable,
     shown,
 )
-from stream.workers.output import REDRIVEN, REDRIVEN_FROM, dead_letter
+from stream.workers.publishing.output import REDRIVEN, REDRIVEN_FROM, dead_letter
 from topics.catalogue import DEAD_LETTERS, SOCIAL_EVENTS
 
 

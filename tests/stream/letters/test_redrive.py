@@ -15,7 +15,7 @@ from stream.letters.reading import Letter
 from stream.letters.redrive import MAX_ROUNDS, Redriven, _cleared, objection, still_wrong
 from stream.settings import Settings, load
 from stream.tracker.role import TrackedPartition
-from stream.workers.output import REDRIVEN
+from stream.workers.publishing.output import REDRIVEN
 from tests.stream.letters.test_reading import bare, letter_of
 from topics.catalogue import (
     CASCADE_SNAPSHOTS,

@@ -27,7 +27,7 @@ from stream.ranker.metrics import Metrics
 from stream.serving.rankers import MakeRanker, bounds, decayed
 from stream.settings import Settings
 from stream.workers.agents import Received
-from stream.workers.output import Output
+from stream.workers.publishing.output import Output
 from tests.clock import Clock
 from topics.catalogue import CACHE_DECISIONS, DEAD_LETTERS, EDGE_WINDOWS
 from topics.heartbeat import KEY

@@ -17,7 +17,7 @@ from stream.telemetry import log_lines
 from stream.telemetry.log_lines import JsonLines, Seldom, TextLines
 from stream.telemetry.notices import Notices
 from stream.telemetry.traces import trace_id
-from stream.workers.output import dead_letter
+from stream.workers.publishing.output import dead_letter
 from stream.workers.refusals import Refusals
 from tests.patience import PATIENCE
 from tests.stream.tracker.test_role import message

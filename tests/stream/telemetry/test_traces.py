@@ -9,7 +9,7 @@ from stream.forecaster.batch import ForecastBatch
 from stream.settings import load
 from stream.telemetry.traces import TRACEPARENT, carried, derived, is_sampled, of, trace_id
 from stream.tracker.role import TrackedPartition
-from stream.workers.output import Output, dead_letter
+from stream.workers.publishing.output import Output, dead_letter
 from tests.stream.workers.test_heartbeats import QUICK, batches, events, forecaster, received
 from topics.catalogue import CASCADE_SNAPSHOTS, POPULARITY_FORECASTS, SOCIAL_EVENTS
 from topics.records import SocialEvent

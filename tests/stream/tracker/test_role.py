@@ -6,7 +6,7 @@ from aiokafka import ConsumerRecord
 
 from stream.settings import Settings, load
 from stream.tracker.role import TrackedPartition
-from stream.workers.output import Output
+from stream.workers.publishing.output import Output
 from topics.catalogue import CASCADE_OUTCOMES, CASCADE_SNAPSHOTS, DEAD_LETTERS, SOCIAL_EVENTS
 from topics.records import SocialEvent
 

@@ -32,7 +32,7 @@ from stream.workers.agents import Received
 from stream.workers.assignment import Partition
 from stream.workers.handler import Metrics as IngestMetrics
 from stream.workers.heartbeats import Passed
-from stream.workers.output import Output
+from stream.workers.publishing.output import Output
 from tests.clock import Clock
 from topics.catalogue import (
     CACHE_DECISIONS,

@@ -136,7 +136,7 @@ def tell_what_is_waited_for() -> None:
 if __name__ == "__main__":
     from stream.cli import main
     from stream.workers import agents
-    from stream.workers.delivery import Delivery
+    from stream.workers.publishing.delivery import Delivery
 
     role, folder = sys.argv[1:]
     signal.signal(signal.SIGUSR1, lambda *_: tell_what_is_waited_for())

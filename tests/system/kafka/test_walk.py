@@ -15,7 +15,7 @@ import pytest
 
 from deploy.apache_kafka import programs
 from stream.http.listening import free_port
-from stream.kafka.acls import acls
+from stream.kafka.access.acls import acls
 from stream.processes.roles import inherited
 from stream.settings import Settings
 from tests.patience import PATIENCE

@@ -13,7 +13,7 @@ from stream.settings import load
 from stream.telemetry import setup as telemetry
 from stream.workers import agents
 from stream.workers.agents import Received
-from stream.workers.output import Output
+from stream.workers.publishing.output import Output
 from topics.catalogue import CASCADE_SNAPSHOTS
 
 ROLE = "forecaster"

@@ -22,13 +22,12 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from stream.kafka.broker import create_topics_now
-from stream.kafka.progress import READS
 from stream.local.embedded import embedded
 from stream.processes.roles import inherited
 from stream.settings import Settings
 from tests.patience import PATIENCE, until_so
 from tests.system.conftest import Cluster
-from topics.catalogue import CACHE_DECISIONS, CATALOGUE, FORECAST_SCORES
+from topics.catalogue import CACHE_DECISIONS, CATALOGUE, FORECAST_SCORES, READS
 
 pytestmark = [pytest.mark.system, pytest.mark.embedded]
 

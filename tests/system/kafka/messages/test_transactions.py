@@ -13,7 +13,7 @@ from stream.kafka.past import END, reread_here
 from stream.kafka.progress import Progress
 from stream.kafka.reader import reader
 from tests.system.conftest import Cluster
-from tests.system.kafka.test_batches import events, worked_off
+from tests.system.kafka.messages.test_batches import events, worked_off
 from tests.system.tracker_log import cluster_of
 from topics.catalogue import CASCADE_SNAPSHOTS, SOCIAL_EVENTS
 

@@ -1,13 +1,20 @@
-"""Who needs what on the brokers; tests/system/kafka/test_acls.py asks Apache Kafka itself."""
+"""Who needs what on the brokers; the system test of the same name asks Apache Kafka itself."""
 
 import pytest
 
 from stream.gateway import roles
-from stream.kafka.acls import COMMANDS, FURTHER_GROUPS, OPERATORS, Acl, PartyError, acls, slug
-from stream.kafka.progress import READS
+from stream.kafka.access.acls import (
+    COMMANDS,
+    FURTHER_GROUPS,
+    OPERATORS,
+    Acl,
+    PartyError,
+    acls,
+    slug,
+)
 from stream.scorer.calibrator import GROUP
 from stream.settings import Settings
-from topics.catalogue import CATALOGUE
+from topics.catalogue import CATALOGUE, READS
 
 ALL = acls(Settings())
 TOPICS = pytest.mark.parametrize("topic", CATALOGUE.values(), ids=list(CATALOGUE))

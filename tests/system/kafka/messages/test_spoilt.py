@@ -16,7 +16,7 @@ from stream.settings import Settings
 from tests.patience import until
 from tests.system.brokers import BROKERS
 from tests.system.conftest import Cluster
-from tests.system.kafka.test_batches import events, worked_off
+from tests.system.kafka.messages.test_batches import events, worked_off
 from topics.catalogue import CASCADE_SNAPSHOTS, DEAD_LETTERS, ROLE_NOTICES, SOCIAL_EVENTS
 
 pytestmark = [pytest.mark.system, pytest.mark.apache]

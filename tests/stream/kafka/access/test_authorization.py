@@ -1,4 +1,4 @@
-"""Refusals in words; which topics a broker hides, tests/system/kafka/test_acls.py asks one."""
+"""Refusals in words; which topics a broker hides, `system/kafka/access/test_acls.py` asks one."""
 
 import pytest
 from aiokafka.errors import (
@@ -8,7 +8,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from stream.kafka.authorization import told, worded
+from stream.kafka.access.authorization import told, worded
 from stream.settings import Settings
 
 OURS = Settings(kafka_username="tracker")

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import trustme
 
-from stream.kafka.security import KafkaSecurityError, connection, on_loopback, shown
+from stream.kafka.access.security import KafkaSecurityError, connection, on_loopback, shown
 from stream.secret import Secret, SecretError
 from stream.settings import Settings
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 SECRET = "planted-secret-51c0"
 SASL = {"kafka_security": "sasl_tls", "kafka_username": "t", "kafka_password": Secret(SECRET)}
 
@@ -137,6 +137,6 @@ def test_no_client_names_a_broker_otherwise() -> None:
         for call in made.finditer(text):
             found += 1
             assert call[1].startswith("**connection("), f"{file.name}: {call[0]}"
-        if file != ROOT / "stream" / "kafka" / "security.py":
+        if file != ROOT / "stream" / "kafka" / "access" / "security.py":
             assert "bootstrap_servers" not in text, file
     assert found > 5

@@ -20,7 +20,7 @@ from aiokafka.protocol.api import Request
 
 from deploy.apache_kafka import programs
 from deploy.apache_kafka.broker import CLIENTS, Broker, running
-from stream.kafka.acls import Acl, acls
+from stream.kafka.access.acls import Acl, acls
 from stream.kafka.broker import connect_admin
 from stream.settings import Settings, load
 from tests.patience import PATIENCE

@@ -25,7 +25,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-from stream.kafka.oauth import TokenError, provider
+from stream.kafka.access.oauth import TokenError, provider
 from stream.secret import read_secret
 from stream.settings import Settings
 from topics.errors import TidecastError

@@ -23,11 +23,11 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from stream.kafka.marks import Mark, Point
 from stream.settings import Settings
-from stream.workers import delivery as module
-from stream.workers import packing
-from stream.workers.delivery import Delivery
-from stream.workers.output import Output
-from stream.workers.packing import Packing
+from stream.workers.publishing import delivery as module
+from stream.workers.publishing import packing
+from stream.workers.publishing.delivery import Delivery
+from stream.workers.publishing.output import Output
+from stream.workers.publishing.packing import Packing
 from topics.catalogue import DEAD_LETTERS
 
 LETTERS = DEAD_LETTERS.name

@@ -4,11 +4,11 @@
 
 While the outputs of some batches are not acknowledged yet, the next may be worked on. A partition's
 offset is committed once every output of all its records before it is acknowledged
-(`stream.workers.ledger`), be those of other partitions or later batches acknowledged or not.
+(`publishing.ledger`), be those of other partitions or later batches acknowledged or not.
 
 Where the broker is away, all that is in flight is sent again in its order, what was acknowledged
 behind a gap included: the latest snapshot of a cascade stays the last one. So it is where a topic
-takes nothing as large as an output (`stream.workers.packing`), then by a producer of a new name:
+takes nothing as large as an output (`publishing.packing`), then by a producer of a new name:
 aiokafka numbers what it sends, and a broker that refused a number takes none behind it.
 
 With an offset goes the mark of the last record before it (`stream.kafka.marks`), as its metadata:
@@ -43,9 +43,9 @@ from stream.kafka.marks import Point
 from stream.kafka.reader import is_there
 from stream.settings import Settings
 from stream.telemetry import spans
-from stream.workers.ledger import OffsetLedger
 from stream.workers.membership import Membership
-from stream.workers.packing import Outputs, Packing
+from stream.workers.publishing.ledger import OffsetLedger
+from stream.workers.publishing.packing import Outputs, Packing
 
 log = logging.getLogger(__name__)
 

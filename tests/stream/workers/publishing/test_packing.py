@@ -1,6 +1,6 @@
 """What a topic takes, and what becomes of outputs that it does not.
 
-The broker is played here, by what it takes: `tests/system/kafka/test_sizes.py` has a real one.
+The broker is played here, by what it takes: `system/kafka/messages/test_sizes.py` has a real one.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from stream.kafka.broker import BrokerError
 from stream.letters.reading import Letter
 from stream.settings import Settings
-from stream.workers import packing
-from stream.workers.output import TOO_LARGE, Output
-from stream.workers.packing import Outputs, Packing
+from stream.workers.publishing import packing
+from stream.workers.publishing.output import TOO_LARGE, Output
+from stream.workers.publishing.packing import Outputs, Packing
 from topics.catalogue import DEAD_LETTERS
 
 SETTINGS = Settings()

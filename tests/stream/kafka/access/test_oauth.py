@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from stream.kafka import oauth
-from stream.kafka.oauth import ClientCredentials, TokenError, provider
+from stream.kafka.access import oauth
+from stream.kafka.access.oauth import ClientCredentials, TokenError, provider
 from stream.secret import Secret
 from tests.clock import Clock
 from tests.token_server import TokenServer

@@ -18,7 +18,7 @@ from stream.doctor.checks import examine
 from stream.kafka.broker import connect_admin
 from tests.patience import until
 from tests.system.conftest import Cluster
-from tests.system.kafka.test_batches import events
+from tests.system.kafka.messages.test_batches import events
 from tests.system.tracker_log import cluster_of
 from topics.catalogue import CASCADE_OUTCOMES, CASCADE_SNAPSHOTS, SOCIAL_EVENTS, Topic
 

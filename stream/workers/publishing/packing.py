@@ -26,7 +26,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from stream.kafka.broker import MESSAGE_LIMIT, BrokerError, configured
 from stream.settings import Settings
-from stream.workers.output import Output, shortened, too_large
+from stream.workers.publishing.output import Output, shortened, too_large
 from topics.catalogue import DEAD_LETTERS
 
 # Outputs, each with the number of the partition that caused it: it goes to the partition of that

@@ -16,7 +16,7 @@ from tests.stream.edge.records import decision
 from tests.system.conftest import Cluster
 from tests.system.edge.replay import Edge
 from tests.system.edge.traffic import EDGE
-from tests.system.kafka.test_replaced_logs import grown_old, make_anew
+from tests.system.kafka.logs.test_replaced_logs import grown_old, make_anew
 from tests.system.tracker_log import cluster_of
 from topics.catalogue import (
     CACHE_DECISIONS,

@@ -24,8 +24,8 @@ from stream.sources.simulate import Simulation
 from tests.patience import PATIENCE
 from tests.system.brokers import APACHE, BROKERS
 from tests.system.conftest import Cluster
+from tests.system.kafka.access.native import Issuer, Listener, native
 from tests.system.kafka.front import Front
-from tests.system.kafka.native import Issuer, Listener, native
 from tests.token_server import TokenServer
 from topics.catalogue import CASCADE_SNAPSHOTS, EDGE_REQUESTS, POPULARITY_FORECASTS, SOCIAL_EVENTS
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
-from stream.kafka.progress import READS, WORKED_OFF, WRITTEN
 from stream.settings import Settings
 from topics.catalogue import (
     CATALOGUE,
@@ -25,9 +24,12 @@ from topics.catalogue import (
     FORECAST_SCORES,
     MODEL_UPDATES,
     POPULARITY_FORECASTS,
+    READS,
     REDRIVEN_LETTERS,
     ROLE_NOTICES,
     SOCIAL_EVENTS,
+    WORKED_OFF,
+    WRITTEN,
 )
 from topics.errors import TidecastError
 

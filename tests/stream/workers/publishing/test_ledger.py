@@ -12,7 +12,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from stream.workers.ledger import OffsetLedger
+from stream.workers.publishing.ledger import OffsetLedger
 
 
 class Worker(RuleBasedStateMachine):

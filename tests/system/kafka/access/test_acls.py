@@ -15,17 +15,16 @@ from aiokafka.errors import TopicAuthorizationFailedError
 
 from stream.gateway import address
 from stream.http.listening import free_port
-from stream.kafka.acls import Acl, acls
+from stream.kafka.access.acls import Acl, acls
+from stream.kafka.access.security import connection
 from stream.kafka.broker import NotAllowedError
-from stream.kafka.progress import READS, WORKED_OFF, WRITTEN
 from stream.kafka.reader import reader
-from stream.kafka.security import connection
 from stream.settings import Settings
 from stream.sources.feed import connect
-from stream.workers.output import TOO_LARGE
+from stream.workers.publishing.output import TOO_LARGE
 from tests.patience import until
 from tests.system.conftest import Cluster
-from tests.system.kafka.guarded import Guarded, guarded
+from tests.system.kafka.access.guarded import Guarded, guarded
 from tests.system.roles.test_scorer import forecast, outcome
 from topics.catalogue import (
     CASCADE_OUTCOMES,
@@ -34,8 +33,11 @@ from topics.catalogue import (
     EDGE_REQUESTS,
     MODEL_UPDATES,
     POPULARITY_FORECASTS,
+    READS,
     ROLE_NOTICES,
     SOCIAL_EVENTS,
+    WORKED_OFF,
+    WRITTEN,
     Topic,
 )
 
