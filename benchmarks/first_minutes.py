@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import psutil
+from parts import roles
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST = 1_800.0  # seconds that a run may take to its first forecast
@@ -132,19 +132,7 @@ def has_forecast(page: str) -> bool:
 
 def resident(parent: int) -> dict[str, float]:
     """Megabytes of each role and of the broker below a process."""
-    found: dict[str, float] = {}
-    for process in psutil.Process(parent).children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            words, megabytes = process.cmdline(), process.memory_info().rss / 1e6
-            if "stream" in words and words[-2] == "stream":
-                name = words[-1]
-            elif words and Path(words[0]).name == "noida-db":
-                name = "broker"
-            else:
-                continue
-            # A guard beside each is a fork of a few megabytes with the same words.
-            found[name] = max(found.get(name, 0.0), megabytes)
-    return found
+    return {name: one.memory_info().rss / 1e6 for name, one in roles.of(parent).items()}
 
 
 def size(folder: Path) -> float:

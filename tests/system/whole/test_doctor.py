@@ -72,6 +72,15 @@ async def test_topics_that_cannot_be_joined(cluster: Cluster) -> None:
     assert "cascade.outcomes 6" in told(findings, "wrong")
 
 
+@pytest.mark.both
+async def test_topics_that_take_less_than_roles_may_write(cluster: Cluster) -> None:
+    findings = await examine(cluster.settings.having(message_bytes=4_000_000))
+    assert "cascade.snapshots: takes messages of at most 10" in told(findings, "warning")
+    assert "--entity-name cascade.snapshots --add-config max.message.bytes=40" in told(
+        findings, "warning"
+    )
+
+
 async def test_a_model_that_is_not_there(cluster: Cluster) -> None:
     findings = await examine(cluster.settings.having(forecaster="oracle"))
     assert "oracle" in told(findings, "wrong")
