@@ -43,6 +43,9 @@ class Broker(Protocol):
     def signal(self, number: signal.Signals) -> None:
         """Sends it a signal."""
 
+    def stop(self) -> None:
+        """Ends it in order; by force if that takes longer than a container is given."""
+
     def start(self) -> None:
         """Starts it again, with what it had on disk."""
 
@@ -61,6 +64,10 @@ class _Embedded:
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait()
 
     def start(self) -> None:
         raise NotImplementedError("the embedded broker keeps what it has in memory")

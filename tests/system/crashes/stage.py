@@ -387,9 +387,9 @@ class Stage:
     async def _roll(self) -> None:
         """Restarts each broker, the next once the last has caught up."""
         await until(lambda: not self._gone, "a broker that was killed is not started")
+        await until(self._is_in_sync, "a broker that was started does not catch up")
         for broker in self.brokers:
-            broker.signal(signal.SIGTERM)
-            await until(lambda gone=broker: not gone.is_running, "a broker does not end")
+            await asyncio.to_thread(broker.stop)
             broker.start()
             await until(self._is_in_sync, "a broker does not catch up")
             self.kills["broker restarted"] += 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from stream.kafka.broker import create_topics
 from stream.kafka.wire.batches import UNREADABLE
 from stream.letters.reading import Letter
 from stream.settings import Settings
-from tests.patience import until
 from tests.system.brokers import BROKERS
 from tests.system.conftest import Cluster
 from tests.system.kafka.messages.test_batches import events, worked_off
@@ -46,8 +44,7 @@ async def test_a_batch_that_a_disk_has_spoilt_is_a_dead_letter(tmp_path: Path) -
                     group.append(key=b"c", value=value, timestamp=None)
                 await (await producer.send_batch(group, SOCIAL_EVENTS.name, partition=0))
         [broker] = own.brokers
-        broker.signal(signal.SIGTERM)
-        await until(lambda: not broker.is_running, "the broker to end")
+        await asyncio.to_thread(broker.stop)
         topic = tmp_path / "broker" / "1" / f"{SOCIAL_EVENTS.name}-0"
         spoil(topic / f"{0:020}.log", 1)
         broker.start()
