@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from stream.http.listening import free_port
+from tests.patience import PATIENCE, until
 from tests.stream.edge.records import decision
 from tests.system.edge.http import ask, at_once
 from tests.system.edge.origin import SIZE, TAG, Answer, TellingOrigin
-from tests.system.edge.replay import Edge, until
+from tests.system.edge.replay import Edge
 from tests.system.edge.servers import NGINX, VARNISH, EdgeServer, Nginx, Varnish
 from tests.system.edge.traffic import EDGE
 from topics.catalogue import EDGE_REQUESTS
