@@ -16,7 +16,7 @@ from models.extras import needed
 from stream import settings as settings_module
 from stream.commands import acls as acls_command
 from stream.commands import contract as contract_command
-from stream.commands import dead_letters, traffic
+from stream.commands import dead_letters, formats, traffic
 from stream.commands import settings as settings_command
 from stream.commands.models import evaluate, train_ranker
 from stream.commands.models import publish as publish_command
@@ -45,6 +45,7 @@ topics_app = typer.Typer(no_args_is_help=True, help="The topics on the broker.")
 app.add_typer(topics_app, name="topics")
 topics_app.command("acls")(acls_command.topics_acls)
 app.add_typer(dead_letters.dead_letters_app, name="dead-letters")
+app.add_typer(formats.formats_app, name="formats")
 app.add_typer(traffic.replay_app, name="replay")
 app.command("simulate")(traffic.simulate)
 app.add_typer(training.train_app, name="train")

@@ -6,6 +6,7 @@ Modules:
     traffic: `tidecast replay` and `tidecast simulate`
     models: `tidecast train`, `evaluate` and `models`
     dead_letters: `tidecast dead-letters`
+    formats: `tidecast formats`
     acls: `tidecast topics acls`
     contract: `tidecast contract`
     settings: `tidecast settings`
@@ -18,6 +19,7 @@ __all__ = [
     "checks",
     "contract",
     "dead_letters",
+    "formats",
     "models",
     "settings",
     "traffic",

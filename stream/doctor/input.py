@@ -12,6 +12,8 @@ from aiokafka.errors import KafkaError
 from stream.kafka.broker import BrokerError, configured, partitions
 from stream.kafka.reader import reader
 from stream.settings import Settings
+from stream.sources.formats.errors import FieldError
+from stream.sources.formats.format import chosen
 from stream.telemetry.noticed import lately
 from stream.telemetry.notices import KINDS
 from stream.workers import keys
@@ -90,15 +92,18 @@ async def placed(settings: Settings, topic: Topic) -> list[Found]:
     partitions = defaultdict(set)
     messages: list[ConsumerRecord] = []
     records = []
+    form = chosen(settings, topic)
     for number, fetched in (await newest(settings, topic, _NEWEST)).items():
         for message in parted(fetched)[0]:
             try:
-                record = topic.codec.decode(message.value)
-            except DecodeError:
+                decode, value = topic.codec.decode, message.value
+                found = [decode(value)] if form is None else form.records(value)
+            except (DecodeError, FieldError):
                 continue  # a dead letter, of which others tell
-            messages.append(message)
-            records.append(record)
-            partitions[getattr(record, topic.key)].add(number)
+            for record in found:
+                messages.append(message)
+                records.append(record)
+                partitions[getattr(record, topic.key)].add(number)
     found = [
         (f"{topic.name}, the newest messages: {noticed.message}", KINDS[noticed.kind].to_do)
         for noticed in keys.noticed(messages, records, topic)

@@ -19,6 +19,7 @@ from stream.checkpoints.content import Arrays
 from stream.historian import window
 from stream.historian.histories import EdgeHistories, Verdict
 from stream.settings import Settings
+from stream.sources.formats import format as formats
 from stream.telemetry import setup as telemetry
 from stream.telemetry import spans, traces
 from stream.telemetry.notices import Noticed
@@ -37,12 +38,15 @@ class EdgePartition:
     """The edges of one partition of `edge.requests`. A `PartitionHandler`.
 
     Counters: `accepted` requests are in a window, `late` ones among them in a later one than their
-    own; `dropped` ones were beyond a bound; `windows` counts messages, parts each for themselves.
+    own; `dropped` ones were beyond a bound; `skipped` messages are none that count, by the format
+    of the topic; `windows` counts messages, parts each for themselves.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self.histories = EdgeHistories(settings)
-        self.counters = {"accepted": 0, "late": 0, "dropped": 0, "dead_letters": 0, "windows": 0}
+        self.counters = {
+            "accepted": 0, "late": 0, "dropped": 0, "dead_letters": 0, "skipped": 0, "windows": 0,
+        }  # fmt: skip
         self.depends_on: Mapping[str, str] = {
             name: str(getattr(settings, name))
             for name in (
@@ -50,7 +54,7 @@ class EdgePartition:
                 "idle_advance", "max_objects", "max_window_objects", "max_window_requests",
                 "event_bytes",
             )
-        }  # fmt: skip
+        } | formats.depends_on(settings, EDGE_REQUESTS)  # fmt: skip
         self.noticed: list[Noticed] = []
         self._settings = settings
         self._clock = clock
@@ -59,7 +63,7 @@ class EdgePartition:
     def process(self, records: Sequence[ConsumerRecord]) -> list[Output]:
         """Closed windows and dead letters of the next records of the partition."""
         with spans.stage("decode"):
-            messages, requests, stamps, refused, heartbeats = decode(
+            messages, requests, stamps, refused, heartbeats, skipped = decode(
                 records, EDGE_REQUESTS, ROLE, self._settings, self._clock()
             )
         self.noticed += keys.noticed(messages, requests, EDGE_REQUESTS)
@@ -70,7 +74,7 @@ class EdgePartition:
             for window, cause in closed
         ]
         outputs += self._refusals(requests, verdicts, messages, stamps)
-        self._count(verdicts, len(refused))
+        self._count(verdicts, len(refused), skipped)
         if messages:
             self._last_timestamp_ms = stamps.ms[-1]
         return outputs + passed_on(heartbeats, EDGE_WINDOWS)
@@ -123,8 +127,9 @@ class EdgePartition:
         )
         return outputs
 
-    def _count(self, verdicts: NDArray[np.int8], refused: int) -> None:
+    def _count(self, verdicts: NDArray[np.int8], refused: int, skipped: int) -> None:
         of = np.bincount(verdicts, minlength=len(Verdict))
+        self.counters["skipped"] += skipped
         self.counters["accepted"] += int(of[Verdict.ACCEPTED] + of[Verdict.LATE])
         self.counters["late"] += int(of[Verdict.LATE])
         self.counters["dropped"] += int(of[Verdict.DROPPED])
@@ -132,8 +137,13 @@ class EdgePartition:
 
 
 def main(settings: Settings) -> None:
-    """Runs the historian until it is told to stop."""
+    """Runs the historian until it is told to stop.
+
+    Raises:
+        FormatError: the format of its topic cannot be used.
+    """
     telemetry.setup(settings, ROLE)
+    formats.chosen(settings, EDGE_REQUESTS)  # said now, not with the first message
     window.compile_kernel()
     role = IngestRole(ROLE, EDGE_REQUESTS, lambda _: EdgePartition(settings), settings)
     asyncio.run(role.run())

@@ -28,6 +28,8 @@ from stream.kafka.wire.batches import UNKNOWN_CODEC, UNREADABLE
 from stream.letters import reading as letters
 from stream.letters.reading import Letter, Place
 from stream.settings import Settings
+from stream.sources.formats.errors import FieldError
+from stream.sources.formats.format import chosen
 from stream.workers.publishing.output import REDRIVEN, REDRIVEN_FROM, TOO_LARGE
 from stream.workers.publishing.packing import size_alone
 from topics import consistency
@@ -116,16 +118,18 @@ def still_wrong(letter: Letter, settings: Settings, now: float) -> str | None:
     from_outside = topic in (SOCIAL_EVENTS, EDGE_REQUESTS)
     if from_outside and len(value or b"") > settings.event_bytes:
         return f"{len(value)} bytes; at most {settings.event_bytes} are read (setting event_bytes)"
+    form = chosen(settings, topic)
     try:
-        record = topic.codec.decode(value)
-    except DecodeError as error:
+        records = [topic.codec.decode(value)] if form is None else form.records(value)
+    except (DecodeError, FieldError) as error:
         return str(error)
-    if from_outside and record.timestamp > now + settings.clock_skew:
-        return f"timestamp {record.timestamp} is still to come"
+    for record in records if from_outside else ():
+        if record.timestamp > now + settings.clock_skew:
+            return f"timestamp {record.timestamp} is still to come"
     if topic is CASCADE_SNAPSHOTS:
-        return consistency.of_snapshot(record)
+        return consistency.of_snapshot(records[0])
     if topic is EDGE_WINDOWS:
-        return consistency.of_window(record)
+        return consistency.of_window(records[0])
     return None
 
 

@@ -16,6 +16,9 @@ class Cascades(Domain):
 
     heading: ClassVar[str] = "Cascades"
 
+    social_format: str = setting(
+        "", "of messages on social.events: a format's name or file; empty: the topic's own record"
+    )
     allowed_lateness: Duration = setting(
         Duration(30), "how far events may be out of order; age snapshots wait for this long"
     )

@@ -15,6 +15,9 @@ class Edges(Domain):
 
     heading: ClassVar[str] = "Edges"
 
+    requests_format: str = setting(
+        "", "of messages on edge.requests: a format's name or file; empty: the topic's own record"
+    )
     window: Duration = setting(
         Duration(300), "length of a window of requests; decisions follow it", positive=True
     )

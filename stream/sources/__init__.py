@@ -1,6 +1,7 @@
 """Where messages come from: recorded files, or a simulation; and the feeder that sends them.
 
 Modules:
+    formats: other people's records as ours
     messages: what a source yields
     replay: recorded cascades and requests
     simulate: a simulated world
@@ -15,6 +16,7 @@ Modules:
 __all__ = [
     "branching",
     "feed",
+    "formats",
     "holding",
     "messages",
     "parameters",

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from stream.checkpoints.content import Arrays
 from stream.settings import Settings
+from stream.sources.formats import format as formats
 from stream.telemetry import setup as telemetry
 from stream.telemetry import spans, traces
 from stream.telemetry.notices import Noticed
@@ -39,7 +40,7 @@ class TrackedPartition:
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
         self.store = CascadeStore(settings)
         self.counters = {
-            "accepted": 0, "duplicate": 0, "closed": 0, "dead_letters": 0,
+            "accepted": 0, "duplicate": 0, "closed": 0, "dead_letters": 0, "skipped": 0,
             "late": 0, "unknown_parents": 0, "evicted": 0, "snapshots": 0, "outcomes": 0,
         }  # fmt: skip
         self.depends_on: Mapping[str, str] = {
@@ -49,7 +50,7 @@ class TrackedPartition:
                 "clock_witnesses", "growth_first", "growth_factor", "max_events", "max_cascades",
                 "event_bytes",
             )
-        } | {"layout": LAYOUT}  # fmt: skip
+        } | {"layout": LAYOUT} | formats.depends_on(settings, SOCIAL_EVENTS)  # fmt: skip
         self.noticed: list[Noticed] = []
         self._settings = settings
         self._clock = clock
@@ -58,7 +59,7 @@ class TrackedPartition:
     def process(self, records: Sequence[ConsumerRecord]) -> list[Output]:
         """Snapshots, outcomes and dead letters of the next records of the partition."""
         with spans.stage("decode"):
-            messages, events, stamps, refused, heartbeats = decode(
+            messages, events, stamps, refused, heartbeats, skipped = decode(
                 records, SOCIAL_EVENTS, ROLE, self._settings, self._clock()
             )
         self.noticed += keys.noticed(messages, events, SOCIAL_EVENTS)
@@ -66,7 +67,7 @@ class TrackedPartition:
             verdicts, fired = self.store.ingest(events, stamps.latest)
         outputs = refused + self._encode(fired, messages, stamps.ms)
         outputs += self._refusals(events, verdicts, messages, stamps)
-        self._count(verdicts, len(refused))
+        self._count(verdicts, len(refused), skipped)
         if messages:
             self._last_timestamp_ms = stamps.ms[-1]
         return outputs + passed_on(heartbeats, CASCADE_SNAPSHOTS, CASCADE_OUTCOMES)
@@ -143,8 +144,9 @@ class TrackedPartition:
             "topics of its own"
         )
 
-    def _count(self, verdicts: NDArray[np.int8], refused: int) -> None:
+    def _count(self, verdicts: NDArray[np.int8], refused: int, skipped: int) -> None:
         of = np.bincount(verdicts, minlength=len(Verdict))
+        self.counters["skipped"] += skipped
         self.counters["accepted"] += int(of[Verdict.ACCEPTED])
         self.counters["duplicate"] += int(of[Verdict.DUPLICATE])
         self.counters["closed"] += int(of[Verdict.CLOSED])
@@ -158,8 +160,13 @@ class TrackedPartition:
 
 
 def main(settings: Settings) -> None:
-    """Runs the tracker until it is told to stop."""
+    """Runs the tracker until it is told to stop.
+
+    Raises:
+        FormatError: the format of its topic cannot be used.
+    """
     telemetry.setup(settings, ROLE)
+    formats.chosen(settings, SOCIAL_EVENTS)  # said now, not with the first message
     # Compiles the kernel, seconds the first time, before the group expects heartbeats.
     CascadeStore(settings).advance(0.0)
     role = IngestRole(ROLE, SOCIAL_EVENTS, lambda _: TrackedPartition(settings), settings)
