@@ -35,8 +35,12 @@ from stream.checkpoints.content import CheckpointError
 from stream.ranker.edges import RankedPartition, usable
 from stream.serving.rankers import decayed
 from stream.settings import Settings, SettingsError, load
+from stream.sources.formats import mapping
+from stream.sources.formats.errors import FieldError, FormatError
+from stream.sources.formats.format import PRESETS as FORMATS
+from stream.sources.formats.format import Format, find
 from topics import consistency
-from topics.catalogue import CATALOGUE, Topic
+from topics.catalogue import CATALOGUE, EDGE_REQUESTS, SOCIAL_EVENTS, Topic
 from topics.codecs import DecodeError
 from topics.records import CascadeSnapshot, EdgeWindow
 
@@ -142,6 +146,39 @@ def network() -> dict[str, bytes]:
         return {name: (Path(folder) / name).read_bytes() for name in (CONFIG, WEIGHTS)}
 
 
+def formatted(form: Format, data: bytes) -> None:
+    """Makes records of a message, each within its bounds."""
+    for record in form.records(data):
+        if EDGE_REQUESTS.codec.decode(EDGE_REQUESTS.codec.encode(record)) != record:
+            raise AssertionError(f"{record} is another one by its own encoding")
+
+
+def mapping_file(path: Path) -> None:
+    """Reads a mapping, and has it read a record for each topic that it is of."""
+    for topic in mapping.read(path).topics.keys() & {EDGE_REQUESTS.name, SOCIAL_EVENTS.name}:
+        try:
+            find(str(path), CATALOGUE[topic]).records(b'{"a": {"b": [1]}}')
+        except FieldError:
+            pass
+
+
+MAPPING = (FORMATS / "nginx-json.toml").read_bytes()
+LINE = b'192.0.2.7 - - [01/May/2026:12:00:00 +0000] "GET /a?b=1 HTTP/1.1" 200 612 "-" "-"'
+FORMATTED = {
+    "nginx-combined?edge=a": LINE,
+    "nginx-json?edge=a": (
+        b'{"msec":"1.5","request_method":"GET","host":"a","request_uri":"/b?c=1","status":"200"}'
+    ),
+    "filebeat+nginx-combined?edge=a": msgspec.json.encode(
+        {"host": {"name": "b"}, "message": LINE.decode()}
+    ),
+    "debezium+native": (
+        b'{"payload":{"op":"c","after":{"edge_id":"a","object_id":"b","timestamp":1}}}'
+    ),
+    "cloudfront-standard": (
+        b"2026-05-01\t12:00:00\tF\t6\t1\tGET\td\t/a\t200\t-\t-\tv=1\t-\tHit\ti\th\thttps"
+    ),
+}
 NETWORK = network()
 CHECKPOINT = b"".join(
     checkpoint_file.encode({"a": np.arange(5), "b": np.zeros((2, 2))}, {"s": "t"})
@@ -167,6 +204,10 @@ def readers() -> dict[str, Reader]:
         file = partial(in_file, f"requests.csv{suffix}", read_requests)
         add(f"requests{suffix}", file, DataFormatError, pack(REQUESTS))
     add("checkpoint", checkpoint_file.decode, CheckpointError, CHECKPOINT)
+    for name, example in FORMATTED.items():
+        read = partial(formatted, find(name, EDGE_REQUESTS))
+        add(f"format {name}", read, FieldError, example)
+    add("mapping", partial(in_file, "mine.toml", mapping_file), FormatError, MAPPING)
     file = partial(in_file, "tidecast.toml", partial(load, environment={}))
     add("settings", file, SettingsError, TOML)
     for name in (registry.CARD, CONSTANTS):

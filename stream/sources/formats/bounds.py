@@ -112,6 +112,8 @@ def _number(info: inspect.IntType | inspect.FloatType) -> Taken:
     below = info.lt if info.lt is not None else float("inf")
 
     def number(value: Any) -> Any:
+        if value.__class__ is kind and least <= value <= most and above < value < below:
+            return value
         try:
             found = kind(value) if type(value) is not bool else None
             if found != float(value):  # a part of a whole, and NaN

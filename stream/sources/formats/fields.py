@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,54 +14,102 @@ from stream.sources.formats.conditions import all_hold
 from stream.sources.formats.errors import FieldError, FormatError, shown
 from stream.sources.formats.mapping import Field, Section
 from stream.sources.formats.templates import is_template, template
-from stream.sources.formats.values import Row, Value, at, constant, first, together
+from stream.sources.formats.values import (
+    Value,
+    at,
+    computed,
+    constant,
+    first,
+    paths_of,
+    picked,
+    remembered,
+    together,
+)
 
-Make = Callable[[Any], Any]
-_HOLDS = [True]
+Make = Callable[[tuple[Any, ...]], Any]
 # Of a topic's record, those that are times.
 TIMES = ("timestamp", "published_at")
 
 
-def maker(place: str, section: Section, record: Any, parameters: Mapping[str, str]) -> Make:
-    """What makes a record of the topic of a record that was read.
+class Maker:
+    """What makes a topic's record of a record that was read.
 
-    It gives None where a condition does not hold, and raises FieldError for what nothing can be
-    made of.
-
-    Args:
-        place: where the section stands, for errors.
-        section: of the mapping.
-        record: the type of the topic's records.
-        parameters: of the mapping, by name.
-
-    Raises:
-        FormatError: it names a field that the record does not have, lacks one that it requires, or
-            says of one what cannot be.
+    Attributes:
+        paths: what it looks at.
     """
-    known = {field.name: field for field in msgspec.structs.fields(record)}
-    if unknown := section.fields.keys() - known.keys():
-        raise FormatError(
-            f"{place}: no field {', '.join(sorted(unknown))}; a record of this topic has "
-            f"{', '.join(known)}"
-        )
-    required = {name for name, field in known.items() if field.required}
-    if missing := required - section.fields.keys():
-        raise FormatError(f"{place}: a record of this topic needs {', '.join(sorted(missing))}")
-    values = [
-        _field(f"{place}: {name}", field, section.fields[name], parameters)
-        if name in section.fields
-        else constant(field.default)
-        for name, field in known.items()
-    ]
-    counts = Row([all_hold(section.where, place)]).of if section.where else None
-    fields = Row(values).of
 
-    def make(found: Any) -> Any:
-        if counts is not None and counts(found) != _HOLDS:
-            return None
-        return record(*fields(found))
+    def __init__(
+        self, place: str, section: Section, record: Any, parameters: Mapping[str, str]
+    ) -> None:
+        """
+        Args:
+            place: where the section stands, for errors.
+            section: of the mapping.
+            record: the type of the topic's records.
+            parameters: of the mapping, by name.
 
-    return make
+        Raises:
+            FormatError: it names a field that the record does not have, lacks one that it requires,
+                or says of one what cannot be.
+        """
+        known = {field.name: field for field in msgspec.structs.fields(record)}
+        if unknown := section.fields.keys() - known.keys():
+            raise FormatError(
+                f"{place}: no field {', '.join(sorted(unknown))}; a record of this topic has "
+                f"{', '.join(known)}"
+            )
+        required = {name for name, field in known.items() if field.required}
+        if missing := required - section.fields.keys():
+            raise FormatError(f"{place}: a record of this topic needs {', '.join(sorted(missing))}")
+        self._record = record
+        self._counts = all_hold(section.where, place)
+        self._values = [
+            _field(f"{place}: {name}", field, section.fields[name], parameters)
+            if name in section.fields
+            else constant(field.default)
+            for name, field in known.items()
+        ]
+        self.paths = paths_of([self._counts, *self._values])
+
+    def made(self, paths: Sequence[str]) -> Make:
+        """What makes one of a row of these paths.
+
+        It gives None where a condition does not hold, and raises FieldError for what nothing can be
+        made of.
+        """
+        # What is found again is found at once; what seldom comes again is made each time.
+        often = [(place, value) for place, value in enumerate(self._values) if not value.is_cheap]
+        wanted = paths_of([self._counts, *(value for _, value in often)])
+        counts = computed(self._counts, wanted)
+        again = [(place, computed(value, wanted)) for place, value in often]
+        empty = [None if value.paths else value.of() for value in self._values]
+
+        def settle(*found: Any) -> list[Any] | None:
+            if not counts(found):
+                return None
+            values = empty.copy()
+            for place, value in again:
+                values[place] = value(found)
+            return values
+
+        settled, pick = remembered(settle), picked(wanted, paths)
+        each = [
+            (place, computed(value, paths))
+            for place, value in enumerate(self._values)
+            if value.is_cheap and value.paths
+        ]
+        record = self._record
+
+        def make(row: tuple[Any, ...]) -> Any:
+            known = settled(*pick(row))
+            if known is None:
+                return None
+            values = known.copy()
+            for place, value in each:
+                values[place] = value(row)
+            return record(*values)
+
+        return make
 
 
 def _field(place: str, field: Any, told: Field, parameters: Mapping[str, str]) -> Value:
@@ -105,12 +153,18 @@ def _value(place: str, field: Any, told: Field, parameters: Mapping[str, str]) -
     except FormatError as error:
         raise FormatError(f"{place}: {error}") from error
     default = told.default
+    if turned is None:
+        return _when(place, told, looked_up if default is None else _or(looked_up, default))
 
     def of(*found: Any) -> Any:
         result = looked_up.of(*found)
         return default if result is None else turned(result)
 
     return _when(place, told, Value(looked_up.paths, of, is_cheap and looked_up.is_cheap))
+
+
+def _or(value: Value, default: Any) -> Value:
+    return first([value, constant(default)])._replace(is_cheap=value.is_cheap)
 
 
 def _when(place: str, told: Field, value: Value) -> Value:
@@ -120,14 +174,14 @@ def _when(place: str, told: Field, value: Value) -> Value:
     return together([held, value], lambda holds, made: made if holds else told.default)
 
 
-def _turned(field: Any, told: Field) -> tuple[Callable[[Any], Any], bool]:
-    """What turns what was found into what the field takes, and whether that is cheap."""
+def _turned(field: Any, told: Field) -> tuple[Callable[[Any], Any] | None, bool]:
+    """What turns what was found into what is meant, if anything, and whether that is cheap."""
     if told.values or told.otherwise is not None:
-        return _of_table(told), True
+        return _of_table(told), False
     if told.time or told.zone or field.name in TIMES:
         kind = told.time or "any"
         return times.reader(kind, told.zone), kind in times.CHEAP
-    return (lambda found: found), True
+    return None, True
 
 
 def _of_table(told: Field) -> Callable[[Any], Any]:

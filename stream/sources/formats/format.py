@@ -7,7 +7,7 @@ around it stand before it, and parameters behind: `filebeat+nginx-combined?edge=
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,13 +19,15 @@ import msgspec
 from stream.settings import Settings
 from stream.sources.formats import mapping, reading
 from stream.sources.formats.errors import FieldError, FormatError
-from stream.sources.formats.fields import maker
+from stream.sources.formats.fields import Maker
 from stream.sources.formats.mapping import Mapping, Section
 from stream.sources.formats.paths import getter
+from stream.sources.formats.values import lookup
 from topics.catalogue import CATALOGUE, EDGE_REQUESTS, SOCIAL_EVENTS, Topic
 from topics.codecs import BadValue, DecodeError
 
 _SETTINGS = {SOCIAL_EVENTS.name: "social_format", EDGE_REQUESTS.name: "requests_format"}
+Records = Callable[[bytes], list[Any]]
 PRESETS = Path(__file__).with_name("presets")
 NATIVE = "native"
 
@@ -59,7 +61,7 @@ class Format:
     name: str
     topic: Topic
     mappings: Sequence[Mapping]
-    _records: Callable[[bytes], list[Any]]
+    _records: Records
 
     @property
     def identity(self) -> str:
@@ -80,20 +82,20 @@ class Format:
 
     def decode_batch(self, values: Sequence[bytes | None]) -> Decoded:
         """The records of messages, and which cannot be made into any."""
-        decoded = Decoded([], [], [], 0)
-        skipped = 0
+        records, positions, bad = list[Any](), list[int](), list[BadValue]()
+        skipped, records_of = 0, self._records
         for position, value in enumerate(values):
             try:
-                found = self.records(value)
+                found = self.records(None) if value is None else records_of(value)
             except FieldError as error:
-                told = DecodeError(f"format {self.name}: {error}")
-                decoded.bad.append(BadValue(position, told))
+                bad.append(BadValue(position, DecodeError(f"format {self.name}: {error}")))
                 continue
             if not found:
                 skipped += 1
-            decoded.records.extend(found)
-            decoded.positions.extend([position] * len(found))
-        return decoded._replace(skipped=skipped)
+            for record in found:
+                records.append(record)
+                positions.append(position)
+        return Decoded(records, positions, bad, skipped)
 
 
 def chosen(settings: Settings, topic: Topic) -> Format | None:
@@ -154,7 +156,7 @@ def find(name: str, topic: Topic) -> Format:
     if inner is None:
         if not whole:
             raise FormatError(f"format {name!r}: {NATIVE} needs none; leave the setting empty")
-        made = _native(topic)
+        records = _native(whole, topic)
     elif not inner.topics:
         raise FormatError(
             f"format {name!r}: {inner.name} is an envelope; expected what is in it, such as "
@@ -167,8 +169,8 @@ def find(name: str, topic: Topic) -> Format:
         )
     else:
         place = f"{inner.name}: [{topic.name}]"
-        made = _of_sections(place, inner.topics[topic.name], topic, known | given)
-    return Format(name, topic, whole, _both(reading.reader(whole), made))
+        records = _of_sections(place, whole, topic, known | given)
+    return Format(name, topic, whole, records)
 
 
 def topics_of(name: str) -> list[str]:
@@ -205,16 +207,13 @@ def _mapping(name: str) -> Mapping:
     return mapping.read(Path(name) if name.endswith(".toml") else file_of(name))
 
 
-def _both(read: reading.Reader, made: Callable[[Any], list[Any]]) -> Callable[[bytes], list[Any]]:
-    def both(value: bytes) -> list[Any]:
+def _native(whole: Sequence[Mapping], topic: Topic) -> Records:
+    read = reading.reader(whole)
+
+    def native(value: bytes) -> list[Any]:
         record = read(value)
-        return [] if record is None else made(record)
-
-    return both
-
-
-def _native(topic: Topic) -> Callable[[Any], list[Any]]:
-    def native(record: Any) -> list[Any]:
+        if record is None:
+            return []
         if isinstance(record, dict):
             record.pop(reading.ENVELOPE, None)
         try:
@@ -226,34 +225,52 @@ def _native(topic: Topic) -> Callable[[Any], list[Any]]:
 
 
 def _of_sections(
-    place: str, sections: Iterable[Section], topic: Topic, parameters: dict[str, str]
-) -> Callable[[Any], list[Any]]:
-    alternatives = [_of_section(place, section, topic, parameters) for section in sections]
+    place: str, whole: Sequence[Mapping], topic: Topic, parameters: dict[str, str]
+) -> Records:
+    sections = whole[-1].topics[topic.name]
+    makers = [Maker(place, section, topic.codec.record, parameters) for section in sections]
+    if any(section.each for section in sections):
+        return _of_lists(whole, sections, makers)
+    wanted = list(dict.fromkeys(path for maker in makers for path in maker.paths))
+    paths, read = reading.rows(whole, wanted)
+    alternatives = [maker.made(paths) for maker in makers]
 
-    def of_sections(record: Any) -> list[Any]:
-        for alternative in alternatives:
-            if found := alternative(record):
+    def of_rows(value: bytes) -> list[Any]:
+        row = read(value)
+        if row is not None:
+            for make in alternatives:
+                if (made := make(row)) is not None:
+                    return [made]
+        return []
+
+    return of_rows
+
+
+def _of_lists(
+    whole: Sequence[Mapping], sections: Sequence[Section], makers: Sequence[Maker]
+) -> Records:
+    read = reading.reader(whole)
+    several = [
+        (section.each, lookup(maker.paths), maker.made(maker.paths))
+        for section, maker in zip(sections, makers, strict=True)
+    ]
+
+    def of_lists(value: bytes) -> list[Any]:
+        record = read(value)
+        if record is None:
+            return []
+        for place, look_up, make in several:
+            items = _items(record, place) if place else [record]
+            if found := [made for one in items if (made := make(look_up(one))) is not None]:
                 return found
         return []
 
-    return alternatives[0] if len(alternatives) == 1 else of_sections
+    return of_lists
 
 
-def _of_section(
-    place: str, section: Section, topic: Topic, parameters: dict[str, str]
-) -> Callable[[Any], list[Any]]:
-    make = maker(place, section, topic.codec.record, parameters)
-    if not section.each:
-        return lambda record: [] if (made := make(record)) is None else [made]
-    several = getter(section.each)
-
-    def of_each(record: Any) -> list[Any]:
-        found = several(record)
-        if not isinstance(found, list):
-            raise FieldError(f"nothing that is a list at {section.each}")
-        around = [
-            {**one, reading.ENVELOPE: record} if isinstance(one, dict) else one for one in found
-        ]
-        return [made for one in around if (made := make(one)) is not None]
-
-    return of_each
+def _items(record: Any, place: str) -> list[Any]:
+    """The items of a list, each with what is around it."""
+    found = getter(place)(record)
+    if not isinstance(found, list):
+        raise FieldError(f"nothing that is a list at {place}")
+    return [{**one, reading.ENVELOPE: record} if isinstance(one, dict) else one for one in found]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -11,12 +12,13 @@ import msgspec
 from stream.sources.formats.conditions import all_hold
 from stream.sources.formats.errors import FieldError, FormatError, shown
 from stream.sources.formats.mapping import Mapping
-from stream.sources.formats.paths import getter
-from stream.sources.formats.values import Row
+from stream.sources.formats.paths import getter, parse
+from stream.sources.formats.values import computed, lookup
 from topics.likeness import HEADER_BYTES, schema_id, unwrapped
 
 ENVELOPE = "envelope"  # the name, in a record, of what was around it
 Reader = Callable[[bytes], Any]
+Rows = Callable[[bytes], tuple[Any, ...] | None]
 _json = msgspec.json.Decoder().decode
 
 
@@ -39,6 +41,119 @@ def reader(mappings: Sequence[Mapping]) -> Reader:
     return inner
 
 
+def rows(mappings: Sequence[Mapping], paths: Sequence[str]) -> tuple[list[str], Rows]:
+    """What reads of a message what lies at some paths, and no more where that is quicker.
+
+    Args:
+        mappings: as for `reader`.
+        paths: what is looked for.
+
+    Returns:
+        The paths in the order of the rows; a function of a message's bytes that gives a row, and
+        None for what is to be passed over.
+    """
+    read = reader(mappings)
+    if len(mappings) == 1:
+        # Without an envelope nothing is in one.
+        there = [path for path in paths if not path.startswith(f"{ENVELOPE}.")]
+        ordered = [*there, *(path for path in paths if path not in there)]
+        empty = (None,) * (len(paths) - len(there))
+        [mapping] = mappings
+        if mapping.read.as_ == "pattern":
+            return ordered, _rows_of_groups(mapping, there, empty)
+        if mapping.read.as_ == "json" and not (mapping.read.within or mapping.read.header):
+            structs = _structs([parse(path) for path in there])
+            if structs is not None:
+                return ordered, _rows_of_json(read, lookup(ordered), *structs, empty)
+    look_up = lookup(paths)
+
+    def of_records(value: bytes) -> tuple[Any, ...] | None:
+        record = read(value)
+        return None if record is None else look_up(record)
+
+    return list(paths), of_records
+
+
+def _rows_of_groups(mapping: Mapping, names: Sequence[str], empty: tuple[None, ...]) -> Rows:
+    matched, told = re.compile(mapping.read.pattern).fullmatch, mapping.read
+    read, look_up = _by_pattern(mapping), lookup(names)
+    absent, comment = frozenset([*told.absent, None]), told.comment
+    groups = re.compile(told.pattern).groupindex
+    if len(names) < 2 or any(name not in groups for name in names):
+
+        def of_records(value: bytes) -> tuple[Any, ...] | None:
+            record = read(value)
+            return None if record is None else look_up(record) + empty
+
+        return of_records
+
+    def of_groups(value: bytes) -> tuple[Any, ...] | None:
+        line = _text(value)
+        if comment and line.startswith(comment):
+            return None
+        found = matched(line)
+        if found is None:
+            raise FieldError(f"got {shown(line, 200)}; expected a line as {mapping.name} has them")
+        texts = [None if text in absent else text for text in found.group(*names)]
+        return (*texts, *empty)
+
+    return of_groups
+
+
+def _rows_of_json(
+    read: Reader, look_up: Callable[[Any], tuple[Any, ...]], type_: type, attributes: list[str],
+    empty: tuple[None, ...],
+) -> Rows:  # fmt: skip
+    """Decodes nothing but what is looked for; what is of another shape is read whole."""
+    decode: Callable[[bytes], Any] = msgspec.json.Decoder(type_).decode
+    get = attrgetter(*attributes)
+
+    def of_json(value: bytes) -> tuple[Any, ...] | None:
+        try:
+            return get(decode(value)) + empty
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return look_up(read(value))
+
+    return of_json
+
+
+def _structs(paths: Sequence[tuple[str | int, ...]]) -> tuple[type, list[str]] | None:
+    """A type that has these paths alone, and where each is in it.
+
+    None where a path counts the items of a list, or goes on where another one ends, and where there
+    are fewer than two.
+    """
+    tree: dict[str, Any] = {}
+    attributes = []
+    for steps in paths:
+        names = [step for step in steps if isinstance(step, str)]
+        if not names or len(names) != len(steps):
+            return None
+        node, places = tree, []
+        for step in names[:-1]:
+            place, node = node.setdefault(step, (len(node), {}))
+            places.append(place)
+            if node is None:
+                return None
+        place, leaf = node.setdefault(names[-1], (len(node), None))
+        if leaf is not None:
+            return None
+        attributes.append(".".join(f"f{number}" for number in [*places, place]))
+    return (_struct(tree), attributes) if len(paths) > 1 else None
+
+
+def _struct(tree: dict[str, Any]) -> type:
+    fields: list[Any] = []
+    for place, inner in tree.values():
+        if inner is None:
+            fields.append((f"f{place}", Any, None))
+        else:
+            type_ = _struct(inner)
+            fields.append((f"f{place}", type_, msgspec.field(default_factory=type_)))
+    names = {f"f{place}": name for name, (place, _) in tree.items()}
+    return msgspec.defstruct("Read", fields, rename=names, gc=False)
+
+
 def _layer(mapping: Mapping, inner: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
     told, name = mapping.read, mapping.name
     if told.as_ == "pattern":
@@ -46,15 +161,18 @@ def _layer(mapping: Mapping, inner: Callable[[Any], Any] | None) -> Callable[[An
     if told.as_ == "columns":
         return _by_columns(mapping)
     holds = all_hold(told.where, name)
-    counts = Row([holds]).of
+    look_up, counts = lookup(holds.paths), computed(holds, holds.paths)
     places = [getter(path) for path in told.within]
     has_header = told.header == "confluent"
+
+    if not (places or has_header):
+        return _parsed
 
     def layer(value: Any) -> Any:
         record = _parsed(_behind_header(value) if has_header else value)
         if not places:
             return record
-        if counts(record) != [True]:
+        if not counts(look_up(record)):
             return None
         for place in places:
             if (found := place(record)) is not None:

@@ -23,20 +23,19 @@ Sources: RFC 3986 (parts of a URL; ports that schemes stand for), RFC 9112, sect
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from stream.sources.formats.bounds import as_text
 from stream.sources.formats.errors import FieldError, FormatError, shown
 from stream.sources.formats.paths import parse
-from stream.sources.formats.values import Value, constant, together
+from stream.sources.formats.values import Value, constant
 
 Filter = Callable[[str], str]
 
 _PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|([^{}]+)|(.)", re.DOTALL)
 _NAMED = re.compile(r'\s*(\$\w+|(?:"[^"]+"|[^:"])+)((?::[^:]+)*)')
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)")
-_DEFAULT_PORT = re.compile(r":(?:80|443)?$")
 # What asks of an absent query is told that it is an empty one.
 _OF_QUERIES = {"keep", "drop", "sort", "query"}
 
@@ -52,30 +51,56 @@ def template(text: str, parameters: Mapping[str, str]) -> Value:
     Raises:
         FormatError: a brace without its other, a path that is none, an unknown filter.
     """
-    parts: list[Value] = []
+    texts: list[str | _Placeholder] = []
     for found in _PART.finditer(text):
         inside, outside, alone = found.groups()
         if alone:
             raise FormatError(f"template {text!r}: {alone!r} without its other; write it twice")
+        part = outside or found[0][0]
         if inside is not None:
-            parts.append(_placeholder(inside, parameters, text))
-        else:
-            parts.append(constant(outside or found[0][0]))
-    return parts[0] if len(parts) == 1 else together(parts, _joined)
+            part = _placeholder(inside, parameters, text)
+        if part is None:  # a parameter that is empty
+            return constant(None)
+        texts.append(part)
+    paths = tuple(part.path for part in texts if isinstance(part, _Placeholder))
+    if not paths:
+        return constant("".join(map(str, texts)))
+
+    def of(*found: Any) -> str | None:
+        joined, place = "", 0
+        for part in texts:
+            if isinstance(part, str):
+                joined += part
+                continue
+            value, place = found[place], place + 1
+            if value is None or value == "" or type(value) in (dict, list):
+                if not part.is_query:
+                    return None
+                value = ""
+            elif type(value) is not str:
+                value = as_text(value)
+            for filtered in part.filters:
+                value = filtered(value)
+            if not value and joined.endswith("?"):
+                joined = joined[:-1]
+            joined += value
+        return joined
+
+    filtered = any(part.filters for part in texts if isinstance(part, _Placeholder))
+    return Value(paths, of, is_cheap=len(texts) == 1 and not filtered)
 
 
-def _joined(*texts: str | None) -> str | None:
-    joined: list[str] = []
-    for text in texts:
-        if text is None:
-            return None
-        if not text and joined and joined[-1].endswith("?"):
-            joined[-1] = joined[-1][:-1]
-        joined.append(text)
-    return "".join(joined)
+class _Placeholder(NamedTuple):
+    """A path in a template, and what is done with its value."""
+
+    path: str
+    filters: Sequence[Filter]
+    is_query: bool  # one that is not there is an empty one
 
 
-def _placeholder(inside: str, parameters: Mapping[str, str], text: str) -> Value:
+def _placeholder(
+    inside: str, parameters: Mapping[str, str], text: str
+) -> _Placeholder | str | None:
     named = _NAMED.fullmatch(inside)
     if named is None:
         raise FormatError(f"template {text!r}: {{{inside}}} has no path before its first colon")
@@ -85,22 +110,10 @@ def _placeholder(inside: str, parameters: Mapping[str, str], text: str) -> Value
         given = _parameter(name, parameters, text)
         for filtered in filters:
             given = filtered(given)
-        return constant(given or None)
-    of_a_query = bool(told) and told[0].partition("=")[0].strip() in _OF_QUERIES
-    empty = "" if of_a_query else None
+        return given or None
     parse(name)
-
-    def of(found: Any) -> str | None:
-        if found is None or found == "" or type(found) in (dict, list):
-            if empty is None:
-                return None
-            found = empty
-        text = as_text(found)
-        for filtered in filters:
-            text = filtered(text)
-        return text
-
-    return Value((name,), of, is_cheap=not filters)
+    is_query = bool(told) and told[0].partition("=")[0].strip() in _OF_QUERIES
+    return _Placeholder(name, filters, is_query)
 
 
 def _parameter(name: str, parameters: Mapping[str, str], text: str) -> str:
@@ -158,7 +171,8 @@ def _part(argument: str) -> Filter:
 
 
 def _host(value: str) -> str:
-    return _DEFAULT_PORT.sub("", value.lower().removesuffix("."))
+    host = value.lower().removesuffix(".")
+    return host.removesuffix(":443").removesuffix(":80").removesuffix(":")
 
 
 def _origin(value: str) -> str:
@@ -169,8 +183,7 @@ def _origin(value: str) -> str:
 
 
 def _path(value: str) -> str:
-    end = _target(value).split("?", 1)[0]
-    return end or "/"
+    return _target(value).partition("?")[0] or "/"
 
 
 def _query(value: str) -> str:
@@ -179,8 +192,9 @@ def _query(value: str) -> str:
 
 def _target(value: str) -> str:
     """Path and query of a URL, whichever of its forms it has; fragments are the client's own."""
-    found = _ABSOLUTE.match(value)
-    return (value[found.end() :] if found else value).partition("#")[0]
+    if not value.startswith("/") and (found := _ABSOLUTE.match(value)):
+        value = value[found.end() :]
+    return value.partition("#")[0] if "#" in value else value
 
 
 def _parameters(value: str) -> list[str]:
@@ -193,6 +207,8 @@ def _chosen(argument: str, keep: bool) -> Filter:
     beginnings = tuple(name[:-1] for name in names if name.endswith("*"))
 
     def chosen(value: str) -> str:
+        if not value:
+            return value
         found = []
         for one in _parameters(value):
             name = one.partition("=")[0]

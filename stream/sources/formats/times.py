@@ -25,7 +25,6 @@ _MONTHS = {
 _COMMON = re.compile(
     r"\[?(\d{2})/([A-Z][a-z]{2})/(\d{4}):(\d{2}):(\d{2}):(\d{2}(?:\.\d+)?)(?: ([+-]\d{4}))?\]?"
 )
-_PLAIN_NUMBER = re.compile(r"\d+(?:\.\d*)?")
 _ZONE = re.compile(r"([+-])(\d{2}):?(\d{2})")
 # The least number that is taken for a time in each unit, that of 1973, and how many are a second.
 _UNITS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
@@ -63,12 +62,12 @@ def _zone(text: str) -> tzinfo:
 
 
 def _number(there: tzinfo, value: Any, unit: float = 1.0) -> float:
-    if isinstance(value, bool):
-        raise FieldError(f"got {shown(value)}; expected a time as a number")
     try:
-        return float(value) / unit
+        if value.__class__ is not bool:
+            return float(value) / unit
     except (TypeError, ValueError):
-        raise FieldError(f"got {shown(value)}; expected a time as a number") from None
+        pass
+    raise FieldError(f"got {shown(value)}; expected a time as a number")
 
 
 def _unix(there: tzinfo, value: Any) -> float:
@@ -116,13 +115,16 @@ def _by_format(form: str, there: tzinfo, value: Any) -> float:
 
 
 def _any(there: tzinfo, value: Any) -> float:
-    if isinstance(value, str) and not _PLAIN_NUMBER.fullmatch(value):
-        return _common_log(there, value) if _COMMON.fullmatch(value) else _iso(there, value)
+    if value.__class__ is str:
+        if value[4:5] == "-":
+            return _iso(there, value)
+        if "/" in value:
+            return _common_log(there, value)
     return _unix(there, value)
 
 
-# Numbers are read as quickly as what was read is found again, and seldom come again.
-CHEAP = {"seconds", "milliseconds", "microseconds", "nanoseconds", "unix"}
+# Read as quickly as found again; and but for logs of whole seconds, few come again.
+CHEAP = {"any", "seconds", "milliseconds", "microseconds", "nanoseconds", "unix", "iso"}
 KINDS: dict[str, Callable[[tzinfo, Any], float]] = {
     "any": _any,
     "seconds": _number,

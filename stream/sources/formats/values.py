@@ -1,7 +1,7 @@
 """Values as functions of what lies at some paths of a record.
 
-A record's values are looked up once, as a row; a field is computed of its part of the row. The same
-texts come again and again in a log (an object's address, a status, a second), so what costs more
+A record's values are looked up once, as a row, and what is made of them is a function of a part of
+it. The same texts come again and again in a log (an object's address, a status), so what costs more
 than looking it up is remembered, up to a bound.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from stream.sources.formats.paths import getter, parse
 
 _HOLDERS = (dict, list)
-REMEMBERED = 1 << 16  # results of one field; some 10 MB of addresses
+REMEMBERED = 1 << 16  # results of a format; some 30 MB of addresses
 
 
 class Value(NamedTuple):
@@ -49,9 +49,18 @@ def at(path: str) -> Value:
 
 def first(values: Sequence[Value]) -> Value:
     """The first of several that is there."""
-    if len(values) == 1:
-        return values[0]
-    parts = _parts(values)
+    known: list[Value] = []
+    for value in values:
+        if value.paths:
+            known.append(value)
+        elif value.of() is not None:  # the same for every record: none after it counts
+            known.append(value)
+            break
+    if not known:
+        return constant(None)
+    if len(known) == 1:
+        return known[0]
+    parts = _parts(known)
 
     def of(*found: Any) -> Any:
         for value, part in parts:
@@ -59,7 +68,7 @@ def first(values: Sequence[Value]) -> Value:
                 return result
         return None
 
-    return Value(_paths(values), of, is_cheap=False)
+    return Value(_paths(known), of, all(value.is_cheap for value in known))
 
 
 def together(values: Sequence[Value], join: Callable[..., Any]) -> Value:
@@ -69,6 +78,8 @@ def together(values: Sequence[Value], join: Callable[..., Any]) -> Value:
     def of(*found: Any) -> Any:
         return join(*[value(*found[part]) for value, part in parts])
 
+    if not any(value.paths for value in values):
+        return constant(of())
     return Value(_paths(values), of, is_cheap=False)
 
 
@@ -84,56 +95,58 @@ def _parts(values: Iterable[Value]) -> list[tuple[Callable[..., Any], slice]]:
     return parts
 
 
-class Row:
-    """Computes several values of a record; each path is looked up once."""
+def paths_of(values: Iterable[Value]) -> list[str]:
+    """The paths that several values look at, each once."""
+    return list(dict.fromkeys(path for value in values for path in value.paths))
 
-    def __init__(self, values: Sequence[Value]) -> None:
-        paths = list(dict.fromkeys(path for value in values for path in value.paths))
-        steps = {path: parse(path) for path in paths}
-        flat = [path for path in paths if len(steps[path]) == 1 and type(steps[path][0]) is str]
-        deep = [path for path in paths if path not in flat]
-        self._names = [steps[path][0] for path in flat]
-        self._getters = [_scalar(path) for path in deep]
-        self._all = [getter(path) for path in [*flat, *deep]]
-        places = {path: place for place, path in enumerate([*flat, *deep])}
-        picks = [_picked([places[path] for path in value.paths]) for value in values]
-        self._anew = [(value.of, pick) for value, pick in zip(values, picks, strict=True)]
-        self._kept = [
-            (
-                of if value.is_cheap or not value.paths else lru_cache(REMEMBERED, typed=True)(of),
-                pick,
-            )
-            for value, (of, pick) in zip(values, self._anew, strict=True)
-        ]
 
-    def of(self, record: Any) -> list[Any]:
-        """The values, in their order."""
-        if type(record) is dict:
-            deep = [look_up(record) for look_up in self._getters]
-            row = (*map(record.get, self._names), *deep)
-        else:
-            row = tuple([look_up(record) for look_up in self._all])
+def lookup(paths: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """What looks paths up in a record: a row."""
+    getters = [_scalar(path) for path in paths]
+    return lambda record: tuple([look_up(record) for look_up in getters])
+
+
+def computed(value: Value, paths: Sequence[str]) -> Callable[[tuple[Any, ...]], Any]:
+    """What computes a value of rows.
+
+    Args:
+        value: what is computed.
+        paths: what a row holds, in order.
+    """
+    of, pick = value.of, picked(value.paths, paths)
+    return lambda row: of(*pick(row))
+
+
+def remembered(of: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, its results kept; of lists and objects, which cannot be, they are not."""
+    kept = lru_cache(REMEMBERED, typed=True)(of)
+
+    def remembering(*found: Any) -> Any:
         try:
-            return [of(*pick(row)) for of, pick in self._kept]
-        except TypeError:  # a list or an object cannot be remembered
-            return [of(*pick(row)) for of, pick in self._anew]
+            return kept(*found)
+        except TypeError:  # one is a list or an object
+            return of(*found)
+
+    return remembering
+
+
+def picked(
+    paths: Sequence[str], row: Sequence[str]
+) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """What picks what lies at some paths of a row, always as a tuple.
+
+    Args:
+        paths: that are picked, in order.
+        row: what it holds, in order.
+    """
+    places = [row.index(path) for path in paths]
+    if len(places) > 1:
+        return itemgetter(*places)
+    begin = places[0] if places else 0
+    return itemgetter(slice(begin, begin + len(places)))
 
 
 def _scalar(path: str) -> Callable[[Any], Any]:
     """What lies at a path unless it is a list or an object, which could not be remembered."""
     look_up = getter(path)
     return lambda record: None if type(found := look_up(record)) in _HOLDERS else found
-
-
-def _kept(value: Value) -> Callable[..., Any]:
-    if value.is_cheap or not value.paths:
-        return value.of
-    return lru_cache(REMEMBERED, typed=True)(value.of)
-
-
-def _picked(places: Sequence[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """What picks some of a row, always as a tuple."""
-    if len(places) > 1:
-        return itemgetter(*places)
-    begin = places[0] if places else 0
-    return itemgetter(slice(begin, begin + len(places)))

@@ -37,7 +37,7 @@ def test_windows_carry_the_timestamp_of_the_message_that_closed_them() -> None:
     ]
     assert EDGE_WINDOWS.codec.decode(outputs[0].value).objects == ["a"]
     assert partition.counters == {
-        "accepted": 4, "late": 0, "dropped": 0, "dead_letters": 0, "windows": 2,
+        "accepted": 4, "late": 0, "dropped": 0, "dead_letters": 0, "skipped": 0, "windows": 2,
     }  # fmt: skip
 
 
@@ -85,3 +85,27 @@ def test_an_idle_partition_closes_with_the_timestamp_of_its_last_message() -> No
     (output,) = partition.idle(now=15.0)
     assert (output.topic, output.timestamp_ms) == (EDGE_WINDOWS.name, 1_500)
     assert partition.idle(now=99.0) == []
+
+
+def test_a_log_as_it_is_gives_the_windows_that_its_requests_give() -> None:
+    requests = [EdgeRequest("lyon", f"/{number % 3}", 1.0 + number, 612) for number in range(24)]
+    lines = [
+        f'192.0.2.7 - - [01/Jan/1970:00:00:{request.timestamp:02.0f} +0000] "GET {request.object_id} '
+        'HTTP/1.1" 200 612 "-" "-"'
+        for request in requests
+    ]
+    lines[5:5] = ["no line of a log", lines[0].replace("GET", "POST")]
+    plain, mapped = EdgePartition(SETTINGS), EdgePartition(
+        SETTINGS.having(requests_format="nginx-combined?edge=lyon")
+    )  # fmt: skip
+    expected = plain.process([message(n, request, 20_000) for n, request in enumerate(requests)])
+    outputs = mapped.process([message(n, line.encode(), 20_000) for n, line in enumerate(lines)])
+    [letter] = [output for output in outputs if output.topic == DEAD_LETTERS.name]
+    assert b"expected a line as nginx-combined has them" in dict(letter.headers)["message"]
+    assert dict(letter.headers)["offset"] == b"5"
+    windows = [output for output in outputs if output.topic == EDGE_WINDOWS.name]
+    assert [o.value for o in windows] == [o.value for o in expected] != []
+    assert mapped.counters == plain.counters | {"dead_letters": 1, "skipped": 1}
+    # What was made of other records is not gone on with.
+    assert mapped.depends_on["requests_format"].startswith("nginx-combined?edge=lyon ")
+    assert "requests_format" not in plain.depends_on

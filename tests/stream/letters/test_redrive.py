@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -191,3 +192,26 @@ def test_the_historian_refuses_exactly_what_is_kept_back(value: bytes | None) ->
     refused = [o for o in EdgePartition(SETTINGS).process([record]) if o.topic == DEAD_LETTERS.name]
     letter = letter_of(record, role="historian")
     assert bool(refused) == (still_wrong(letter, SETTINGS, NOW) is not None)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '192.0.2.7 - - [DAY +0000] "GET /a HTTP/1.1" 200 612 "-" "-"',
+        '192.0.2.7 - - [DAY +0000] "POST /a HTTP/1.1" 200 612 "-" "-"',
+        "no line of a log",
+    ],
+)
+@pytest.mark.parametrize("ahead", [0, 86_400])
+def test_what_is_in_a_format_is_held_back_by_it(line: str, ahead: int) -> None:
+    moment = datetime.fromtimestamp(NOW + ahead, UTC)
+    value = line.replace("DAY", moment.strftime("%d/%b/%Y:%H:%M:%S")).encode()
+    own = SETTINGS.having(requests_format="nginx-combined?edge=e")
+    record = on(EDGE_REQUESTS, value)
+    refused = [o for o in EdgePartition(own).process([record]) if o.topic == DEAD_LETTERS.name]
+    reason = still_wrong(letter_of(record, role="historian"), own, NOW)
+    assert (
+        bool(refused)
+        == (reason is not None)
+        == ((b"GET" in value and bool(ahead)) or b"[" not in value)
+    )

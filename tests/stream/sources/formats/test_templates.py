@@ -9,12 +9,12 @@ import pytest
 
 from stream.sources.formats.errors import FieldError, FormatError
 from stream.sources.formats.templates import template
-from stream.sources.formats.values import Row
+from stream.sources.formats.values import lookup
 
 
 def filled(text: str, record: Any, parameters: Mapping[str, str] = {}) -> Any:
-    [value] = Row([template(text, parameters)]).of(record)
-    return value
+    value = template(text, parameters)
+    return value.of(*lookup(value.paths)(record))
 
 
 RECORD = {
