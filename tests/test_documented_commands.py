@@ -37,6 +37,8 @@ RUN_HERE: dict[str, int] = {
     "topics acls": 0,
     "topics acls --json": 0,
     "topics acls --commands": 0,
+    "formats list": 0,
+    "formats show": 0,
     "settings": 0,
     "settings --json": 0,
     "settings --markdown": 0,
@@ -73,6 +75,9 @@ RUN_BY: dict[str, str] = {
     + "test_a_replay_is_held_stepped_on_and_left_standing",
     "broker": (
         "tests/system/kafka/test_broker.py::test_it_ends_with_its_server_and_keeps_what_it_holds"
+    ),
+    "formats try": (
+        "tests/stream/commands/test_formats.py::test_each_line_is_shown_as_what_it_becomes"
     ),
     "doctor": "tests/system/whole/test_doctor.py::test_all_is_well",
     "topics acls --commands --tool": (

@@ -218,6 +218,12 @@ THROUGH = {
     "stream.local.observer": ("stream/local/test_board.py", "as it is shown"),
     # stream: sources
     "stream.sources.branching": ("stream/sources/test_process.py", "the laws, drawn by it"),
+    "stream.sources.formats.conditions": (
+        "stream/sources/formats/test_format.py",
+        "what is passed over",
+    ),
+    "stream.sources.formats.errors": ("stream/sources/formats/test_format.py", "what is refused"),
+    "stream.sources.formats.fields": ("stream/sources/formats/test_format.py", "fields, filled"),
     "stream.sources.messages": ("stream/sources/test_feed.py", "batches, fed"),
     "stream.sources.parameters": ("stream/sources/test_simulate.py", "the file, read and refused"),
     "stream.sources.too_late": ("stream/commands/test_traffic.py", "what the command refuses"),

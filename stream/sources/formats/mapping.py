@@ -152,7 +152,7 @@ def read(path: Path) -> Mapping:
         content = tomllib.loads(text)
     except OSError as error:
         raise FormatError(f"{path}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise FormatError(f"{path}: it is not TOML: {error}") from error
     return parse(path.stem, content, hashlib.sha256(text.encode()).hexdigest()[:12])
 

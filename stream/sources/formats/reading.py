@@ -19,6 +19,7 @@ from topics.likeness import HEADER_BYTES, schema_id, unwrapped
 ENVELOPE = "envelope"  # the name, in a record, of what was around it
 Reader = Callable[[bytes], Any]
 Rows = Callable[[bytes], tuple[Any, ...] | None]
+_NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _json = msgspec.json.Decoder().decode
 
 
@@ -34,11 +35,59 @@ def reader(mappings: Sequence[Mapping]) -> Reader:
     Raises:
         FormatError: one says of its lines what cannot be.
     """
-    inner: Callable[[Any], Any] | None = None
-    for mapping in reversed(mappings):
-        inner = _layer(mapping, inner)
-    assert inner is not None
-    return inner
+    layers = [(_parser(mapping), _entry(mapping)) for mapping in mappings]
+    if layers[-1][1] is not None:  # what is in the last is of no other
+        layers.append((_parsed, None))
+    if len(layers) == 1:
+        return layers[0][0]
+
+    def read(value: Any) -> Any:
+        around = record = None
+        for parsed, entered in layers:
+            record = parsed(value)
+            if record is None:
+                return None
+            if isinstance(record, dict) and around is not None and around is not record:
+                record.setdefault(ENVELOPE, around)
+            if entered is not None:
+                value = entered(record)
+                if value is None:
+                    return None
+                around = record
+        return record
+
+    return read
+
+
+def _parser(mapping: Mapping) -> Reader:
+    told = mapping.read
+    if told.as_ == "pattern":
+        return _by_pattern(mapping)
+    if told.as_ == "columns":
+        return _by_columns(mapping)
+    if told.header == "confluent":
+        return lambda value: _parsed(_behind_header(value))
+    return _parsed
+
+
+def _entry(mapping: Mapping) -> Callable[[Any], Any] | None:
+    """What gives what is within an envelope, None where that is to be passed over."""
+    told = mapping.read
+    if not told.within:
+        return None
+    holds = all_hold(told.where, mapping.name)
+    look_up, counts = lookup(holds.paths), computed(holds, holds.paths)
+    places = [getter(path) for path in told.within]
+
+    def enter(record: Any) -> Any:
+        if not counts(look_up(record)):
+            return None
+        for place in places:
+            if (found := place(record)) is not None:
+                return found
+        raise FieldError(f"nothing at {' or '.join(told.within)}")
+
+    return enter
 
 
 def rows(mappings: Sequence[Mapping], paths: Sequence[str]) -> tuple[list[str], Rows]:
@@ -111,7 +160,7 @@ def _rows_of_json(
     def of_json(value: bytes) -> tuple[Any, ...] | None:
         try:
             return get(decode(value)) + empty
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except _NO_JSON:
             return look_up(read(value))
 
     return of_json
@@ -154,37 +203,6 @@ def _struct(tree: dict[str, Any]) -> type:
     return msgspec.defstruct("Read", fields, rename=names, gc=False)
 
 
-def _layer(mapping: Mapping, inner: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
-    told, name = mapping.read, mapping.name
-    if told.as_ == "pattern":
-        return _by_pattern(mapping)
-    if told.as_ == "columns":
-        return _by_columns(mapping)
-    holds = all_hold(told.where, name)
-    look_up, counts = lookup(holds.paths), computed(holds, holds.paths)
-    places = [getter(path) for path in told.within]
-    has_header = told.header == "confluent"
-
-    if not (places or has_header):
-        return _parsed
-
-    def layer(value: Any) -> Any:
-        record = _parsed(_behind_header(value) if has_header else value)
-        if not places:
-            return record
-        if not counts(look_up(record)):
-            return None
-        for place in places:
-            if (found := place(record)) is not None:
-                inside = inner(found) if inner else _parsed(found)
-                if isinstance(inside, dict) and inside is not record:
-                    inside.setdefault(ENVELOPE, record)
-                return inside
-        raise FieldError(f"nothing at {' or '.join(told.within)}")
-
-    return layer
-
-
 def _behind_header(value: Any) -> Any:
     if not isinstance(value, bytes) or schema_id(value) is None:
         raise FieldError(
@@ -195,17 +213,20 @@ def _behind_header(value: Any) -> Any:
 
 
 def _parsed(value: Any) -> Any:
-    """JSON, unless it is parsed already."""
+    """What is in JSON, unless it is parsed already; null is nothing that there could be."""
+    if isinstance(value, str):
+        value = value.encode()
     if isinstance(value, bytes):
         try:
-            return _json(value)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            found = _json(value)
+        except _NO_JSON:
             try:
-                return _json(unwrapped(value))
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                found = _json(unwrapped(value))
+            except _NO_JSON as error:
                 raise FieldError(f"got {shown(value)}; expected JSON: {error}") from error
-    if isinstance(value, str):
-        return _parsed(value.encode())
+        if found is None:
+            raise FieldError("got null; expected an object")
+        return found
     return value
 
 

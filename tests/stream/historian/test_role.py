@@ -90,8 +90,8 @@ def test_an_idle_partition_closes_with_the_timestamp_of_its_last_message() -> No
 def test_a_log_as_it_is_gives_the_windows_that_its_requests_give() -> None:
     requests = [EdgeRequest("lyon", f"/{number % 3}", 1.0 + number, 612) for number in range(24)]
     lines = [
-        f'192.0.2.7 - - [01/Jan/1970:00:00:{request.timestamp:02.0f} +0000] "GET {request.object_id} '
-        'HTTP/1.1" 200 612 "-" "-"'
+        f"192.0.2.7 - - [01/Jan/1970:00:00:{request.timestamp:02.0f} +0000] "
+        f'"GET {request.object_id} HTTP/1.1" 200 612 "-" "-"'
         for request in requests
     ]
     lines[5:5] = ["no line of a log", lines[0].replace("GET", "POST")]
