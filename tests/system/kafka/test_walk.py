@@ -69,7 +69,7 @@ def test_the_page_leads_from_nothing_to_forecasts_and_out_of_disasters(tmp_path:
     finally:
         os.killpg(walk.pid, signal.SIGKILL)
     told = said.read_text()
-    assert told.count('"forecast_id"') == told.count("Processed a total of 5 messages") * 5 == 20
+    assert told.count('"forecast_id"') == told.count("+ grep -m 5 forecast_id") * 5 == 20
 
 
 def test_every_right_that_the_page_tells_of_is_as_generated() -> None:
