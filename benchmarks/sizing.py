@@ -146,7 +146,7 @@ async def ends_of(settings: Settings) -> dict[str, int]:
     consumer = reader(settings)
     await consumer.start()
     try:
-        ends = await consumer.end_offsets(await broker.partitions(consumer, list(CATALOGUE)))
+        ends = await consumer.end_offsets(await broker.partitions(settings, CATALOGUE))
     finally:
         await consumer.stop()
     found = dict.fromkeys(CATALOGUE, 0)

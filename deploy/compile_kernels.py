@@ -32,7 +32,7 @@ from stream.settings import Duration, Settings
 
 # Short windows, and small messages, so that windows close and are cut.
 SETTINGS = Settings(window=Duration(20), message_bytes=4_000)
-_LINE_SECONDS = 2.0  # between two lines where there is no terminal
+_LINE_SECONDS = 1.5  # between two lines where there is no terminal
 _TICK = 0.25
 _SLOWEST = 30  # kernels that `--times` lists
 

@@ -180,7 +180,7 @@ def _turned(field: Any, told: Field) -> tuple[Callable[[Any], Any] | None, bool]
         return _of_table(told), False
     if told.time or told.zone or field.name in TIMES:
         kind = told.time or "any"
-        return times.reader(kind, told.zone), kind in times.CHEAP
+        return times.reader(kind, told.zone), True  # few times come again
     return None, True
 
 

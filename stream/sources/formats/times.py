@@ -88,6 +88,7 @@ def _iso(there: tzinfo, value: Any) -> float:
     return (found if found.tzinfo else found.replace(tzinfo=there)).timestamp()
 
 
+@lru_cache(maxsize=4_096)  # lines that follow one another are of one second
 def _common_log(there: tzinfo, value: Any) -> float:
     found = _COMMON.fullmatch(value) if isinstance(value, str) else None
     if found is None:
@@ -123,8 +124,6 @@ def _any(there: tzinfo, value: Any) -> float:
     return _unix(there, value)
 
 
-# Read as quickly as found again; and but for logs of whole seconds, few come again.
-CHEAP = {"any", "seconds", "milliseconds", "microseconds", "nanoseconds", "unix", "iso"}
 KINDS: dict[str, Callable[[tzinfo, Any], float]] = {
     "any": _any,
     "seconds": _number,
