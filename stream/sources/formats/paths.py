@@ -52,23 +52,18 @@ def getter(path: str) -> Getter:
         FormatError: it is no path.
     """
     steps = parse(path)
-    if len(steps) == 1:
-        [step] = steps
-
-        def alone(record: Any) -> Any:
-            try:
-                return record[step]
-            except (KeyError, IndexError, TypeError):
-                return None
-
-        return alone
+    if len(steps) == 1 and isinstance(steps[0], str):
+        [name] = steps
+        return lambda record: record.get(name) if type(record) is dict else None
 
     def along(record: Any) -> Any:
-        try:
-            for step in steps:
+        for step in steps:
+            if type(record) is dict:
+                record = record.get(step)
+            elif type(record) is list and type(step) is int and -len(record) <= step < len(record):
                 record = record[step]
-        except (KeyError, IndexError, TypeError):
-            return None
+            else:
+                return None
         return record
 
     return along

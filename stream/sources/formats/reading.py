@@ -13,7 +13,7 @@ from stream.sources.formats.conditions import all_hold
 from stream.sources.formats.errors import FieldError, FormatError, shown
 from stream.sources.formats.mapping import Mapping
 from stream.sources.formats.paths import getter, parse
-from stream.sources.formats.values import computed, lookup
+from stream.sources.formats.values import lookup, remembered
 from topics.likeness import HEADER_BYTES, schema_id, unwrapped
 
 ENVELOPE = "envelope"  # the name, in a record, of what was around it
@@ -76,11 +76,11 @@ def _entry(mapping: Mapping) -> Callable[[Any], Any] | None:
     if not told.within:
         return None
     holds = all_hold(told.where, mapping.name)
-    look_up, counts = lookup(holds.paths), computed(holds, holds.paths)
+    look_up, counts = lookup(holds.paths), remembered(holds.of)
     places = [getter(path) for path in told.within]
 
     def enter(record: Any) -> Any:
-        if not counts(look_up(record)):
+        if not counts(*look_up(record)):
             return None
         for place in places:
             if (found := place(record)) is not None:

@@ -102,8 +102,16 @@ def paths_of(values: Iterable[Value]) -> list[str]:
 
 def lookup(paths: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
     """What looks paths up in a record: a row."""
-    getters = [_scalar(path) for path in paths]
-    return lambda record: tuple([look_up(record) for look_up in getters])
+    getters = [getter(path) for path in paths]
+
+    def look_up(record: Any) -> tuple[Any, ...]:
+        row = [get(record) for get in getters]
+        for place, found in enumerate(row):
+            if type(found) in _HOLDERS:  # could not be remembered
+                row[place] = None
+        return tuple(row)
+
+    return look_up
 
 
 def computed(value: Value, paths: Sequence[str]) -> Callable[[tuple[Any, ...]], Any]:
@@ -144,9 +152,3 @@ def picked(
         return itemgetter(*places)
     begin = places[0] if places else 0
     return itemgetter(slice(begin, begin + len(places)))
-
-
-def _scalar(path: str) -> Callable[[Any], Any]:
-    """What lies at a path unless it is a list or an object, which could not be remembered."""
-    look_up = getter(path)
-    return lambda record: None if type(found := look_up(record)) in _HOLDERS else found
