@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from operator import itemgetter
 from pathlib import Path
 
 import psutil
@@ -23,9 +24,5 @@ def of(parent: int) -> dict[str, psutil.Process]:
                 name = "broker"
             else:
                 continue
-            found[name] = max(found.get(name, (0, process)), (resident, process), key=_resident)
+            found[name] = max(found.get(name, (0, process)), (resident, process), key=itemgetter(0))
     return {name: process for name, (_, process) in found.items()}
-
-
-def _resident(one: tuple[int, psutil.Process]) -> int:
-    return one[0]

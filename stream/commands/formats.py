@@ -86,9 +86,9 @@ def try_format(
     Exits with 1 if a line is refused.
     """
     from stream.sources.formats.errors import FieldError
-    from topics.catalogue import CATALOGUE
 
     found = _found(form, topic)
+    encode = found.topic.codec.encode
     _print_mapping(found)
     counts: Counter[str] = Counter()
     with _lines(file) as source:
@@ -96,7 +96,6 @@ def try_format(
             told = []
             try:
                 records = found.records(line.encode())
-                encode = CATALOGUE[found.topic.name].codec.encode
                 told = [("green", encode(record).decode()) for record in records]
                 counts["become records" if records else "are passed over"] += 1
             except FieldError as error:

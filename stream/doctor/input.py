@@ -12,8 +12,7 @@ from aiokafka.errors import KafkaError
 from stream.kafka.broker import BrokerError, configured, partitions
 from stream.kafka.reader import reader
 from stream.settings import Settings
-from stream.sources.formats.errors import FieldError
-from stream.sources.formats.format import chosen
+from stream.sources.formats import format as formats
 from stream.telemetry.noticed import lately
 from stream.telemetry.notices import KINDS
 from stream.workers import keys
@@ -92,13 +91,11 @@ async def placed(settings: Settings, topic: Topic) -> list[Found]:
     partitions = defaultdict(set)
     messages: list[ConsumerRecord] = []
     records = []
-    form = chosen(settings, topic)
     for number, fetched in (await newest(settings, topic, _NEWEST)).items():
         for message in parted(fetched)[0]:
             try:
-                decode, value = topic.codec.decode, message.value
-                found = [decode(value)] if form is None else form.records(value)
-            except (DecodeError, FieldError):
+                found = formats.records(settings, topic, message.value)
+            except DecodeError:
                 continue  # a dead letter, of which others tell
             for record in found:
                 messages.append(message)

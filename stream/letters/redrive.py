@@ -28,8 +28,7 @@ from stream.kafka.wire.batches import UNKNOWN_CODEC, UNREADABLE
 from stream.letters import reading as letters
 from stream.letters.reading import Letter, Place
 from stream.settings import Settings
-from stream.sources.formats.errors import FieldError
-from stream.sources.formats.format import chosen
+from stream.sources.formats import format as formats
 from stream.workers.publishing.output import REDRIVEN, REDRIVEN_FROM, TOO_LARGE
 from stream.workers.publishing.packing import size_alone
 from topics import consistency
@@ -118,10 +117,9 @@ def still_wrong(letter: Letter, settings: Settings, now: float) -> str | None:
     from_outside = topic in (SOCIAL_EVENTS, EDGE_REQUESTS)
     if from_outside and len(value or b"") > settings.event_bytes:
         return f"{len(value)} bytes; at most {settings.event_bytes} are read (setting event_bytes)"
-    form = chosen(settings, topic)
     try:
-        records = [topic.codec.decode(value)] if form is None else form.records(value)
-    except (DecodeError, FieldError) as error:
+        records = formats.records(settings, topic, value)
+    except DecodeError as error:
         return str(error)
     for record in records if from_outside else ():
         if record.timestamp > now + settings.clock_skew:

@@ -112,21 +112,21 @@ def _number(info: inspect.IntType | inspect.FloatType) -> Taken:
     below = info.lt if info.lt is not None else float("inf")
 
     def number(value: Any) -> Any:
-        if value.__class__ is kind and least <= value <= most and above < value < below:
-            return value
-        try:
-            found = kind(value) if type(value) is not bool else None
-            if found != float(value):  # a part of a whole, and NaN
-                found = None
-        except (TypeError, ValueError, OverflowError):
-            found = None
-        if found is None and kind is int and isinstance(value, str):
-            found = _whole(value)
+        found = value if value.__class__ is kind else _read(value, kind)
         if found is None or not (least <= found <= most and above < found < below):
             raise FieldError(f"got {shown(value)}; expected {expected}")
         return found
 
     return number
+
+
+def _read(value: Any, kind: type[int] | type[float]) -> int | float | None:
+    """A number that came as another kind, or as text; None where it is none of this kind."""
+    try:
+        found = kind(value) if type(value) is not bool else None
+        return found if found == float(value) else None  # a part of a whole, and NaN
+    except (TypeError, ValueError, OverflowError):
+        return _whole(value) if kind is int and isinstance(value, str) else None
 
 
 def _whole(text: str) -> int | None:

@@ -149,22 +149,21 @@ def _value(place: str, field: Any, told: Field, parameters: Mapping[str, str]) -
         looked_up = first(
             [template(one, parameters) if is_template(one) else at(one) for one in sources]
         )
-        turned, is_cheap = _turned(field, told)
+        turned = _turned(field, told)
     except FormatError as error:
         raise FormatError(f"{place}: {error}") from error
     default = told.default
-    if turned is None:
-        return _when(place, told, looked_up if default is None else _or(looked_up, default))
+    if turned is None and default is None:
+        return _when(place, told, looked_up)
 
     def of(*found: Any) -> Any:
         result = looked_up.of(*found)
-        return default if result is None else turned(result)
+        if result is None:
+            return default
+        return result if turned is None else turned(result)
 
-    return _when(place, told, Value(looked_up.paths, of, is_cheap and looked_up.is_cheap))
-
-
-def _or(value: Value, default: Any) -> Value:
-    return first([value, constant(default)])._replace(is_cheap=value.is_cheap)
+    has_table = bool(told.values) or told.otherwise is not None
+    return _when(place, told, Value(looked_up.paths, of, looked_up.is_cheap and not has_table))
 
 
 def _when(place: str, told: Field, value: Value) -> Value:
@@ -174,14 +173,13 @@ def _when(place: str, told: Field, value: Value) -> Value:
     return together([held, value], lambda holds, made: made if holds else told.default)
 
 
-def _turned(field: Any, told: Field) -> tuple[Callable[[Any], Any] | None, bool]:
-    """What turns what was found into what is meant, if anything, and whether that is cheap."""
+def _turned(field: Any, told: Field) -> Callable[[Any], Any] | None:
+    """What turns what was found into what is meant, if anything does."""
     if told.values or told.otherwise is not None:
-        return _of_table(told), False
+        return _of_table(told)
     if told.time or told.zone or field.name in TIMES:
-        kind = told.time or "any"
-        return times.reader(kind, told.zone), True  # few times come again
-    return None, True
+        return times.reader(told.time or "any", told.zone)
+    return None
 
 
 def _of_table(told: Field) -> Callable[[Any], Any]:

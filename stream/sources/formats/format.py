@@ -117,6 +117,21 @@ def _kept(name: str, topic: str) -> Format:
     return find(name, CATALOGUE[topic])
 
 
+def records(settings: Settings, topic: Topic, value: bytes | None) -> list[Any]:
+    """The records of one message: by the format of its topic, else the one that it is.
+
+    Raises:
+        DecodeError: it is none; says why.
+    """
+    form = chosen(settings, topic)
+    if form is None:
+        return [topic.codec.decode(value)]
+    try:
+        return form.records(value)
+    except FieldError as error:
+        raise DecodeError(str(error)) from error
+
+
 def depends_on(settings: Settings, topic: Topic) -> dict[str, str]:
     """What the records of an input topic depend on beside its messages, by a setting's name."""
     form = chosen(settings, topic)
@@ -130,8 +145,7 @@ def find(name: str, topic: Topic) -> Format:
         FormatError: there is none of that name, it has no section for the topic, or its mapping
             cannot be used; says what there is.
     """
-    called, _, told = name.partition("?")
-    *envelopes, last = called.split("+")
+    envelopes, last, told = _parted(name)
     mappings = [_mapping(one) for one in envelopes]
     inner = None if last == NATIVE else _mapping(last)
     for one in mappings:
@@ -140,23 +154,12 @@ def find(name: str, topic: Topic) -> Format:
                 f"format {name!r}: {one.name} is around nothing; expected an envelope before the "
                 "plus sign, which says what is within it"
             )
-    try:
-        given = dict(parse_qsl(told, keep_blank_values=True, strict_parsing=bool(told)))
-    except ValueError:
-        raise FormatError(
-            f"format {name!r}: parameters {told!r}; expected NAME=VALUE, with & between several"
-        ) from None
     whole = [*mappings, *([] if inner is None else [inner])]
-    known = {key: value for one in whole for key, value in one.parameters.items()}
-    if unknown := given.keys() - known.keys():
-        raise FormatError(
-            f"format {name!r}: no parameter {', '.join(sorted(unknown))}; there is "
-            f"{', '.join(known) or 'none'}"
-        )
+    parameters = _parameters(name, told, whole)
     if inner is None:
         if not whole:
             raise FormatError(f"format {name!r}: {NATIVE} needs none; leave the setting empty")
-        records = _native(whole, topic)
+        made = _native(whole, topic)
     elif not inner.topics:
         raise FormatError(
             f"format {name!r}: {inner.name} is an envelope; expected what is in it, such as "
@@ -169,8 +172,32 @@ def find(name: str, topic: Topic) -> Format:
         )
     else:
         place = f"{inner.name}: [{topic.name}]"
-        records = _of_sections(place, whole, topic, known | given)
-    return Format(name, topic, whole, records)
+        made = _of_sections(place, whole, topic, parameters)
+    return Format(name, topic, whole, made)
+
+
+def _parted(name: str) -> tuple[list[str], str, str]:
+    """The envelopes in a format's name, what is in them, and the parameters."""
+    called, _, told = name.partition("?")
+    *envelopes, last = called.split("+")
+    return envelopes, last, told
+
+
+def _parameters(name: str, told: str, mappings: Sequence[Mapping]) -> dict[str, str]:
+    """All parameters that mappings have, with what is told of them or what they are otherwise."""
+    try:
+        given = dict(parse_qsl(told, keep_blank_values=True, strict_parsing=bool(told)))
+    except ValueError:
+        raise FormatError(
+            f"format {name!r}: parameters {told!r}; expected NAME=VALUE, with & between several"
+        ) from None
+    known = {key: value for one in mappings for key, value in one.parameters.items()}
+    if unknown := given.keys() - known.keys():
+        raise FormatError(
+            f"format {name!r}: no parameter {', '.join(sorted(unknown))}; there is "
+            f"{', '.join(known) or 'none'}"
+        )
+    return known | given
 
 
 def topics_of(name: str) -> list[str]:
@@ -179,7 +206,7 @@ def topics_of(name: str) -> list[str]:
     Raises:
         FormatError: there is none of that name, or it is no mapping.
     """
-    last = name.partition("?")[0].split("+")[-1]
+    _, last, _ = _parted(name)
     return list(_SETTINGS) if last == NATIVE else list(_mapping(last).topics) or list(_SETTINGS)
 
 

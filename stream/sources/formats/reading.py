@@ -13,7 +13,7 @@ from stream.sources.formats.conditions import all_hold
 from stream.sources.formats.errors import FieldError, FormatError, shown
 from stream.sources.formats.mapping import Mapping
 from stream.sources.formats.paths import getter, parse
-from stream.sources.formats.values import lookup, remembered
+from stream.sources.formats.values import lookup, plain, remembered
 from topics.likeness import HEADER_BYTES, schema_id, unwrapped
 
 ENVELOPE = "envelope"  # the name, in a record, of what was around it
@@ -109,7 +109,9 @@ def rows(mappings: Sequence[Mapping], paths: Sequence[str]) -> tuple[list[str], 
         empty = (None,) * (len(paths) - len(there))
         [mapping] = mappings
         if mapping.read.as_ == "pattern":
-            return ordered, _rows_of_groups(mapping, there, empty)
+            of_groups = _rows_of_groups(mapping, there, empty)
+            if of_groups is not None:
+                return ordered, of_groups
         if mapping.read.as_ == "json" and not (mapping.read.within or mapping.read.header):
             structs = _structs([parse(path) for path in there])
             if structs is not None:
@@ -123,28 +125,17 @@ def rows(mappings: Sequence[Mapping], paths: Sequence[str]) -> tuple[list[str], 
     return list(paths), of_records
 
 
-def _rows_of_groups(mapping: Mapping, names: Sequence[str], empty: tuple[None, ...]) -> Rows:
-    matched, told = re.compile(mapping.read.pattern).fullmatch, mapping.read
-    read, look_up = _by_pattern(mapping), lookup(names)
-    absent, comment = frozenset([*told.absent, None]), told.comment
-    groups = re.compile(told.pattern).groupindex
-    if len(names) < 2 or any(name not in groups for name in names):
-
-        def of_records(value: bytes) -> tuple[Any, ...] | None:
-            record = read(value)
-            return None if record is None else look_up(record) + empty
-
-        return of_records
+def _rows_of_groups(mapping: Mapping, names: Sequence[str], empty: tuple[None, ...]) -> Rows | None:
+    """Takes the groups of a line that are looked for; None where they are no groups, or one."""
+    matched, absent = _Matcher(mapping), frozenset([*mapping.read.absent, None])
+    if len(names) < 2 or not matched.groups.issuperset(names):
+        return None
 
     def of_groups(value: bytes) -> tuple[Any, ...] | None:
-        line = _text(value)
-        if comment and line.startswith(comment):
-            return None
-        found = matched(line)
+        found = matched(value)
         if found is None:
-            raise FieldError(f"got {shown(line, 200)}; expected a line as {mapping.name} has them")
-        texts = [None if text in absent else text for text in found.group(*names)]
-        return (*texts, *empty)
+            return None
+        return (*[None if text in absent else text for text in found.group(*names)], *empty)
 
     return of_groups
 
@@ -159,7 +150,7 @@ def _rows_of_json(
 
     def of_json(value: bytes) -> tuple[Any, ...] | None:
         try:
-            return get(decode(value)) + empty
+            return plain(get(decode(value))) + empty
         except _NO_JSON:
             return look_up(read(value))
 
@@ -230,8 +221,8 @@ def _parsed(value: Any) -> Any:
     return value
 
 
-def _text(value: Any) -> str:
-    """A line, without its end."""
+def _line(value: Any, comment: str) -> str | None:
+    """A line, without its end; None if it is a comment."""
     if isinstance(value, bytes):
         try:
             value = value.decode()
@@ -239,26 +230,45 @@ def _text(value: Any) -> str:
             value = value.decode("utf-8", "backslashreplace")
     if not isinstance(value, str):
         raise FieldError(f"got {shown(value)}; expected a line of text")
-    return value.rstrip("\r\n")
+    line = value.rstrip("\r\n")
+    return None if comment and line.startswith(comment) else line
+
+
+class _Matcher:
+    """Matches whole lines with a mapping's pattern; what it gives is None for a comment.
+
+    Attributes:
+        groups: their names.
+    """
+
+    def __init__(self, mapping: Mapping) -> None:
+        try:
+            pattern = re.compile(mapping.read.pattern)
+        except re.error as error:
+            raise FormatError(f"{mapping.name}: pattern: {error}") from error
+        if not pattern.groupindex:
+            raise FormatError(f"{mapping.name}: pattern: it names no group, as in (?P<host>...)")
+        self.groups = frozenset(pattern.groupindex)
+        self._match = pattern.fullmatch
+        self._name, self._comment = mapping.name, mapping.read.comment
+
+    def __call__(self, value: Any) -> re.Match[str] | None:
+        line = _line(value, self._comment)
+        if line is None:
+            return None
+        found = self._match(line)
+        if found is None:
+            raise FieldError(f"got {shown(line, 200)}; expected a line as {self._name} has them")
+        return found
 
 
 def _by_pattern(mapping: Mapping) -> Callable[[Any], Any]:
-    told = mapping.read
-    try:
-        matched = re.compile(told.pattern).fullmatch
-    except re.error as error:
-        raise FormatError(f"{mapping.name}: pattern: {error}") from error
-    if not re.compile(told.pattern).groupindex:
-        raise FormatError(f"{mapping.name}: pattern: it names no group, as in (?P<host>...)")
-    absent, comment = frozenset(told.absent), told.comment
+    matched, absent = _Matcher(mapping), frozenset(mapping.read.absent)
 
     def by_pattern(value: Any) -> Any:
-        line = _text(value)
-        if comment and line.startswith(comment):
-            return None
-        found = matched(line)
+        found = matched(value)
         if found is None:
-            raise FieldError(f"got {shown(line, 200)}; expected a line as {mapping.name} has them")
+            return None
         return {name: None if text in absent else text for name, text in found.groupdict().items()}
 
     return by_pattern
@@ -271,8 +281,8 @@ def _by_columns(mapping: Mapping) -> Callable[[Any], Any]:
     absent, comment, names = frozenset(told.absent), told.comment, told.columns
 
     def by_columns(value: Any) -> Any:
-        line = _text(value)
-        if comment and line.startswith(comment):
+        line = _line(value, comment)
+        if line is None:
             return None
         cells = line.split(told.separator)
         if len(cells) < len(names):

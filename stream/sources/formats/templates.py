@@ -73,7 +73,7 @@ def template(text: str, parameters: Mapping[str, str]) -> Value:
                 joined += part
                 continue
             value, place = found[place], place + 1
-            if value is None or value == "" or type(value) in (dict, list):
+            if value is None or value == "":
                 if not part.is_query:
                     return None
                 value = ""

@@ -38,13 +38,13 @@ def constant(value: Any) -> Value:
 
 
 def at(path: str) -> Value:
-    """What lies at a path; an empty text is nothing, and so are lists and objects.
+    """What lies at a path; an empty text is nothing.
 
     Raises:
         FormatError: it is no path.
     """
     parse(path)
-    return Value((path,), lambda found: None if found == "" or type(found) in _HOLDERS else found)
+    return Value((path,), lambda found: None if found == "" else found)
 
 
 def first(values: Sequence[Value]) -> Value:
@@ -103,15 +103,16 @@ def paths_of(values: Iterable[Value]) -> list[str]:
 def lookup(paths: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
     """What looks paths up in a record: a row."""
     getters = [getter(path) for path in paths]
+    return lambda record: plain(tuple([get(record) for get in getters]))
 
-    def look_up(record: Any) -> tuple[Any, ...]:
-        row = [get(record) for get in getters]
-        for place, found in enumerate(row):
-            if type(found) in _HOLDERS:  # could not be remembered
-                row[place] = None
-        return tuple(row)
 
-    return look_up
+def plain(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row without lists and objects: nothing is made of them, and they cannot be remembered."""
+    try:
+        hash(row)
+    except TypeError:
+        return tuple([None if type(found) in _HOLDERS else found for found in row])
+    return row
 
 
 def computed(value: Value, paths: Sequence[str]) -> Callable[[tuple[Any, ...]], Any]:
@@ -126,16 +127,8 @@ def computed(value: Value, paths: Sequence[str]) -> Callable[[tuple[Any, ...]], 
 
 
 def remembered(of: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, its results kept; of lists and objects, which cannot be, they are not."""
-    kept = lru_cache(REMEMBERED, typed=True)(of)
-
-    def remembering(*found: Any) -> Any:
-        try:
-            return kept(*found)
-        except TypeError:  # one is a list or an object
-            return of(*found)
-
-    return remembering
+    """The same function, its results kept, of what rows hold."""
+    return lru_cache(REMEMBERED, typed=True)(of)
 
 
 def picked(
